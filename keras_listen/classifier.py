@@ -1,0 +1,241 @@
+"""A Keras model with its words and features: logits, probabilities, activations of any layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from .blocks import BLOCK_SIZE, in_blocks
+from .errors import ModelError, ParameterError, unknown
+from .features import FeatureSpec
+from .modelfiles import open_model
+
+#: Layers that pass probabilities on as they are.
+_TRANSPARENT = (keras.layers.Dropout, keras.layers.Flatten, keras.layers.Reshape)
+
+
+class Classifier:
+    """A speech classifier.
+
+    Args:
+        model: takes features [shape=(batch, frames, mels, 1)] and returns one value a word
+            [shape=(batch, words)]: probabilities from a final softmax, or logits without one.
+        words: in the order of the model's outputs.
+        spec: the features it was trained on.
+        what: how messages call it.
+
+    Raises:
+        ModelError: model, words and spec do not fit together.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        words: Sequence[str],
+        spec: FeatureSpec | None = None,
+        *,
+        what: str = "the classifier",
+    ):
+        self.model, self.words, self.what = model, tuple(words), what
+        self.spec = spec or FeatureSpec()
+        self._taps: dict[str, keras.Model] = {}
+        if problems := check_shapes(model, self.words, self.spec):
+            raise ModelError(f"{what}: {problems[0]}")
+        self.head = find_head(model)
+        if self.head.kind == "sigmoid":
+            raise ModelError(f"{what}: {self.head.reason}")
+
+    def logits(self, features):
+        """Return what goes into the softmax [shape=(batch, words)].
+
+        Raises:
+            ModelError: the softmax cannot be undone exactly.
+        """
+        if self.head.logits is None:
+            raise ModelError(f"{self.what} has no logits: {self.head.reason}")
+        return self.head.logits(features)
+
+    def probabilities(self, features):
+        """Return probabilities [shape=(batch, words), rows sum to 1]."""
+        if self.head.logits is None:
+            return self.model(features, training=False)
+        return ops.softmax(self.head.logits(features))
+
+    def activations(self, features, layer: str):
+        """Return the output of the layer called `layer`.
+
+        Raises:
+            ParameterError: no such layer.
+        """
+        if layer not in self._taps:
+            names = [known.name for known in self.model.layers]
+            if layer not in names:
+                raise ParameterError(unknown(f"layer of {self.what}", layer, names))
+            output = self.model.get_layer(layer).output
+            self._taps[layer] = keras.Model(self.model.inputs, output)
+        return self._taps[layer](features, training=False)
+
+    def predict(self, features: np.ndarray, *, block_size: int = BLOCK_SIZE) -> np.ndarray:
+        """Return probabilities as NumPy [shape=(batch, words)], computed in fixed blocks."""
+        return in_blocks(self._compiled, np.asarray(features, np.float32), block_size)
+
+    @cached_property
+    def _compiled(self):
+        """Compute probabilities as one compiled function, made once."""
+        if keras.backend.backend() != "tensorflow":
+            return lambda block: ops.convert_to_numpy(self.probabilities(block))
+        import tensorflow as tf
+
+        return tf.function(lambda block: self.probabilities(block), reduce_retracing=True)
+
+    def label(self, word: str) -> int:
+        """Return the position of `word`.
+
+        Raises:
+            ParameterError: the classifier does not know it.
+        """
+        if word not in self.words:
+            raise ParameterError(unknown("word of this classifier", word, self.words))
+        return self.words.index(word)
+
+
+class Head:
+    """How a model ends.
+
+    Attributes:
+        kind: "softmax", "logits", "hidden softmax" or "sigmoid".
+        logits: function from features to logits, or None where they cannot be had.
+        reason: why they cannot be had.
+    """
+
+    def __init__(self, kind: str, logits=None, reason: str = ""):
+        self.kind, self.logits, self.reason = kind, logits, reason
+
+
+def find_head(model: keras.Model) -> Head:
+    """Find the final softmax of a model and a way around it."""
+    layer = _last_layer(model)
+    activation = getattr(layer, "activation", None)
+    if activation is keras.activations.sigmoid:
+        return Head(
+            "sigmoid",
+            reason="it ends in a sigmoid; multi-label models are not supported, use a softmax over "
+            "the words",
+        )
+    if isinstance(layer, keras.layers.Softmax) or _is_plain(layer, keras.activations.softmax):
+        return Head("softmax", _tap_input(model, layer))
+    if isinstance(layer, keras.layers.Dense) and activation is keras.activations.softmax:
+        return Head("softmax", _dense_logits(model, layer))
+    if activation is keras.activations.softmax or _sums_to_one(model):
+        return Head(
+            "hidden softmax",
+            reason="its softmax is not in a last Dense, Softmax or Activation layer; rebuild it to "
+            "end in one, or use the objective softmax",
+        )
+    return Head("logits", lambda features: model(features, training=False))
+
+
+def _last_layer(model: keras.Model):
+    for layer in reversed(getattr(model, "layers", [])):
+        if not isinstance(layer, _TRANSPARENT):
+            return layer
+    return None
+
+
+def _is_plain(layer, activation) -> bool:
+    return isinstance(layer, keras.layers.Activation) and layer.activation is activation
+
+
+def _tap_input(model: keras.Model, layer):
+    before = keras.Model(model.inputs, layer.input)
+    return lambda features: before(features, training=False)
+
+
+def _dense_logits(model: keras.Model, layer: keras.layers.Dense):
+    before = keras.Model(model.inputs, layer.input)
+
+    def logits(features):
+        x = ops.matmul(before(features, training=False), layer.kernel)
+        return x + layer.bias if layer.use_bias else x
+
+    return logits
+
+
+def _sums_to_one(model: keras.Model) -> bool:
+    """Probe whether outputs are probabilities, whatever layer made them."""
+    probe = np.random.default_rng(0).uniform(size=(4, *model.input_shape[1:])).astype(np.float32)
+    out = ops.convert_to_numpy(model(probe, training=False))
+    return bool((out >= 0).all() and np.allclose(out.sum(axis=1), 1.0, atol=1e-3))
+
+
+def check_shapes(model: keras.Model, words: Sequence[str], spec: FeatureSpec) -> list[str]:
+    """Say in what way model, words and spec do not fit together; empty where they do."""
+    problems = []
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        return [
+            f"the model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; expected "
+            "one of each"
+        ]
+    shape = tuple(model.input_shape)
+    if len(shape) != 4 or any(
+        have not in (None, want) for have, want in zip(shape[1:], spec.shape, strict=True)
+    ):
+        problems.append(_input_problem(shape, spec))
+    if len(set(words)) != len(words):
+        problems.append("the words are not all different")
+    outputs = tuple(model.output_shape)
+    if len(outputs) != 2:
+        problems.append(f"the model's output has shape {outputs}; expected (None, words)")
+    elif outputs[1] != len(words):
+        problems.append(
+            f"the model has {outputs[1]} outputs, but there are {len(words)} words; give one word "
+            "for each output, in its order"
+        )
+    return problems
+
+
+def _input_problem(shape: tuple, spec: FeatureSpec) -> str:
+    text = f"the model takes input of shape {shape}, expected {(None, *spec.shape)}"
+    if len(shape) in (2, 3) and (shape[1] is None or shape[1] >= 4000):
+        return f"{text}; models on waveforms are not supported"
+    if len(shape) == 4 and shape[1:3] == (spec.n_mels, spec.frames):
+        return f"{text}; time comes first: put a Permute((2, 1, 3)) layer in front"
+    if len(shape) == 3:
+        return f"{text}; the channel axis is missing: put a Reshape layer in front"
+    if shape[-1] not in (None, 1):
+        return f"{text}; features have one channel"
+    if len(shape) == 4 and shape[2] is not None and shape[2] <= 40 < spec.n_mels:
+        return f"{text}; models on MFCC are not supported, for fewer mel bands give a --spec file"
+    return f"{text}; give the features it was trained on with a --spec file"
+
+
+def read_words(path: str | Path) -> tuple[str, ...]:
+    """Read a words file: one word a line, in the order of the model's outputs.
+
+    Raises:
+        ModelError: the file cannot be read or is empty.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"cannot read the words file {path}: {error}") from error
+    words = tuple(line.strip() for line in lines if line.strip())
+    if not words:
+        raise ModelError(f"the words file {path} is empty; expected one word a line")
+    return words
+
+
+def load_classifier(
+    path: str | Path,
+    words: Sequence[str],
+    spec: FeatureSpec | None = None,
+    *,
+    trust: bool = False,
+) -> Classifier:
+    """Open a Keras file as a classifier; see `Classifier` and `open_model`."""
+    return Classifier(open_model(path, trust=trust), words, spec, what=f"the model {path}")

@@ -1,0 +1,90 @@
+"""The command line. Every word that is printed is printed here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import click
+
+from ..errors import ListenError
+from ..version import __version__
+
+_COMMANDS = {
+    "doctor": "Say whether a model file can be listened to, and how to mend it.",
+    "fetch": "Download a corpus of speech.",
+    "plugins": "List priors, objectives, vocoders and readers.",
+    "prepare": "Extract the features of a corpus into a store.",
+    "run": "Maximize a classifier's words and hear them.",
+    "train": "Train classifiers and priors on a store.",
+}
+
+
+class _Commands(click.Group):
+    """Commands whose modules are imported only when they are called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        from importlib import import_module
+
+        return getattr(import_module(f".{name}", __package__), name)
+
+    def resolve_command(self, context: click.Context, args: list[str]):
+        from difflib import get_close_matches
+
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as error:
+            if near := get_close_matches(args[0], _COMMANDS, n=1):
+                error.message += f" Did you mean {near[0]!r}?"
+            raise
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="keras-listen")
+def keras_listen() -> None:
+    """Hear what a speech classifier has learned."""
+
+
+def main() -> None:
+    """Run the command line; a mendable error becomes one line and exit status 1."""
+    _quiet_tensorflow()
+    _log_to_stderr()
+    try:
+        status = keras_listen.main(prog_name="keras-listen", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("keras-listen: interrupted", err=True)
+        status = 130
+    except BrokenPipeError:
+        # The reader of our output has gone: nothing is wrong, and nobody is there to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except ListenError as error:
+        click.echo(f"keras-listen: {error}", err=True)
+        status = 1
+    sys.exit(status)
+
+
+def _quiet_tensorflow() -> None:
+    """Silence TensorFlow's start-up messages; must run before it is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _log_to_stderr() -> None:
+    log = logging.getLogger("keras_listen")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("keras-listen: %(message)s"))
+    log.addHandler(handler)
+    log.propagate = False

@@ -1,0 +1,39 @@
+"""What several commands share: options, progress, lists."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+
+def split_list(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:
+    """Turn "a,b,c" into its parts; nothing into an empty list."""
+    return [part.strip() for part in (value or "").split(",") if part.strip()]
+
+
+def bar(iterable: Iterable[Any], *, total: int, label: str, unit: str) -> Iterable[Any]:
+    """Draw a progress bar with rate and time left on standard error."""
+    from tqdm import tqdm
+
+    # Where nobody watches, a line every ten seconds is enough.
+    interval = 0.2 if sys.stderr.isatty() else 10.0
+    return tqdm(iterable, total=total, desc=label, unit=f" {unit}", mininterval=interval)
+
+
+def table(rows: list[list[str]]) -> str:
+    """Lay out rows of text in columns; the first row is the heading."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Write a duration the way people say it."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

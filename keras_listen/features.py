@@ -1,0 +1,303 @@
+"""Waveform to features and back to magnitudes.
+
+A feature is a normalised log-mel spectrogram [shape=(frames, mels), in [0, 1]], time first. The
+defaults are those of the LJSpeech preset of wavenet_vocoder as the published activation
+maximization code applies it, so that published networks can be listened to.
+
+References:
+    Soomro et al., "Towards Debugging Deep Neural Networks by Generating Speech Utterances",
+    Interspeech 2019, https://arxiv.org/abs/1907.03164
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import ParameterError, ReadError, SpecError
+
+_CHOICES = {
+    "padding": ("edges", "center"),
+    "mel_scale": ("slaney", "htk"),
+    "mel_norm": ("slaney", "none"),
+    "longer": ("drop_second", "crop_end", "crop_center"),
+    "shorter": ("pad_end", "pad_center"),
+}
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """Everything that changes a feature.
+
+    Attributes:
+        sample_rate: Hz; sounds are resampled to it.
+        n_fft: window and transform length, in samples.
+        hop_length: samples from one frame to the next.
+        window: "sqrt_hann" (the root of a half-sample-offset periodic Hann, times sqrt(0.5)), or
+            any name that `scipy.signal.get_window` knows.
+        padding: "edges" adds n_fft - hop_length zeros on the left and as many on the right as fill
+            the last frame; "center" adds n_fft // 2 zeros on both sides.
+        peak: the sound is scaled to this peak first; 0 leaves it as it is.
+        power: exponent of the magnitudes, 1 or 2.
+        n_mels, fmin, fmax: number of mel bands and their range in Hz.
+        mel_scale, mel_norm: "slaney" or "htk"; "slaney" or "none".
+        reference_db: subtracted after conversion to dB.
+        floor_db: the dB value that becomes 0; 0 dB becomes 1.
+        frames: number of frames of a feature.
+        longer: what happens to longer sounds: "drop_second" deletes the frames after the first (as
+            the published code does), "crop_end" the last ones, "crop_center" both ends.
+        shorter: what happens to shorter sounds: zeros follow ("pad_end") or surround them.
+    """
+
+    sample_rate: int = 22050
+    n_fft: int = 1024
+    hop_length: int = 256
+    window: str = "sqrt_hann"
+    padding: str = "edges"
+    peak: float = 0.999
+    power: float = 1.0
+    n_mels: int = 80
+    fmin: float = 125.0
+    fmax: float = 7600.0
+    mel_scale: str = "slaney"
+    mel_norm: str = "slaney"
+    reference_db: float = 20.0
+    floor_db: float = -100.0
+    frames: int = 90
+    longer: str = "drop_second"
+    shorter: str = "pad_end"
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            self._check_type(field.name, field.type)
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ParameterError(
+                    f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}"
+                )
+        for name in ("sample_rate", "n_fft", "hop_length", "n_mels", "frames"):
+            if getattr(self, name) < 1:
+                raise ParameterError(f"{name} is {getattr(self, name)}; expected at least 1")
+        if self.hop_length > self.n_fft:
+            raise ParameterError(
+                f"hop_length {self.hop_length} is longer than n_fft {self.n_fft}; frames must touch"
+            )
+        if not 0 <= self.fmin < self.fmax <= self.sample_rate / 2:
+            raise ParameterError(
+                f"fmin {self.fmin} and fmax {self.fmax} must satisfy "
+                f"0 <= fmin < fmax <= sample_rate / 2 = {self.sample_rate / 2}"
+            )
+        if self.floor_db >= 0:
+            raise ParameterError(f"floor_db is {self.floor_db}; expected a value below 0")
+
+    def _check_type(self, name: str, kind: str) -> None:
+        value = getattr(self, name)
+        wanted = {"int": int, "float": (int, float), "str": str}[kind]
+        if isinstance(value, bool) or not isinstance(value, wanted):
+            raise ParameterError(f"{name} is {value!r}; expected a value of type {kind}")
+        if kind == "float":
+            object.__setattr__(self, name, float(value))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of the input of a classifier: (frames, mels, 1)."""
+        return (self.frames, self.n_mels, 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> FeatureSpec:
+        """Make a spec from `fields`; those left out keep their defaults.
+
+        Raises:
+            ParameterError: a field is unknown or has an impossible value.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if stray := sorted(set(fields) - known):
+            raise ParameterError(
+                f"unknown feature field {stray[0]!r}; known: {', '.join(sorted(known))}"
+            )
+        return cls(**fields)
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> FeatureSpec:
+        """Read a spec from a TOML file of `field = value` lines.
+
+        Raises:
+            ParameterError: the file cannot be read, is not TOML or names an unknown field.
+        """
+        try:
+            fields = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ParameterError(f"cannot read the feature spec {path}: {error}") from error
+        return cls.from_dict(fields)
+
+    def differing(self, other: FeatureSpec, *, ignore: tuple[str, ...] = ()) -> list[str]:
+        """Name the fields in which `other` differs."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        return [name for name in mine if name not in ignore and mine[name] != theirs[name]]
+
+    def require(self, other: FeatureSpec, what: str, *, ignore: tuple[str, ...] = ()) -> None:
+        """Raise SpecError unless `other`, the spec of `what`, agrees with this one."""
+        if names := self.differing(other, ignore=ignore):
+            pairs = ", ".join(
+                f"{name} {getattr(other, name)!r} instead of {getattr(self, name)!r}"
+                for name in names
+            )
+            raise SpecError(
+                f"{what} was made for other features: {pairs}; use one made for the same features"
+            )
+
+
+def window(spec: FeatureSpec) -> np.ndarray:
+    """Return the analysis window [shape=(n_fft,)]."""
+    if spec.window == "sqrt_hann":
+        phase = 2 * np.pi * (np.arange(spec.n_fft) + 0.5) / spec.n_fft
+        return np.sqrt(0.5) * np.sqrt(0.5 - 0.5 * np.cos(phase))
+    import scipy.signal
+
+    try:
+        return scipy.signal.get_window(spec.window, spec.n_fft)
+    except ValueError as error:
+        raise ParameterError(f"window {spec.window!r} is unknown: {error}") from error
+
+
+@lru_cache(maxsize=8)
+def mel_basis(spec: FeatureSpec) -> np.ndarray:
+    """Return the mel filter bank [shape=(mels, 1 + n_fft // 2), non-negative]."""
+    import librosa
+
+    basis = librosa.filters.mel(
+        sr=spec.sample_rate,
+        n_fft=spec.n_fft,
+        n_mels=spec.n_mels,
+        fmin=spec.fmin,
+        fmax=spec.fmax,
+        htk=spec.mel_scale == "htk",
+        norm=None if spec.mel_norm == "none" else spec.mel_norm,
+        dtype=np.float64,
+    )
+    basis.setflags(write=False)
+    return basis
+
+
+def count_frames(length: int, spec: FeatureSpec) -> int:
+    """Return the number of frames of a sound of `length` samples at the spec's rate."""
+    if spec.padding == "center":
+        return 1 + length // spec.hop_length
+    margin = spec.n_fft - spec.hop_length
+    whole = (length + 2 * margin - spec.n_fft) // spec.hop_length
+    return whole + (1 if length % spec.hop_length == 0 else 2)
+
+
+def count_samples(frames: int, spec: FeatureSpec) -> int:
+    """Return the longest length, in samples, of a sound of exactly `frames` frames.
+
+    With "edges" padding this is a whole number of hops: 22,272 for 90 frames of the default spec.
+
+    Raises:
+        ParameterError: no sound is so short.
+    """
+    if spec.padding == "center":
+        length = (frames - 1) * spec.hop_length
+    else:
+        length = (frames - 1) * spec.hop_length + spec.n_fft - 2 * (spec.n_fft - spec.hop_length)
+    if length < 1:
+        raise ParameterError(f"{frames} frames are too few for a sound with this feature spec")
+    return length
+
+
+def left_padding(spec: FeatureSpec) -> int:
+    """Return the number of zeros before the first sample of a framed sound."""
+    return spec.n_fft // 2 if spec.padding == "center" else spec.n_fft - spec.hop_length
+
+
+def frame_padded(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Pad `y` [shape=(..., samples)] so that it is cut into `count_frames` whole frames."""
+    left = left_padding(spec)
+    total = (count_frames(y.shape[-1], spec) - 1) * spec.hop_length + spec.n_fft
+    right = max(0, total - left - y.shape[-1])
+    return np.pad(y, [(0, 0)] * (y.ndim - 1) + [(left, right)])
+
+
+def normalize_magnitude(mel: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Turn mel magnitudes into features [in [0, 1]]: dB above the floor, over its depth."""
+    decibel = 20.0 / spec.power * np.log10(np.maximum(1e-5, mel)) - spec.reference_db
+    return np.clip(1.0 - decibel / spec.floor_db, 0.0, 1.0)
+
+
+def denormalize_magnitude(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Undo `normalize_magnitude`: features to mel magnitudes (to the spec's power)."""
+    decibel = (1.0 - np.asarray(features, np.float64)) * spec.floor_db + spec.reference_db
+    return 10.0 ** (decibel * spec.power / 20.0)
+
+
+def extract(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Turn a sound at the spec's rate into features of its own length.
+
+    Args:
+        y: samples [shape=(samples,)], float.
+
+    Returns:
+        float32 [shape=(count_frames, mels), in [0, 1]]; all zeros where the sound is silent.
+
+    Raises:
+        ReadError: the sound is empty or has values that are not finite.
+    """
+    y = np.asarray(y, np.float64)
+    if y.ndim != 1 or y.size == 0:
+        raise ReadError(f"expected a sound of shape (samples,), got shape {y.shape}")
+    peak = np.abs(y).max()
+    if not np.isfinite(peak):
+        raise ReadError("the sound has samples that are not finite numbers")
+    if peak == 0:
+        return np.zeros((count_frames(y.size, spec), spec.n_mels), np.float32)
+    if spec.peak:
+        y = y / peak * spec.peak
+    import scipy.fft
+
+    frames = np.lib.stride_tricks.sliding_window_view(frame_padded(y, spec), spec.n_fft)
+    spectrum = np.abs(scipy.fft.rfft(frames[:: spec.hop_length] * window(spec), axis=-1))
+    mel = spectrum**spec.power @ mel_basis(spec).T
+    return normalize_magnitude(mel, spec).astype(np.float32)
+
+
+def fit_frames(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Bring features [shape=(any, mels)] to the spec's number of frames."""
+    surplus = len(features) - spec.frames
+    if surplus > 0:
+        if spec.longer == "drop_second":
+            return np.concatenate([features[:1], features[1 + surplus :]])
+        start = surplus // 2 if spec.longer == "crop_center" else 0
+        return features[start : start + spec.frames]
+    before = -surplus // 2 if spec.shorter == "pad_center" else 0
+    return np.pad(features, [(before, -surplus - before), (0, 0)])
+
+
+def extract_fitted(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Turn a sound into a feature [shape=(frames, mels)] of the spec's number of frames."""
+    return fit_frames(extract(y, spec), spec)
+
+
+def require_sound(samples: np.ndarray, path: str | Path) -> np.ndarray:
+    """Return `samples` unless they are empty, silent or not finite.
+
+    Raises:
+        ReadError: naming `path` and what is wrong.
+    """
+    if samples.size == 0:
+        raise ReadError(f"{path}: the file holds no samples")
+    if not np.isfinite(samples).all():
+        raise ReadError(f"{path}: the sound has samples that are not finite numbers")
+    if not samples.any():
+        raise ReadError(f"{path}: the sound is silent")
+    return samples

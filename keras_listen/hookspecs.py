@@ -1,0 +1,97 @@
+"""The four hooks of a plugin, one for each kind of component.
+
+A plugin is a module (or object) with any of these hooks, named by an entry point of the group
+`keras_listen`. Each hook gets `register(name, factory, *, unavailable=None)` and calls it once for
+every component it brings. A factory is called as `factory(bundle, **options)`: its keyword-only,
+annotated arguments are the options that users set with `-o KIND.NAME.KEY=VALUE`.
+
+`unavailable` may be a function without arguments that returns why the component cannot work on
+this machine, or None where it can. It must be cheap: it runs when components are listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pluggy
+
+PROJECT = "keras_listen"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+Register = Callable[..., None]
+
+
+@hookspec
+def register_priors(register: Register) -> None:
+    """Register priors: what a latent is and how it becomes features.
+
+    A prior has `start(targets, seeds) -> z`, `encode(features) -> z`, `decode(z) -> features`
+    [shape=(batch, frames, mels, 1)], `spec`, `bounded` (whether decoded features lie in [0, 1]),
+    `step_size` (its default) and optionally `move(z, *, step, seeds) -> dz`, which is added after
+    each ascent step. `decode` and `move` are traced by TensorFlow; `start` returns NumPy arrays and
+    must draw each sample from its own row of `seeds` [shape=(batch, 2), uint32].
+
+        @hookimpl
+        def register_priors(register):
+            def half(bundle, *, scale: float = 0.5):
+                prior = priors.Identity(bundle.spec)
+                prior.decode = lambda z: scale * z
+                return prior
+            register("half", half)
+    """
+
+
+@hookspec
+def register_objectives(register: Register) -> None:
+    """Register objectives: what the ascent makes larger.
+
+    An objective is called as `objective(classifier, features, targets)` and returns one value a
+    sample [shape=(batch,)]. Its attribute `uses_targets` (true where absent) says whether it needs
+    target words; one that does not has a `label`, which names its samples.
+
+        @hookimpl
+        def register_objectives(register):
+            def margin(bundle):
+                def objective(classifier, features, targets):
+                    logits = classifier.logits(features)
+                    return tf.gather(logits, targets, batch_dims=1) - tf.reduce_max(logits, 1)
+                return objective
+            register("margin", margin)
+    """
+
+
+@hookspec
+def register_vocoders(register: Register) -> None:
+    """Register vocoders: features to sound.
+
+    A vocoder has `spec` and `synthesize(features, seeds)`, which takes features
+    [shape=(batch, frames, mels), in [0, 1]] with any number of frames and seeds
+    [shape=(batch, 2), uint32], and returns sounds [shape=(batch, samples), float32, in [-1, 1]]
+    that have the same number of frames when their features are extracted again.
+
+        @hookimpl
+        def register_vocoders(register):
+            def noise(bundle):
+                return SimpleNamespace(spec=bundle.spec, synthesize=white_noise)
+            register("noise", noise)
+    """
+
+
+@hookspec
+def register_readers(register: Register) -> None:
+    """Register readers: files to samples.
+
+    A reader is called as `reader(paths, sample_rate)` and yields, for each path in order,
+    `(path, samples)` with mono float32 samples [shape=(samples,)] at `sample_rate` Hz, or
+    `(path, ReadError)` for a file that cannot be read. Its factory gets no bundle (None).
+
+        @hookimpl
+        def register_readers(register):
+            def raw(bundle, *, dtype: str = "<f4"):
+                def read(paths, sample_rate):
+                    return ((path, np.fromfile(path, dtype)) for path in paths)
+                return read
+            register("raw", raw)
+    """
