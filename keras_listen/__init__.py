@@ -5,3 +5,38 @@ TensorFlow nor librosa.
 """
 
 from .version import __version__
+
+_HOMES = {
+    "Ascent": "engine",
+    "Bundle": "bundle",
+    "Classifier": "classifier",
+    "FeatureSpec": "features",
+    "ListenError": "errors",
+    "Maximization": "engine",
+    "Store": "store",
+    "hookimpl": "hookspecs",
+    "listen": "api",
+    "load_bundle": "bundle",
+    "load_classifier": "classifier",
+    "load_features": "api",
+    "maximize": "engine",
+    "prepare": "preparation",
+    "read_corpus": "corpus",
+    "train": "training",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -76,7 +76,9 @@ class Augmentation:
     def _gain(
         self, features: np.ndarray, spec: FeatureSpec, generator: np.random.Generator
     ) -> np.ndarray:
-        gain = generator.uniform(-self.gain_db, self.gain_db, (len(features), 1, 1)).astype(np.float32)
+        gain = generator.uniform(-self.gain_db, self.gain_db, (len(features), 1, 1)).astype(
+            np.float32
+        )
         # What lies on the floor stays there: it is padding or below hearing.
         return np.where(features > 0, np.clip(features - gain / np.float32(spec.floor_db), 0, 1), 0)
 
@@ -106,7 +108,9 @@ class Augmentation:
             starts = generator.integers(0, size - lengths + 1)
             place = np.arange(size)
             hidden = (place >= starts[:, None]) & (place < (starts + lengths)[:, None])
-            features = np.where(hidden[:, :, None] if axis == 1 else hidden[:, None, :], 0, features)
+            features = np.where(
+                hidden[:, :, None] if axis == 1 else hidden[:, None, :], 0, features
+            )
         return features
 
 

@@ -50,14 +50,23 @@ class Classifier:
         if self.head.kind == "sigmoid":
             raise ModelError(f"{what}: {self.head.reason}")
 
+    @property
+    def has_logits(self) -> bool:
+        """Whether the softmax can be undone exactly."""
+        return self.head.logits is not None
+
+    def require_logits(self) -> None:
+        """Raise ModelError unless the softmax can be undone exactly."""
+        if not self.has_logits:
+            raise ModelError(f"{self.what} has no logits: {self.head.reason}")
+
     def logits(self, features):
         """Return what goes into the softmax [shape=(batch, words)].
 
         Raises:
             ModelError: the softmax cannot be undone exactly.
         """
-        if self.head.logits is None:
-            raise ModelError(f"{self.what} has no logits: {self.head.reason}")
+        self.require_logits()
         return self.head.logits(features)
 
     def probabilities(self, features):
@@ -72,13 +81,24 @@ class Classifier:
         Raises:
             ParameterError: no such layer.
         """
+        return self._tap(layer)(features, training=False)
+
+    def layer_shape(self, layer: str) -> tuple[int, ...]:
+        """Return the shape of a layer's output, without the batch.
+
+        Raises:
+            ParameterError: no such layer.
+        """
+        return tuple(self._tap(layer).output_shape[1:])
+
+    def _tap(self, layer: str) -> keras.Model:
         if layer not in self._taps:
             names = [known.name for known in self.model.layers]
             if layer not in names:
                 raise ParameterError(unknown(f"layer of {self.what}", layer, names))
             output = self.model.get_layer(layer).output
-            self._taps[layer] = keras.Model(self.model.inputs, output)
-        return self._taps[layer](features, training=False)
+            self._taps[layer] = keras.Model(_single(self.model.inputs), output)
+        return self._taps[layer]
 
     def predict(self, features: np.ndarray, *, block_size: int = BLOCK_SIZE) -> np.ndarray:
         """Return probabilities as NumPy [shape=(batch, words)], computed in fixed blocks."""
@@ -140,6 +160,11 @@ def find_head(model: keras.Model) -> Head:
     return Head("logits", lambda features: model(features, training=False))
 
 
+def _single(inputs: list):
+    """Return the only input as a tensor: Keras tells it from a list of one."""
+    return inputs[0]
+
+
 def _last_layer(model: keras.Model):
     for layer in reversed(getattr(model, "layers", [])):
         if not isinstance(layer, _TRANSPARENT):
@@ -152,12 +177,12 @@ def _is_plain(layer, activation) -> bool:
 
 
 def _tap_input(model: keras.Model, layer):
-    before = keras.Model(model.inputs, layer.input)
+    before = keras.Model(_single(model.inputs), layer.input)
     return lambda features: before(features, training=False)
 
 
 def _dense_logits(model: keras.Model, layer: keras.layers.Dense):
-    before = keras.Model(model.inputs, layer.input)
+    before = keras.Model(_single(model.inputs), layer.input)
 
     def logits(features):
         x = ops.matmul(before(features, training=False), layer.kernel)

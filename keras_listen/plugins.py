@@ -26,11 +26,11 @@ KINDS = ("prior", "objective", "vocoder", "reader")
 GROUP = "keras_listen"
 OWN = "keras-listen"
 _BUILT_IN = (
-
-
-
-
+    "objectives",
+    "priors",
     "readers",
+    "vocoders.griffin_lim",
+    "vocoders.wavenet",
 )
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -176,7 +176,9 @@ class Registry:
         """Find a component and create it; see `find` and `Component.create`."""
         return self.find(kind, name).create(bundle, options)
 
-    def add_plugin(self, manager: pluggy.PluginManager, plugin: Any, owner: tuple[str, str]) -> None:
+    def add_plugin(
+        self, manager: pluggy.PluginManager, plugin: Any, owner: tuple[str, str]
+    ) -> None:
         """Register one plugin with all its components, or record why it failed with none."""
         gathered: list[Component] = []
         try:

@@ -52,7 +52,9 @@ class Store:
         """
         root = Path(root)
         if not (root / "store.json").is_file():
-            raise CorpusError(f"{root} is no store; make one with: keras-listen prepare CORPUS STORE")
+            raise CorpusError(
+                f"{root} is no store; make one with: keras-listen prepare CORPUS STORE"
+            )
         try:
             about = json.loads((root / "store.json").read_text(encoding="utf-8"))
             if about["schema"] != SCHEMA:

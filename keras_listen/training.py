@@ -29,7 +29,7 @@ from .augmentation import GENTLE, Augmentation
 from .blocks import in_blocks, spans
 from .bundle import Bundle, create_bundle, versions
 from .errors import ParameterError, RunError, unknown
-from .files import make_folder, write_json, write_text
+from .files import make_folder, write_json
 from .models.autoencoder import build_autoencoder, build_decoder, build_encoder
 from .models.classifier import build_classifier
 from .models.vae import build_vae, build_vae_encoder

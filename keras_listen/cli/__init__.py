@@ -57,7 +57,6 @@ def keras_listen() -> None:
 
 def main() -> None:
     """Run the command line; a mendable error becomes one line and exit status 1."""
-    _quiet_tensorflow()
     _log_to_stderr()
     try:
         status = keras_listen.main(prog_name="keras-listen", standalone_mode=False)
@@ -75,11 +74,6 @@ def main() -> None:
         click.echo(f"keras-listen: {error}", err=True)
         status = 1
     sys.exit(status)
-
-
-def _quiet_tensorflow() -> None:
-    """Silence TensorFlow's start-up messages; must run before it is imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _log_to_stderr() -> None:

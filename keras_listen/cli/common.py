@@ -37,3 +37,19 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def model_options(command):
+    """Add the options that name models; every command that listens has the same."""
+    for option in reversed(_MODEL_OPTIONS):
+        command = option(command)
+    return command
+
+
+_MODEL_OPTIONS = (
+    click.option("--bundle", type=click.Path(), help="Folder of a bundle.  [the embedded one]"),
+    click.option("--classifier", type=click.Path(), help="A .keras file to listen to instead."),
+    click.option("--words-file", type=click.Path(), help="Its words, one a line."),
+    click.option("--spec", type=click.Path(), help="TOML file with its FeatureSpec.  [default]"),
+    click.option("--trust-model", is_flag=True, help="Open it even if it holds Python code."),
+)

@@ -47,4 +47,6 @@ def prepare(corpus, store, words, min_utterances, reader, spec, workers) -> None
     for file, reason in done.skipped[:10]:
         click.echo(f"skipped {file}: {reason}", err=True)
     if done.skipped:
-        click.echo(f"{len(done.skipped)} files skipped, all listed in {store}/skipped.csv", err=True)
+        click.echo(
+            f"{len(done.skipped)} files skipped, all listed in {store}/skipped.csv", err=True
+        )

@@ -30,13 +30,16 @@ def train(store, bundle, only, epochs, augment, seed, beta, compact) -> None:
     A call that was interrupted goes on after its last finished epoch when it is given again;
     components that BUNDLE already has are kept.
     """
-    from ..report.training import draw_training
+    from ..backend import start_quietly
     from ..store import Store
-    from ..training import train as train_components
 
     opened = Store.open(store)
     counts = ", ".join(f"{count} {split}" for split, count in opened.counts().items())
     click.echo(f"{len(opened.words)} words: {counts}")
+    start_quietly()
+    from ..report.training import draw_training
+    from ..training import train as train_components
+
     result = train_components(
         opened,
         bundle,
@@ -77,6 +80,4 @@ class _Announcer:
         self.last = now
         left = (row["epochs"] - row["epoch"]) * sum(self.spent) / len(self.spent)
         figures = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k not in ("epoch", "epochs"))
-        click.echo(
-            f"{name} epoch {row['epoch']}/{row['epochs']}  {figures}  {duration(left)} left"
-        )
+        click.echo(f"{name} epoch {row['epoch']}/{row['epochs']}  {figures}  {duration(left)} left")

@@ -1,0 +1,170 @@
+"""What `import keras_listen` offers beyond its building blocks: `listen` and `load_features`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .backend import require_tensorflow
+from .errors import ParameterError, ReadError
+from .features import FeatureSpec, extract_fitted, require_sound
+from .plugins import default_registry
+from .progress import Track, quiet
+
+
+def load_features(
+    path: str | Path, spec: FeatureSpec | None = None, reader: str | None = None
+) -> np.ndarray:
+    """Read a sound file and return its feature.
+
+    Args:
+        path: any file the reader opens, at any rate, mono or not (channels are averaged).
+        spec: what to extract; the published features by default.
+        reader: name of a reader, "soundfile" by default; see `keras-listen plugins`.
+
+    Returns:
+        float32 [shape=(frames, mels), in [0, 1]]: (90, 80) by default.
+
+    Raises:
+        ReadError: the file is missing, unreadable, empty, silent or not sound.
+    """
+    spec = spec or FeatureSpec()
+    read = default_registry().create("reader", reader or "soundfile")
+    _, samples = next(iter(read([Path(path)], spec.sample_rate)))
+    if isinstance(samples, ReadError):
+        raise samples
+    return extract_fitted(require_sound(samples, path), spec)
+
+
+def listen(
+    prior: str = "ae",
+    objective: str = "softmax",
+    vocoder: str = "wavenet",
+    *,
+    words: Sequence[str] = (),
+    samples: int | None = None,
+    start: str = "noise",
+    steps: int = 20,
+    step_size: float | None = None,
+    seed: int = 0,
+    bundle: str | Path | None = None,
+    classifier: str | Path | None = None,
+    words_file: str | Path | None = None,
+    spec: str | Path | None = None,
+    trust_model: bool = False,
+    options: Iterable[str] | Mapping[str, Any] = (),
+    reader: str = "soundfile",
+    block_size: int = 64,
+    out: str | Path | None = None,
+    resume: bool = False,
+    track: Track = quiet,
+):
+    """Maximize a classifier's words and write features, sounds, pictures and a page.
+
+    Does what `keras-listen run` does.
+
+    Args:
+        prior, objective, vocoder: names, see `keras-listen plugins`; vocoder "none" makes no sound.
+        words: target words; all of the classifier's by default.
+        samples: starts for each word; by default one of noise, or all recordings of a folder.
+        start: "noise", one recording, or a folder with one folder a word (class-to-class).
+        steps, step_size: of the ascent; the prior's step size by default.
+        seed: of the noise and everything else that is drawn.
+        bundle: folder of a bundle; the embedded one by default.
+        classifier: a `.keras` file in place of the bundle's classifier, with its `words_file`
+            (one word a line) and, if its features are not the default ones, a `spec` TOML file.
+        trust_model: open `classifier` even if it holds Python code.
+        options: of the components, as "KIND.NAME.KEY=VALUE" texts or {"KIND.NAME.KEY": value}.
+        reader: name of the reader of recordings.
+        block_size: samples computed together; results depend on it in their last bits.
+        out: folder, new or empty; the next `listen-NNN` by default.
+        resume: continue the interrupted run in `out` (by default the newest `listen-NNN`).
+        track: progress, see `keras_listen.progress`.
+
+    Returns:
+        keras_listen.runs.Run, with `root`, `rows` and `summary`.
+
+    Raises:
+        ListenError: anything given cannot be used; nothing has been written then.
+    """
+    require_tensorflow()
+    from .engine import Ascent
+    from .experiment import ModelChoice, parse_options, read_starts, resolve, utterance_samples
+    from .report.figures import draw_sample
+    from .runs import Run, carry_out, manifest_of
+
+    if samples is not None and samples < 1:
+        raise ParameterError(f"samples is {samples}; expected at least 1")
+    if block_size < 1:
+        raise ParameterError(f"the block size is {block_size}; expected at least 1")
+    texts = _option_texts(options)
+    models = ModelChoice(*map(_text, (bundle, classifier, words_file, spec)), trust_model)
+    command = {
+        "prior": prior,
+        "objective": objective,
+        "vocoder": vocoder,
+        "words": list(words),
+        "samples": samples,
+        "start": str(start),
+        "steps": steps,
+        "step_size": step_size,
+        "seed": seed,
+        "bundle": models.bundle,
+        "classifier": models.classifier,
+        "words_file": models.words_file,
+        "spec": models.spec,
+        "trust_model": trust_model,
+        "options": texts,
+        "reader": reader,
+        "block_size": block_size,
+    }
+    experiment = resolve(
+        models,
+        prior=prior,
+        objective=objective,
+        vocoder=vocoder,
+        ascent=Ascent(steps=steps, step_size=step_size),
+        options=parse_options(texts),
+        seed=seed,
+        block_size=block_size,
+    )
+    for word in words:
+        experiment.classifier.label(word)
+    words = list(dict.fromkeys(words)) or experiment.classifier.words
+    if str(start) == "noise":
+        plan = experiment.noise_samples(words, samples or 1)
+    else:
+        known = experiment.classifier.words
+        plan = utterance_samples(start, command["words"], known, samples)
+        # A recording that cannot be read is found out before anything is written.
+        read_starts(plan[:1], experiment.classifier.spec, reader)
+    run = (Run.resume if resume else Run.create)(out, manifest_of(experiment, command))
+    try:
+        carry_out(experiment, plan, run, reader=reader, draw=draw_sample, track=track)
+    finally:
+        # What is finished can be looked at, even where an interruption cut the rest off.
+        _conclude(run, experiment)
+    return run
+
+
+def _conclude(run, experiment) -> None:
+    from .report.run import write_page
+    from .runs import summarize
+
+    run.summary = summarize(run.rows, experiment.referee.words if experiment.referee else ())
+    with run.timed("page"):
+        write_page(run, run.summary)
+    run.write_timing()
+
+
+def _option_texts(options: Iterable[str] | Mapping[str, Any]) -> list[str]:
+    if isinstance(options, Mapping):
+        return [f"{path}={value}" for path, value in options.items()]
+    return list(options)
+
+
+def _text(path: str | Path | None) -> str | None:
+    return None if path is None else str(path)

@@ -1,0 +1,54 @@
+"""Which backend Keras computes with, and how it starts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+from .errors import ListenError
+
+
+def require_tensorflow() -> None:
+    """Raise ListenError unless Keras runs on TensorFlow, which the engine needs."""
+    import keras
+
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise ListenError(
+            f"Keras runs on the backend {backend}, the engine needs tensorflow; set "
+            "KERAS_BACKEND=tensorflow, or mend ~/.keras/keras.json"
+        )
+
+
+def start_quietly() -> None:
+    """Import Keras and start its backend without the notices it prints on the way.
+
+    They are written by compiled code before any log level counts, so the only way is to point
+    standard error elsewhere for as long as it takes.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _muted_stderr():
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _muted_stderr() -> Iterator[None]:
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # started without standard error: nothing to mute
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,35 @@
+"""keras-listen doctor"""
+
+from __future__ import annotations
+
+import click
+
+_MARKS = {True: "ok", False: "PROBLEM", None: "note"}
+
+
+@click.command()
+@click.argument("file", metavar="FILE.keras", type=click.Path())
+@click.option("--words-file", type=click.Path(), help="Its words, one a line.")
+@click.option("--spec", type=click.Path(), help="TOML file with its FeatureSpec.  [default]")
+@click.option("--trust-model", is_flag=True, help="Open it even if it holds Python code.")
+@click.pass_context
+def doctor(context, file, words_file, spec, trust_model) -> None:
+    """Say whether a model file can be listened to, and how to mend it.
+
+    One line a finding; the exit status is 1 where there is a problem.
+    """
+    from ..classifier import read_words
+    from ..doctor import examine
+    from ..features import FeatureSpec
+
+    findings = examine(
+        file,
+        words=read_words(words_file) if words_file else None,
+        spec=FeatureSpec.from_toml(spec) if spec else None,
+        trust=trust_model,
+    )
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        said = f"{finding.text}; {finding.remedy}" if finding.remedy else finding.text
+        click.echo(f"{_MARKS[finding.ok]:<7} {finding.name:<{width}}  {said}")
+    context.exit(any(finding.ok is False for finding in findings))

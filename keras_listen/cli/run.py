@@ -1,0 +1,85 @@
+"""keras-listen run"""
+
+from __future__ import annotations
+
+import click
+
+from .common import bar, model_options, table
+
+
+@click.command()
+@click.option("--prior", default="ae", show_default=True, help="What a latent is: none, ae, vae …")
+@click.option(
+    "--objective", default="softmax", show_default=True, help="What to make larger: logit, neuron …"
+)
+@click.option(
+    "--vocoder", default="wavenet", show_default=True, help="What makes the sound, or none."
+)
+@click.option("--word", "words", multiple=True, help="Target word; may be repeated.  [all]")
+@click.option("--samples", type=click.IntRange(min=1), help="Starts for each word.  [1]")
+@click.option(
+    "--start",
+    default="noise",
+    show_default=True,
+    help="noise, one recording, or a folder with one folder of recordings a word.",
+)
+@click.option("--steps", type=click.IntRange(min=0), default=20, show_default=True)
+@click.option("--step-size", type=float, help="Size of a step.  [the prior's]")
+@click.option("--seed", type=int, default=0, show_default=True)
+@model_options
+@click.option(
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KIND.NAME.KEY=VALUE",
+    help="Option of a component; keras-listen plugins lists them.",
+)
+@click.option("--reader", default="soundfile", show_default=True, help="What reads recordings.")
+@click.option("--block-size", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--out", type=click.Path(), help="New or empty folder.  [listen-NNN]")
+@click.option("--resume", is_flag=True, help="Finish the interrupted run in the folder.")
+def run(words, **settings) -> None:
+    """Maximize a classifier's words, hear and see them.
+
+    Writes samples.csv, manifest.json, a feature (npy), sound (wav) and picture (png) of each
+    sample, and index.html, a page to look and listen.
+    """
+    from ..api import listen
+    from ..backend import start_quietly
+
+    start_quietly()
+    done = listen(words=words, track=bar, **settings)
+    click.echo(table([["", *_columns(done.summary)], *_rows(done)]))
+    if saturated := done.summary["saturated"]:
+        click.echo(
+            f"{saturated} of {len(done.rows)} starts had a vanishing gradient (saturated objective) "
+            "and hardly moved"
+        )
+    click.echo(f"page: {done.root / 'index.html'}")
+
+
+def _columns(summary: dict) -> list[str]:
+    return [name for name in summary if name != "saturated"]
+
+
+def _rows(done) -> list[list[str]]:
+    """Return a row a word where there are few samples a word to count, and one for all."""
+    from ..runs import summarize
+
+    words = list(dict.fromkeys(row["word"] for row in done.rows if row["word"]))
+    known = done.manifest["words"]
+    lines = [
+        (word, summarize([r for r in done.rows if r["word"] == word], known)) for word in words
+    ]
+    return [[name, *_values(summary)] for name, summary in [*lines, ("all", done.summary)]]
+
+
+def _values(summary: dict) -> list[str]:
+    shown = []
+    for name in _columns(summary):
+        value = summary[name]
+        if value is None:
+            shown.append("-")
+        else:
+            shown.append(str(value) if isinstance(value, int) else f"{100 * value:.1f} %")
+    return shown

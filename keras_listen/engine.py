@@ -1,0 +1,321 @@
+"""The one loop of gradient ascent.
+
+It is handed a classifier, an objective and a prior, and knows of none in particular:
+
+    z -> prior.decode -> features -> classifier -> objective -> gradient -> z
+
+The gradient of each sample is divided by its root mean square (plus 1e-5, as published), so a step
+moves every sample equally far, unless its gradient has vanished.
+
+References:
+    Soomro et al., Interspeech 2019, section 3.3, and its code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from .blocks import BLOCK_SIZE, pad_block, spans
+from .errors import ParameterError
+
+#: Added to the root mean square of a gradient before dividing by it. A gradient smaller than this
+#: is damped instead of normalised: the objective is saturated.
+STABILIZER = 1e-5
+
+Transform = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """How to climb.
+
+    Attributes:
+        steps: number of steps; 20 as published.
+        step_size: root mean square of a step's change of z; the prior's default where None.
+        optimizer: "plain" (as published), "momentum" or "adam", all on normalised gradients.
+        transforms: functions `(features, step, seeds) -> features` applied before the classifier
+            while climbing; scores of the steps are then those of transformed features.
+        stop_at: a sample whose target probability has reached this stays where it is.
+        keep_best: return the best z of all steps instead of the last.
+    """
+
+    steps: int = 20
+    step_size: float | None = None
+    optimizer: str = "plain"
+    transforms: tuple[Transform, ...] = ()
+    stop_at: float | None = None
+    keep_best: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 0:
+            raise ParameterError(f"steps is {self.steps}; expected 0 or more")
+        if self.step_size is not None and not 0 < self.step_size < float("inf"):
+            raise ParameterError(f"step_size is {self.step_size}; expected a number above 0")
+        if self.optimizer not in _OPTIMIZERS:
+            known = ", ".join(_OPTIMIZERS)
+            raise ParameterError(f"optimizer is {self.optimizer!r}; expected one of {known}")
+        if self.stop_at is not None and not 0 < self.stop_at <= 1:
+            raise ParameterError(f"stop_at is {self.stop_at}; expected a probability above 0")
+
+
+@dataclass(frozen=True)
+class Maximization:
+    """What came of an ascent, sample by sample.
+
+    Attributes:
+        z: final latents [shape=(samples, ...)].
+        start_features, features: before and after [shape=(samples, frames, mels, 1)].
+        scores: objective at each step and at the end [shape=(steps + 1, samples)].
+        probabilities: of all words [shape=(steps + 1, samples, words)].
+        gradient_rms: root mean square of the gradient at each step [shape=(steps, samples)].
+        first_step: first step at which the target was predicted, -1 if never
+            [shape=(samples,), int32].
+        first_z: the latent at that step; the start where there was none [shape=(samples, ...)].
+    """
+
+    z: np.ndarray
+    start_features: np.ndarray
+    features: np.ndarray
+    scores: np.ndarray
+    probabilities: np.ndarray
+    gradient_rms: np.ndarray
+    first_step: np.ndarray
+    first_z: np.ndarray
+
+
+#: Axis of the samples in each array of a Maximization.
+_SAMPLE_AXIS = {"scores": 1, "probabilities": 1, "gradient_rms": 1}
+
+
+def maximize(
+    classifier,
+    objective,
+    prior,
+    z: np.ndarray,
+    targets: np.ndarray,
+    ascent: Ascent | None = None,
+    *,
+    seeds: np.ndarray | None = None,
+    block_size: int = BLOCK_SIZE,
+) -> Maximization:
+    """Climb from `z`, block by block.
+
+    Args:
+        classifier: see `keras_listen.classifier.Classifier`.
+        objective: `objective(classifier, features, targets) -> (batch,)`.
+        prior: has `decode`, `step_size` and perhaps `move`.
+        z: starts [shape=(samples, ...)], at least one.
+        targets: positions of the target words [shape=(samples,)]; -1 where there is none.
+        ascent: how to climb.
+        seeds: for `move` and transforms [shape=(samples, 2), uint32]; zeros by default.
+        block_size: samples computed together; results depend on it in their last bits.
+
+    Raises:
+        ParameterError: the objective does not depend on the latent, or gives values that are not
+            finite, or shapes do not fit.
+    """
+    ascent = ascent or Ascent()
+    z, targets = np.asarray(z, np.float32), np.asarray(targets, np.int32)
+    seeds = np.zeros((len(z), 2), np.uint32) if seeds is None else np.asarray(seeds, np.uint32)
+    if len(z) == 0 or not len(z) == len(targets) == len(seeds):
+        raise ParameterError(
+            f"got {len(z)} starts, {len(targets)} targets and {len(seeds)} seeds; expected the "
+            "same number of each, at least one"
+        )
+    climb = _climber(classifier, objective, prior, ascent)
+    parts = []
+    for span in spans(len(z), block_size):
+        block = [pad_block(array[span], block_size) for array in (z, targets, seeds)]
+        parts.append((climb(*block), span.stop - span.start))
+    return _join(parts)
+
+
+def _join(parts: list[tuple[Maximization, int]]) -> Maximization:
+    """Cut the padding off each block's results and put them together."""
+    joined = {}
+    for name in (field.name for field in fields(Maximization)):
+        axis = _SAMPLE_AXIS.get(name, 0)
+        arrays = [np.take(getattr(m, name), range(count), axis) for m, count in parts]
+        joined[name] = np.concatenate(arrays, axis)
+    return Maximization(**joined)
+
+
+class _Seen:
+    """A classifier that computes each output for a tensor once while a step is traced."""
+
+    def __init__(self, classifier):
+        self._classifier = classifier
+        self._outputs: dict[Any, Any] = {}
+
+    def _once(self, name: str, features, *rest):
+        key = (name, id(features), *rest)
+        if key not in self._outputs:
+            # The tensor is kept as well, so that its id cannot be given to another.
+            result = getattr(self._classifier, name)(features, *rest)
+            self._outputs[key] = (result, features)
+        return self._outputs[key][0]
+
+    def logits(self, features):
+        return self._once("logits", features)
+
+    def probabilities(self, features):
+        if not self._classifier.has_logits:
+            return self._once("probabilities", features)
+        key = ("softmax", id(features))
+        if key not in self._outputs:
+            self._outputs[key] = (tf.nn.softmax(self.logits(features)), features)
+        return self._outputs[key][0]
+
+    def activations(self, features, layer: str):
+        return self._once("activations", features, layer)
+
+    def __getattr__(self, name: str):
+        return getattr(self._classifier, name)
+
+
+@lru_cache(maxsize=16)
+def _climber(classifier, objective, prior, ascent: Ascent):
+    """Return the function that climbs one block; its graphs are traced once and kept."""
+    step_size = prior.step_size if ascent.step_size is None else ascent.step_size
+    slots_of, direction = _OPTIMIZERS[ascent.optimizer]
+
+    def look(z, targets):
+        seen = _Seen(classifier)
+        features = prior.decode(z)
+        return features, objective(seen, features, targets), seen.probabilities(features)
+
+    def step(z, targets, seeds, number, slots, best, first):
+        seen = _Seen(classifier)
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            features = prior.decode(z)
+            for transform in ascent.transforms:
+                features = transform(features, number, seeds)
+            values = objective(seen, features, targets)
+        gradient = tape.gradient(values, z)
+        if gradient is None:
+            raise ParameterError(
+                "the objective does not depend on the latent; it must be computed from `features`"
+            )
+        probabilities = seen.probabilities(features)
+        rms = tf.sqrt(tf.reduce_mean(tf.square(gradient), _inner_axes(z), keepdims=True))
+        change, slots = direction(gradient / (rms + STABILIZER), slots, number)
+        change *= step_size
+        if hasattr(prior, "move"):
+            change += prior.move(z, step=number, seeds=seeds)
+        if ascent.stop_at is not None:
+            change *= _column(_of_target(probabilities, targets) < ascent.stop_at, z)
+        state = (
+            slots,
+            _better(best, values, z),
+            _reached(first, probabilities, targets, z, number),
+        )
+        return z + change, values, probabilities, tf.reshape(rms, [-1]), *state
+
+    # Without AutoGraph our errors leave the graph as they were raised.
+    look = tf.function(look, autograph=False)
+    step = tf.function(step, autograph=False)
+
+    def climb(z, targets, seeds) -> Maximization:
+        z, targets, seeds = tf.constant(z), tf.constant(targets), tf.constant(seeds)
+        start_features, values, _ = look(z, targets)
+        slots, best = slots_of(z), (tf.fill(tf.shape(values), -np.inf), z)
+        first = (tf.fill(tf.shape(values), -1), z)
+        curve = []
+        for number in range(ascent.steps):
+            z, *seen, slots, best, first = step(
+                z, targets, seeds, tf.constant(number), slots, best, first
+            )
+            curve.append(seen)
+        features, values, probabilities = look(z, targets)
+        first = _reached(first, probabilities, targets, z, tf.constant(ascent.steps))
+        if ascent.keep_best:
+            _, z = _better(best, values, z)
+            features, values, probabilities = look(z, targets)
+        scores = _stack([c[0] for c in curve] + [values])
+        if not np.isfinite(scores).all():
+            raise ParameterError(
+                "the objective gave values that are not finite; check the classifier with "
+                "keras-listen doctor, or take smaller steps"
+            )
+        return Maximization(
+            z.numpy(),
+            start_features.numpy(),
+            features.numpy(),
+            scores,
+            _stack([c[1] for c in curve] + [probabilities]),
+            _stack([c[2] for c in curve]) if curve else np.zeros((0, len(targets)), np.float32),
+            first[0].numpy(),
+            first[1].numpy(),
+        )
+
+    return climb
+
+
+def _stack(tensors: list[tf.Tensor]) -> np.ndarray:
+    return np.stack([tensor.numpy() for tensor in tensors])
+
+
+def _inner_axes(z: tf.Tensor) -> list[int]:
+    return list(range(1, len(z.shape)))
+
+
+def _column(mask: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    """Shape a mask of samples so that it multiplies latents."""
+    return tf.reshape(tf.cast(mask, z.dtype), [-1] + [1] * len(_inner_axes(z)))
+
+
+def _of_target(probabilities: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return the target's probability, 0 where there is no target."""
+    found = tf.gather(probabilities, tf.maximum(targets, 0), batch_dims=1)
+    return tf.where(targets < 0, 0.0, found)
+
+
+def _better(best, values: tf.Tensor, z: tf.Tensor):
+    """Keep, for each sample, the z with the largest value so far."""
+    best_values, best_z = best
+    improved = _column(values > best_values, z)
+    return tf.maximum(values, best_values), tf.where(improved > 0, z, best_z)
+
+
+def _reached(first, probabilities: tf.Tensor, targets: tf.Tensor, z: tf.Tensor, number: tf.Tensor):
+    """Keep, for each sample, the first step and z at which the target is predicted."""
+    first_step, first_z = first
+    predicted = tf.argmax(probabilities, axis=1, output_type=tf.int32)
+    now = (predicted == targets) & (first_step < 0)
+    return tf.where(now, number, first_step), tf.where(_column(now, z) > 0, z, first_z)
+
+
+def _plain(gradient, slots, number):
+    return gradient, slots
+
+
+def _momentum(gradient, slots, number, decay: float = 0.9):
+    (velocity,) = slots
+    # Scaled so that a constant gradient moves as far as without momentum.
+    velocity = decay * velocity + (1 - decay) * gradient
+    return velocity, (velocity,)
+
+
+def _adam(gradient, slots, number, first: float = 0.9, second: float = 0.999):
+    """Kingma and Ba, "Adam", 2015, https://arxiv.org/abs/1412.6980."""
+    mean, square = slots
+    mean = first * mean + (1 - first) * gradient
+    square = second * square + (1 - second) * tf.square(gradient)
+    count = tf.cast(number + 1, gradient.dtype)
+    unbiased = tf.sqrt(square / (1 - second**count))
+    return mean / (1 - first**count) / (unbiased + 1e-8), (mean, square)
+
+
+#: Each optimizer: what it remembers of a sample, and the direction of its next step.
+_OPTIMIZERS = {
+    "plain": (lambda z: (), _plain),
+    "momentum": (lambda z: (tf.zeros_like(z),), _momentum),
+    "adam": (lambda z: (tf.zeros_like(z), tf.zeros_like(z)), _adam),
+}

@@ -1,0 +1,389 @@
+"""One experiment: resolve the components, seed, maximize in blocks, vocode, classify again.
+
+What `run`, and every command that maximizes at scale, shares.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .blocks import BLOCK_SIZE, in_blocks
+from .bundle import Bundle, load_bundle
+from .classifier import Classifier, load_classifier, read_words
+from .engine import STABILIZER, Ascent, Maximization, maximize
+from .errors import ModelError, ParameterError, ReadError, Unavailable, unknown
+from .features import FeatureSpec, extract_fitted, require_sound
+from .plugins import KINDS, Component, Registry, default_registry
+from .readers import SUFFIXES
+from .seeds import derive
+
+log = logging.getLogger("keras_listen")
+
+Options = Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which models are listened to.
+
+    Attributes:
+        bundle: folder of a bundle; the embedded one where None.
+        classifier: a `.keras` file that takes the place of the bundle's classifier.
+        words_file: its words, one a line.
+        spec: TOML file with its FeatureSpec; the default one where None.
+        trust: open the file even if it holds Python code.
+    """
+
+    bundle: str | None = None
+    classifier: str | None = None
+    words_file: str | None = None
+    spec: str | None = None
+    trust: bool = False
+
+    def open(self) -> Bundle:
+        """Open the bundle, with the chosen classifier in its place.
+
+        Raises:
+            ListenError: a file is missing, damaged or does not fit.
+        """
+        bundle = load_bundle(self.bundle)
+        if self.classifier is None:
+            if self.words_file or self.spec:
+                raise ModelError(
+                    "a words file or a spec was given without a classifier; they describe "
+                    "--classifier FILE.keras"
+                )
+            return bundle
+        if self.words_file is None:
+            raise ModelError(
+                f"the model {self.classifier} has no words; give them with --words-file FILE, one "
+                "a line, in the order of its outputs"
+            )
+        spec = FeatureSpec.from_toml(self.spec) if self.spec else FeatureSpec()
+        words = read_words(self.words_file)
+        chosen = copy.copy(bundle)
+        # Takes the place of the cached property, for factories and for us.
+        chosen.__dict__["classifier"] = load_classifier(
+            self.classifier, words, spec, trust=self.trust
+        )
+        return chosen
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One thing to maximize: its id, word (empty without a target), start and number."""
+
+    id: str
+    word: str
+    start: str
+    k: int
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Results of one block of samples, in their order.
+
+    Attributes:
+        samples: what was asked for.
+        maximization: what the engine returned.
+        referee: probabilities [shape=(samples, words)], or None without a referee.
+        clipped: features in [0, 1], as they went to the vocoder [shape=(samples, frames, mels)].
+        clipped_probabilities: of the classifier on them [shape=(samples, words)].
+        sounds: float32, scaled to at most 1 [shape=(samples, length)], or None without a vocoder.
+        gains: what the sounds were multiplied by [shape=(samples,)], or None.
+        cycle: probabilities of the sounds' own features [shape=(samples, words)], or None.
+    """
+
+    samples: tuple[Sample, ...]
+    maximization: Maximization
+    referee: np.ndarray | None
+    clipped: np.ndarray
+    clipped_probabilities: np.ndarray
+    sounds: np.ndarray | None = None
+    gains: np.ndarray | None = None
+    cycle: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Resolved components, ready to maximize samples.
+
+    Attributes:
+        bundle: where they came from.
+        classifier: what is listened to.
+        referee: what judges, or None.
+        prior, objective, vocoder: see hookspecs; the vocoder may be None.
+        ascent: how to climb.
+        seed: of the run.
+        block_size: samples computed together.
+        components: the registered components in use, by kind.
+        notes: what happened on the way that a manifest should keep.
+    """
+
+    bundle: Bundle
+    classifier: Classifier
+    referee: Classifier | None
+    prior: Any
+    objective: Any
+    vocoder: Any
+    ascent: Ascent
+    seed: int = 0
+    block_size: int = BLOCK_SIZE
+    components: Mapping[str, Component] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def uses_targets(self) -> bool:
+        """Whether samples have a target word."""
+        return getattr(self.objective, "uses_targets", True)
+
+    def noise_samples(self, words: Sequence[str], count: int) -> list[Sample]:
+        """Plan `count` noise starts for each word, or for the objective's own label."""
+        names = list(words) if self.uses_targets else [self.objective.label]
+        return [
+            Sample(f"{_slug(name)}-{k:03d}", name if self.uses_targets else "", "noise", k)
+            for name in names
+            for k in range(count)
+        ]
+
+    def compute(self, samples: Sequence[Sample], starts: np.ndarray | None = None) -> Block:
+        """Maximize one block of samples.
+
+        Args:
+            samples: at most `block_size` of them.
+            starts: features to start from [shape=(samples, frames, mels)]; noise where None.
+        """
+        targets = np.array(
+            [self.classifier.label(s.word) if s.word else -1 for s in samples], np.int32
+        )
+        seeds = np.stack([derive(self.seed, s.word, s.k) for s in samples])
+        if starts is None:
+            z = self.prior.start(targets, seeds)
+        else:
+            z = self._in_blocks(self.prior.encode, starts[..., None])
+        result = maximize(
+            self.classifier,
+            self.objective,
+            self.prior,
+            z,
+            targets,
+            self.ascent,
+            seeds=seeds,
+            block_size=self.block_size,
+        )
+        clipped = np.clip(result.features[..., 0], 0.0, 1.0)
+        block = {
+            "referee": self.referee and self._predict(self.referee, result.features),
+            "clipped": clipped,
+            "clipped_probabilities": self._predict(self.classifier, clipped[..., None]),
+        }
+        if self.vocoder is not None:
+            block |= self._speak(clipped, seeds)
+        return Block(tuple(samples), result, **block)
+
+    def _predict(self, classifier: Classifier, features: np.ndarray) -> np.ndarray:
+        return classifier.predict(features, block_size=self.block_size)
+
+    def _in_blocks(self, function, array: np.ndarray) -> np.ndarray:
+        return in_blocks(lambda block: np.asarray(function(block)), array, self.block_size)
+
+    def _speak(self, clipped: np.ndarray, seeds: np.ndarray) -> dict[str, np.ndarray]:
+        """Synthesize, scale down what is too loud, and classify the sounds' own features."""
+        sounds = np.asarray(self.vocoder.synthesize(clipped, seeds), np.float32)
+        peaks = np.abs(sounds).max(axis=1)
+        gains = np.where(peaks > 1, 1 / np.maximum(peaks, 1e-12), 1.0).astype(np.float32)
+        sounds = sounds * gains[:, None]
+        again = np.stack([extract_fitted(sound, self.classifier.spec) for sound in sounds])
+        cycle = self._predict(self.classifier, again[..., None])
+        return {"sounds": sounds, "gains": gains, "cycle": cycle}
+
+
+def _slug(name: str) -> str:
+    """Make a name fit for a file on any system."""
+    return re.sub(r"[^\w.-]+", "_", name) or "_"
+
+
+def resolve(
+    models: ModelChoice,
+    *,
+    prior: str = "ae",
+    objective: str = "softmax",
+    vocoder: str = "wavenet",
+    ascent: Ascent | None = None,
+    options: Options | None = None,
+    seed: int = 0,
+    block_size: int = BLOCK_SIZE,
+    registry: Registry | None = None,
+) -> Experiment:
+    """Open the models and make the components.
+
+    Raises:
+        ListenError: a name is unknown, a model does not fit, or two components were made for
+            different features.
+    """
+    registry = registry or default_registry()
+    names = {"prior": prior, "objective": objective, "vocoder": vocoder}
+    found = {k: registry.find(k, n) for k, n in names.items() if (k, n) != ("vocoder", "none")}
+    options = _options_in_use(options or {}, found)
+    for kind, component in found.items():
+        component.convert_options(options.get(kind, {}))
+    bundle = models.open()
+    notes: list[str] = []
+    made: dict[str, Any] = {"vocoder": None}
+    for kind in tuple(found):
+        made[kind], found[kind] = _make(registry, found[kind], bundle, options, notes)
+    classifier: Classifier = bundle.classifier
+    classifier.spec.require(made["prior"].spec, f"the prior {prior}")
+    if made["vocoder"] is not None:
+        what = f"the vocoder {found['vocoder'].name}"
+        classifier.spec.require(made["vocoder"].spec, what, ignore=("frames", "longer", "shorter"))
+    return Experiment(
+        bundle=bundle,
+        classifier=classifier,
+        referee=_fitting_referee(bundle, classifier, notes),
+        **made,
+        ascent=ascent or Ascent(),
+        seed=seed,
+        block_size=block_size,
+        components=found,
+        notes=tuple(notes),
+    )
+
+
+def _options_in_use(options: Options, found: Mapping[str, Component]) -> dict[str, Mapping]:
+    """Return the options of each kind, refusing those of components that are not in use."""
+    mine = {}
+    for (kind, name), values in options.items():
+        component = found.get(kind)
+        if component is None or name not in (component.name, component.full_name):
+            used = f"the {kind} of this run is {component.name}" if component else f"no {kind}"
+            key = next(iter(values))
+            raise ParameterError(f"option {kind}.{name}.{key} was given, but {used}; drop it")
+        mine[kind] = values
+    return mine
+
+
+def _make(
+    registry: Registry, component: Component, bundle: Bundle, options: Mapping, notes: list[str]
+) -> tuple[Any, Component]:
+    """Create a component, or its fallback with a note."""
+    try:
+        return component.create(bundle, options.get(component.kind)), component
+    except Unavailable as error:
+        if error.fallback is None:
+            raise
+        note = f"{error}; {component.kind} {error.fallback} takes the place of {component.name}"
+        log.warning("%s", note)
+        notes.append(note)
+        fallback = registry.find(component.kind, error.fallback)
+        return fallback.create(bundle), fallback
+
+
+def _fitting_referee(bundle: Bundle, classifier: Classifier, notes: list[str]) -> Classifier | None:
+    """Return the bundle's referee if it hears the same features."""
+    referee = bundle.referee
+    if referee is None or not classifier.spec.differing(referee.spec):
+        return referee
+    notes.append("the bundle's referee was made for other features and does not judge")
+    return None
+
+
+def parse_options(texts: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]:
+    """Parse `KIND.NAME.KEY=VALUE` texts into options by kind and name.
+
+    Raises:
+        ParameterError: a text has another form or an unknown kind.
+    """
+    options: dict[tuple[str, str], dict[str, str]] = {}
+    for text in texts:
+        path, equals, value = text.partition("=")
+        parts = path.split(".")
+        if not equals or len(parts) != 3 or not all(parts):
+            raise ParameterError(
+                f"option {text!r} was not understood; expected KIND.NAME.KEY=VALUE, such as "
+                "prior.ae.start_deviation=0.2"
+            )
+        kind, name, key = parts
+        if kind not in KINDS:
+            raise ParameterError(f"in option {text!r} {unknown('kind', kind, KINDS)}")
+        options.setdefault((kind, name), {})[key] = value
+    return options
+
+
+def utterance_samples(
+    start: str | Path, words: Sequence[str], known: Sequence[str], count: int | None
+) -> list[Sample]:
+    """Plan the class-to-class experiment on recordings.
+
+    Args:
+        start: one recording, maximized to each of `words`; or a folder with one folder a word,
+            each recording maximized to its own word.
+        words: words wanted; for a folder all that the classifier knows where empty.
+        known: the classifier's words.
+        count: at most so many recordings of each word; all where None.
+
+    Raises:
+        ParameterError: nothing is there, or a single recording has no word.
+    """
+    start = Path(start)
+    if start.is_file():
+        if not words:
+            raise ParameterError(f"the start {start} is one recording; name its target with --word")
+        return [
+            Sample(f"{_slug(word)}-{_slug(start.stem)}", word, str(start), 0, start)
+            for word in words
+        ]
+    if not start.is_dir():
+        raise ParameterError(
+            f"the start {start} does not exist; expected noise, a recording, or a folder with one "
+            "folder a word"
+        )
+    folders = [word for word in (words or known) if (start / word).is_dir()]
+    samples = []
+    for word in folders:
+        paths = sorted(p for p in (start / word).iterdir() if p.suffix.lower() in SUFFIXES)
+        samples += [
+            Sample(f"{_slug(word)}-{_slug(path.stem)}", word, f"{word}/{path.name}", k, path)
+            for k, path in enumerate(paths[:count])
+        ]
+    if not samples:
+        raise ParameterError(
+            f"the start {start} has no recording in a folder called by one of the words "
+            f"{', '.join(words or known)}"
+        )
+    return samples
+
+
+def read_starts(samples: Sequence[Sample], spec: FeatureSpec, reader: str) -> np.ndarray:
+    """Read the features that samples start from [shape=(samples, frames, mels)].
+
+    Raises:
+        ReadError: a recording cannot be used.
+    """
+    read = default_registry().create("reader", reader)
+    features = []
+    for path, sound in read([sample.path for sample in samples], spec.sample_rate):
+        if isinstance(sound, ReadError):
+            raise sound
+        features.append(extract_fitted(require_sound(sound, path), spec))
+    return np.stack(features)
+
+
+def saturated(maximization: Maximization) -> np.ndarray:
+    """Say whose gradient had vanished at the start [shape=(samples,), bool].
+
+    Below the engine's stabilizer a gradient is damped instead of normalised, and the sample hardly
+    moves.
+    """
+    if not len(maximization.gradient_rms):
+        return np.zeros(maximization.scores.shape[1], bool)
+    return maximization.gradient_rms[0] < STABILIZER

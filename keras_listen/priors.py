@@ -1,0 +1,105 @@
+"""Priors: what a latent is, and how it becomes features.
+
+References:
+    Soomro et al., Interspeech 2019, sections 3.3 and 3.4: starts and step sizes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+
+from .features import FeatureSpec
+from .hookspecs import hookimpl
+from .seeds import normal
+
+
+class Identity:
+    """No prior: the latent is the features themselves [shape=(batch, frames, mels, 1)].
+
+    Args:
+        spec: of the features.
+        start_deviation: standard deviation of the noise that an ascent starts from.
+    """
+
+    bounded = False
+    step_size = 0.01
+
+    def __init__(self, spec: FeatureSpec, start_deviation: float = 0.1):
+        self.spec, self.start_deviation = spec, start_deviation
+
+    def start(self, targets: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Return noise for each row of `seeds`."""
+        return normal(seeds, self.spec.shape, self.start_deviation)
+
+    def encode(self, features):
+        """Return the features."""
+        return features
+
+    def decode(self, z):
+        """Return the latent."""
+        return z
+
+
+class Latent:
+    """A decoder's latent [shape=(batch, units)]; decoded features lie in [0, 1].
+
+    Args:
+        spec: of the features.
+        encoder, decoder: Keras models; an encoder with two outputs gives mean and log-variance.
+        start_deviation: standard deviation of the noise that an ascent starts from.
+    """
+
+    bounded = True
+    step_size = 0.1
+
+    def __init__(self, spec: FeatureSpec, encoder, decoder, start_deviation: float):
+        self.spec, self.start_deviation = spec, start_deviation
+        self._encoder, self._decoder = encoder, decoder
+        self._units = decoder.input_shape[1:]
+
+    def start(self, targets: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Return noise for each row of `seeds` [shape=(batch, units)]."""
+        return normal(seeds, self._units, self.start_deviation)
+
+    def encode(self, features):
+        """Return the latent of features, for a VAE its mean."""
+        encoded = self._encoder(features, training=False)
+        return encoded[0] if isinstance(encoded, (list, tuple)) else encoded
+
+    def decode(self, z):
+        """Return features [shape=(batch, frames, mels, 1), in [0, 1]]."""
+        return self._decoder(z, training=False)
+
+
+_Deviation = Annotated[float, "standard deviation of the noise an ascent starts from"]
+_Weights = Annotated[str, "component of the bundle with encoder and decoder"]
+
+
+def none(bundle, *, start_deviation: _Deviation = 0.1):
+    """No prior: climb on the features themselves."""
+    return Identity(bundle.spec, start_deviation)
+
+
+def ae(bundle, *, weights: _Weights = "ae", start_deviation: _Deviation = 0.1):
+    """The decoder of an autoencoder, as published."""
+    return _latent(bundle, weights, start_deviation)
+
+
+def vae(bundle, *, weights: _Weights = "vae", start_deviation: _Deviation = 1.0):
+    """The decoder of a variational autoencoder; starts are draws from its prior, N(0, 1)."""
+    return _latent(bundle, weights, start_deviation)
+
+
+def _latent(bundle, weights: str, start_deviation: float) -> Latent:
+    component = bundle.component(weights)
+    encoder, decoder = component.model("encoder"), component.model("decoder")
+    return Latent(bundle.spec, encoder, decoder, start_deviation)
+
+
+@hookimpl
+def register_priors(register) -> None:
+    register("none", none)
+    register("ae", ae)
+    register("vae", vae)

@@ -1,0 +1,363 @@
+"""A run's directory: manifest, rows, sounds, features, resume.
+
+manifest.json   everything from which the run can be repeated
+samples.csv     one row a sample, appended block by block
+<id>.npy        maximized features, unclipped, float32 [shape=(frames, mels)]
+<id>.wav        their sound, 16-bit
+timing.json     seconds by stage; the only file that differs between equal runs
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .blocks import spans
+from .bundle import versions
+from .errors import RunError
+from .experiment import Block, Experiment, Sample, read_starts, saturated
+from .features import FeatureSpec
+from .files import make_folder, replacing, sha256, write_json
+from .progress import Track, quiet
+
+SCHEMA = 1
+COLUMNS = (
+    "id",
+    "word",
+    "start",
+    "score_before",
+    "score_after",
+    "probability",
+    "predicted",
+    "referee_predicted",
+    "cycle_predicted",
+    "referee_probability",
+    "predicted_before",
+    "predicted_clipped",
+    "clipped_share",
+    "first_success",
+    "saturated",
+    "gain",
+)
+
+Row = dict[str, str]
+Draw = Callable[[Path, Block, int, FeatureSpec], None]
+
+
+def rows_of(experiment: Experiment, block: Block) -> list[Row]:
+    """Describe each sample of a block in the columns of samples.csv, as text."""
+    return [_row(experiment, block, i) for i in range(len(block.samples))]
+
+
+def _row(experiment: Experiment, block: Block, i: int) -> Row:
+    sample, found = block.samples[i], block.maximization
+    words = experiment.classifier.words
+    final = found.probabilities[-1, i]
+    target = words.index(sample.word) if sample.word else None
+    outside = (found.features[i] < 0) | (found.features[i] > 1)
+    return {
+        "id": sample.id,
+        "word": sample.word,
+        "start": sample.start,
+        "score_before": _number(found.scores[0, i]),
+        "score_after": _number(found.scores[-1, i]),
+        "probability": "" if target is None else _number(final[target]),
+        "predicted": words[final.argmax()],
+        "predicted_before": words[found.probabilities[0, i].argmax()],
+        "predicted_clipped": words[block.clipped_probabilities[i].argmax()],
+        "clipped_share": _number(outside.mean()),
+        "first_success": "" if found.first_step[i] < 0 else str(found.first_step[i]),
+        "saturated": str(int(saturated(found)[i])),
+        **_referee_columns(experiment, block, i),
+        "cycle_predicted": "" if block.cycle is None else words[block.cycle[i].argmax()],
+        "gain": "" if block.gains is None else _number(block.gains[i]),
+    }
+
+
+def _referee_columns(experiment: Experiment, block: Block, i: int) -> Row:
+    if experiment.referee is None:
+        return {"referee_predicted": "", "referee_probability": ""}
+    words, probabilities = experiment.referee.words, block.referee[i]
+    word = block.samples[i].word
+    known = word in words
+    return {
+        "referee_predicted": words[probabilities.argmax()],
+        "referee_probability": _number(probabilities[words.index(word)]) if known else "",
+    }
+
+
+def _number(value: float) -> str:
+    return format(float(value), ".6g")
+
+
+def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str, Any]:
+    """Return everything from which a run can be repeated.
+
+    Args:
+        command: the settings, as the user gave them.
+    """
+    bundle = experiment.bundle
+    return {
+        "schema": SCHEMA,
+        "command": dict(command),
+        "versions": versions(),
+        "components": {
+            kind: {"name": c.name, "distribution": c.distribution, "version": c.version}
+            for kind, c in sorted(experiment.components.items())
+        },
+        "notes": list(experiment.notes),
+        "words": list(experiment.classifier.words),
+        "spec": experiment.classifier.spec.to_dict(),
+        "models": {name: bundle.component(name).files for name in bundle.names()}
+        | _files(command.get("classifier"), command.get("words_file"), command.get("spec")),
+        "block_size": experiment.block_size,
+        "threads": os.cpu_count(),
+    }
+
+
+def _files(*paths: str | None) -> dict[str, str]:
+    return {Path(path).name: sha256(path) for path in paths if path}
+
+
+class Run:
+    """The directory of one run.
+
+    Attributes:
+        root: the folder.
+        rows: finished samples, in order.
+        seconds: time spent by stage.
+    """
+
+    def __init__(self, root: Path, manifest: Mapping[str, Any]):
+        self.root, self.manifest = root, dict(manifest)
+        self.rows: list[Row] = []
+        self.seconds: Counter[str] = Counter()
+
+    @classmethod
+    def create(cls, root: str | Path | None, manifest: Mapping[str, Any]) -> Run:
+        """Make the folder of a new run; the next `listen-NNN` where `root` is None.
+
+        Raises:
+            RunError: the folder is not empty or cannot be written.
+        """
+        root = Path(root) if root is not None else next_folder(Path())
+        if root.is_file() or (root.is_dir() and any(root.iterdir())):
+            raise RunError(
+                f"the output folder {root} is not empty; give --resume to continue the run in it, "
+                "or name another folder with --out"
+            )
+        run = cls(make_folder(root), manifest)
+        write_json(root / "manifest.json", manifest)
+        run._write_table("")
+        return run
+
+    @classmethod
+    def resume(cls, root: str | Path | None, manifest: Mapping[str, Any]) -> Run:
+        """Open the folder of an interrupted run; the newest `listen-NNN` where `root` is None.
+
+        Raises:
+            RunError: there is none, or it was made with other settings.
+        """
+        root = Path(root) if root is not None else newest_folder(Path())
+        try:
+            before = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"there is no run to resume in {root}; leave --resume out to start one"
+            ) from error
+        if differing := _differing(before, json.loads(json.dumps(manifest))):
+            raise RunError(
+                f"the run in {root} was started with other settings ({'; '.join(differing)}); "
+                "repeat them, or start a new run in another folder"
+            )
+        run = cls(root, manifest)
+        run._read_rows()
+        return run
+
+    def _write_table(self, text: str) -> None:
+        heading = ",".join(COLUMNS) + "\n"
+        with replacing(self.root / "samples.csv") as beside:
+            beside.write_text(heading + text, encoding="utf-8", newline="")
+
+    def _read_rows(self) -> None:
+        """Read the finished rows; a row cut short by a kill is dropped from the file."""
+        path = self.root / "samples.csv"
+        text = path.read_bytes().decode("utf-8") if path.is_file() else ""
+        whole = text[: text.rfind("\n") + 1]
+        self.rows = list(csv.DictReader(io.StringIO(whole, newline="")))
+        if whole != text or not whole:
+            self._write_table(_lines(self.rows))
+        timing = self.root / "timing.json"
+        if timing.is_file():
+            self.seconds.update(json.loads(timing.read_text(encoding="utf-8")))
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add rows to samples.csv, all or none.
+
+        Raises:
+            RunError: the disk is full.
+        """
+        path = self.root / "samples.csv"
+        size = path.stat().st_size
+        try:
+            with open(path, "a", encoding="utf-8", newline="") as file:
+                file.write(_lines(rows))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            os.truncate(path, size)
+            raise RunError(f"cannot write {path}: {error.strerror}") from error
+        self.rows += rows
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time spent in the block to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - start
+
+    def write_timing(self) -> None:
+        """Write timing.json."""
+        seconds = {stage: round(value, 3) for stage, value in sorted(self.seconds.items())}
+        write_json(self.root / "timing.json", seconds)
+
+
+def _lines(rows: Sequence[Row]) -> str:
+    text = io.StringIO(newline="")
+    csv.DictWriter(text, COLUMNS, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _differing(before: Mapping, now: Mapping, prefix: str = "") -> list[str]:
+    """Name the entries in which two manifests differ, with both values."""
+    found = []
+    for key in sorted(set(before) | set(now)):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differing(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key} {old!r}, now {new!r}")
+    return found
+
+
+def _numbered(parent: Path) -> list[tuple[int, Path]]:
+    matches = ((re.fullmatch(r"listen-(\d{3,})", path.name), path) for path in parent.iterdir())
+    return sorted((int(match[1]), path) for match, path in matches if match)
+
+
+def next_folder(parent: Path) -> Path:
+    """Return the next unused `listen-NNN` in `parent`."""
+    last = max((number for number, _ in _numbered(parent)), default=0)
+    return parent / f"listen-{last + 1:03d}"
+
+
+def newest_folder(parent: Path) -> Path:
+    """Return the newest `listen-NNN` in `parent`.
+
+    Raises:
+        RunError: there is none.
+    """
+    if not (found := _numbered(parent)):
+        raise RunError("there is no run to resume here; name its folder with --out")
+    return found[-1][1]
+
+
+def carry_out(
+    experiment: Experiment,
+    samples: Sequence[Sample],
+    run: Run,
+    *,
+    reader: str = "soundfile",
+    draw: Draw | None = None,
+    track: Track = quiet,
+) -> None:
+    """Maximize the samples that a run has not finished, writing block by block.
+
+    Args:
+        experiment: how.
+        samples: all samples of the run, finished ones included.
+        run: where to.
+        reader: name of the reader of recordings to start from.
+        draw: called as `draw(path, block, i, spec)` to make the picture of each sample.
+        track: progress, see `keras_listen.progress`.
+    """
+    done = {row["id"] for row in run.rows}
+    left = [sample for sample in samples if sample.id not in done]
+
+    def work() -> Iterator[None]:
+        for span in spans(len(left), experiment.block_size):
+            _carry_out_block(experiment, left[span], run, reader, draw)
+            yield from [None] * len(left[span])
+
+    for _ in track(work(), total=len(left), label="maximize", unit="sample"):
+        pass
+
+
+def _carry_out_block(
+    experiment: Experiment, samples: Sequence[Sample], run: Run, reader: str, draw: Draw | None
+) -> None:
+    spec = experiment.classifier.spec
+    with run.timed("maximize and vocode"):
+        starts = read_starts(samples, spec, reader) if samples[0].path else None
+        block = experiment.compute(samples, starts)
+    with run.timed("write"):
+        for i, sample in enumerate(samples):
+            _write_sample(run.root, sample.id, block, i, spec)
+    if draw:
+        with run.timed("draw"):
+            for i, sample in enumerate(samples):
+                draw(run.root / f"{sample.id}.png", block, i, spec)
+    run.append(rows_of(experiment, block))
+
+
+def _write_sample(root: Path, name: str, block: Block, i: int, spec: FeatureSpec) -> None:
+    with replacing(root / f"{name}.npy") as beside:
+        np.save(beside, block.maximization.features[i, ..., 0])
+    if block.sounds is None:
+        return
+    import soundfile
+
+    with replacing(root / f"{name}.wav") as beside:
+        try:
+            soundfile.write(beside, block.sounds[i], spec.sample_rate, subtype="PCM_16")
+        except soundfile.SoundFileError as error:
+            raise OSError(0, str(error)) from error
+
+
+def summarize(rows: Sequence[Row], referee_words: Sequence[str]) -> dict[str, Any]:
+    """Count what came out of a run.
+
+    Own success is the share of samples whose target word is predicted; transfer the share of *all*
+    samples whose target the referee predicts too, as published; joint the share with both; cycle
+    the share whose target is heard in the sound again. A rate without samples is None.
+    """
+    aimed = [row for row in rows if row["word"]]
+    judged = [row for row in aimed if row["referee_predicted"] and row["word"] in referee_words]
+    spoken = [row for row in aimed if row["cycle_predicted"]]
+    return {
+        "samples": len(rows),
+        "own success": _rate(aimed, "predicted"),
+        "transfer": _rate(judged, "referee_predicted"),
+        "joint success": _rate(judged, "predicted", "referee_predicted"),
+        "cycle": _rate(spoken, "cycle_predicted"),
+        "saturated": sum(row["saturated"] == "1" for row in rows),
+    }
+
+
+def _rate(rows: Sequence[Row], *columns: str) -> float | None:
+    if not rows:
+        return None
+    return sum(all(row[c] == row["word"] for c in columns) for row in rows) / len(rows)

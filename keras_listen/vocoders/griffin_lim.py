@@ -1,0 +1,127 @@
+"""Griffin-Lim: sound from magnitudes by iterated projection; no training, on any machine.
+
+References:
+    Griffin and Lim, "Signal Estimation from Modified Short-Time Fourier Transform", 1984
+    Perraudin, Balazs and Sondergaard, "A Fast Griffin-Lim Algorithm", WASPAA 2013
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Annotated
+
+import numpy as np
+
+from ..errors import ParameterError
+from ..features import (
+    FeatureSpec,
+    count_samples,
+    denormalize_magnitude,
+    left_padding,
+    mel_basis,
+    window,
+)
+from ..hookspecs import hookimpl
+from ..seeds import generator
+
+#: Multiplicative updates after the first guess of the linear magnitudes.
+_MEL_UPDATES = 10
+
+
+class GriffinLim:
+    """Phase reconstruction with the window and framing of the features.
+
+    Args:
+        spec: of the features.
+        iterations: projections; beyond 32 real speech hardly comes closer.
+        momentum: 0 for the original algorithm, 0.99 for the fast one.
+    """
+
+    def __init__(self, spec: FeatureSpec, iterations: int = 32, momentum: float = 0.99):
+        if iterations < 1:
+            raise ParameterError(f"iterations is {iterations}; expected at least 1")
+        if not 0 <= momentum < 1:
+            raise ParameterError(f"momentum is {momentum}; expected at least 0 and below 1")
+        self.spec, self.iterations, self.momentum = spec, iterations, momentum
+
+    def synthesize(self, features: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Turn features into sounds that line up with them.
+
+        Args:
+            features: [shape=(batch, frames, mels), in [0, 1]], any number of frames.
+            seeds: of the first phases [shape=(batch, 2), uint32].
+
+        Returns:
+            float32 [shape=(batch, count_samples(frames))], at the features' own level.
+        """
+        magnitudes = invert_mel(np.asarray(features), self.spec) ** (1 / self.spec.power)
+        # One sound at a time keeps its bits free of its batch-mates; threads use the cores.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            sounds = list(pool.map(self._reconstruct, magnitudes, seeds))
+        return np.stack(sounds).astype(np.float32)
+
+    def _reconstruct(self, magnitude: np.ndarray, seed: np.ndarray) -> np.ndarray:
+        import librosa
+
+        spec = self.spec
+        padded = librosa.griffinlim(
+            magnitude.T,
+            n_iter=self.iterations,
+            hop_length=spec.hop_length,
+            n_fft=spec.n_fft,
+            window=window(spec),
+            center=False,
+            momentum=self.momentum,
+            random_state=generator(seed),
+        )
+        left = left_padding(spec)
+        return padded[left : left + count_samples(len(magnitude), spec)]
+
+
+def invert_mel(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Find non-negative linear magnitudes (to the spec's power) whose mel bands are these.
+
+    A first guess through the pseudo-inverse, then multiplicative updates, which stay above zero
+    and lower the squared error of the bands at each step.
+
+    Args:
+        features: [shape=(batch, frames, mels), in [0, 1]].
+
+    Returns:
+        [shape=(batch, frames, 1 + n_fft // 2)].
+
+    References:
+        Lee and Seung, "Algorithms for Non-negative Matrix Factorization", NIPS 2000.
+    """
+    basis, inverse, coverage = _inversion(spec)
+    mel = denormalize_magnitude(features, spec).astype(np.float32)
+    wanted = mel @ basis
+    linear = np.maximum(mel @ inverse, 1e-2 * wanted / coverage)
+    for _ in range(_MEL_UPDATES):
+        linear *= wanted / np.maximum(linear @ basis.T @ basis, 1e-20)
+    return linear
+
+
+@lru_cache(maxsize=4)
+def _inversion(spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the mel basis, its pseudo-inverse (transposed), and its sum over bands."""
+    basis = mel_basis(spec)
+    coverage = np.maximum(basis.sum(axis=0), 1e-10)
+    return tuple(a.astype(np.float32) for a in (basis, np.linalg.pinv(basis).T, coverage))
+
+
+def griffin_lim(
+    bundle,
+    *,
+    iterations: Annotated[int, "projections"] = 32,
+    momentum: Annotated[float, "0 for the original algorithm"] = 0.99,
+):
+    """Phase by the fast Griffin-Lim algorithm; needs no weights."""
+    return GriffinLim(bundle.spec, iterations, momentum)
+
+
+@hookimpl
+def register_vocoders(register) -> None:
+    register("griffin-lim", griffin_lim)
