@@ -85,7 +85,7 @@ def listen(
         track: progress, see `keras_listen.progress`.
 
     Returns:
-        keras_listen.runs.Run, with `root`, `rows` and `summary`.
+        keras_listen.runs.Run, with `root`, `rows`, and the rates `summary` and `by_word`.
 
     Raises:
         ListenError: anything given cannot be used; nothing has been written then.
@@ -154,7 +154,12 @@ def _conclude(run, experiment) -> None:
     from .report.run import write_page
     from .runs import summarize
 
-    run.summary = summarize(run.rows, experiment.referee.words if experiment.referee else ())
+    judged = experiment.referee.words if experiment.referee else ()
+    run.summary = summarize(run.rows, judged)
+    run.by_word = {
+        word: summarize([row for row in run.rows if row["word"] == word], judged)
+        for word in dict.fromkeys(row["word"] for row in run.rows if row["word"])
+    }
     with run.timed("page"):
         write_page(run, run.summary)
     run.write_timing()

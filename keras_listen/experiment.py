@@ -8,8 +8,9 @@ from __future__ import annotations
 import copy
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,11 +150,11 @@ class Experiment:
     def noise_samples(self, words: Sequence[str], count: int) -> list[Sample]:
         """Plan `count` noise starts for each word, or for the objective's own label."""
         names = list(words) if self.uses_targets else [self.objective.label]
-        return [
+        return _unique(
             Sample(f"{_slug(name)}-{k:03d}", name if self.uses_targets else "", "noise", k)
             for name in names
             for k in range(count)
-        ]
+        )
 
     def compute(self, samples: Sequence[Sample], starts: np.ndarray | None = None) -> Block:
         """Maximize one block of samples.
@@ -210,6 +211,18 @@ class Experiment:
 def _slug(name: str) -> str:
     """Make a name fit for a file on any system."""
     return re.sub(r"[^\w.-]+", "_", name) or "_"
+
+
+def _unique(samples: Iterable[Sample]) -> list[Sample]:
+    """Number the ids that two samples share, because files are called by them."""
+    seen: Counter[str] = Counter()
+    different = []
+    for sample in samples:
+        # Some file systems do not tell capitals from small letters.
+        seen[key := sample.id.casefold()] += 1
+        again = f"{sample.id}_{seen[key]}" if seen[key] > 1 else sample.id
+        different.append(replace(sample, id=again))
+    return different
 
 
 def resolve(
@@ -338,10 +351,10 @@ def utterance_samples(
     if start.is_file():
         if not words:
             raise ParameterError(f"the start {start} is one recording; name its target with --word")
-        return [
+        return _unique(
             Sample(f"{_slug(word)}-{_slug(start.stem)}", word, str(start), 0, start)
             for word in words
-        ]
+        )
     if not start.is_dir():
         raise ParameterError(
             f"the start {start} does not exist; expected noise, a recording, or a folder with one "
@@ -360,7 +373,7 @@ def utterance_samples(
             f"the start {start} has no recording in a folder called by one of the words "
             f"{', '.join(words or known)}"
         )
-    return samples
+    return _unique(samples)
 
 
 def read_starts(samples: Sequence[Sample], spec: FeatureSpec, reader: str) -> np.ndarray:

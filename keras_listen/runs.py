@@ -137,12 +137,15 @@ class Run:
         root: the folder.
         rows: finished samples, in order.
         seconds: time spent by stage.
+        summary, by_word: rates of all samples and of each word's, once the run is concluded.
     """
 
     def __init__(self, root: Path, manifest: Mapping[str, Any]):
         self.root, self.manifest = root, dict(manifest)
         self.rows: list[Row] = []
         self.seconds: Counter[str] = Counter()
+        self.summary: dict[str, Any] = {}
+        self.by_word: dict[str, dict[str, Any]] = {}
 
     @classmethod
     def create(cls, root: str | Path | None, manifest: Mapping[str, Any]) -> Run:

@@ -63,15 +63,9 @@ def _columns(summary: dict) -> list[str]:
 
 
 def _rows(done) -> list[list[str]]:
-    """Return a row a word where there are few samples a word to count, and one for all."""
-    from ..runs import summarize
-
-    words = list(dict.fromkeys(row["word"] for row in done.rows if row["word"]))
-    known = done.manifest["words"]
-    lines = [
-        (word, summarize([r for r in done.rows if r["word"] == word], known)) for word in words
-    ]
-    return [[name, *_values(summary)] for name, summary in [*lines, ("all", done.summary)]]
+    """Return a row of rates for each word, and one for all."""
+    lines = {**done.by_word, "all": done.summary}
+    return [[name, *_values(summary)] for name, summary in lines.items()]
 
 
 def _values(summary: dict) -> list[str]:
