@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .backend import require_tensorflow
-from .errors import ParameterError, ReadError
+from .errors import ParameterError
 from .features import FeatureSpec, extract_fitted, require_sound
 from .plugins import default_registry
 from .progress import Track, quiet
@@ -34,8 +34,6 @@ def load_features(
     spec = spec or FeatureSpec()
     read = default_registry().create("reader", reader or "soundfile")
     _, samples = next(iter(read([Path(path)], spec.sample_rate)))
-    if isinstance(samples, ReadError):
-        raise samples
     return extract_fitted(require_sound(samples, path), spec)
 
 
@@ -92,7 +90,7 @@ def listen(
     """
     require_tensorflow()
     from .engine import Ascent
-    from .experiment import ModelChoice, parse_options, read_starts, resolve, utterance_samples
+    from .experiment import ModelChoice, parse_options, resolve, utterance_samples
     from .report.figures import draw_sample
     from .runs import Run, carry_out, manifest_of
 
@@ -139,8 +137,9 @@ def listen(
     else:
         known = experiment.classifier.words
         plan = utterance_samples(start, command["words"], known, samples)
-        # A recording that cannot be read is found out before anything is written.
-        read_starts(plan[:1], experiment.classifier.spec, reader)
+        if Path(start).is_file():
+            # Found out before anything is written; in a folder, bad recordings are left out.
+            load_features(start, experiment.classifier.spec, reader)
     run = (Run.resume if resume else Run.create)(out, manifest_of(experiment, command))
     try:
         carry_out(experiment, plan, run, reader=reader, draw=draw_sample, track=track)

@@ -101,8 +101,8 @@ def _unopened(path: Path, error: ModelError) -> Finding:
             "use the Python interface, or rebuild the model from Keras's own layers",
         )
     text, _, remedy = str(error).partition("; ")
-    default = "save the model again" if path.is_file() else "check the path"
-    return Finding("file", False, text, remedy or f"{default}: model.save('model.keras')")
+    default = "save it again: model.save('model.keras')" if path.exists() else "check the path"
+    return Finding("file", False, text, remedy or default)
 
 
 def _missing_classes(path: Path) -> list[str]:
@@ -207,9 +207,9 @@ def _outputs(model: keras.Model) -> Finding:
 
 def _words(model: keras.Model, words: Sequence[str] | None) -> Finding:
     count = model.output_shape[1]
-    mend = f"list {count} different words, one a line, in the order of the outputs"
+    mend = f"give a words file of {count} lines: one word a line, in the order of the outputs"
     if words is None:
-        return Finding("words", None, f"not given; the words file must have {count} lines", mend)
+        return Finding("words", None, "not given", mend)
     if len(words) != count:
         return Finding("words", False, f"{len(words)} words for {count} outputs", mend)
     if repeated := sorted({word for word in words if list(words).count(word) > 1}):
@@ -234,7 +234,7 @@ def _behaviour(
     """Try the model on noise [shape=(starts, frames, mels, 1)], where an ascent starts."""
     rng = np.random.default_rng(0)
     starts = rng.normal(0.0, _DEVIATION, (_STARTS, *spec.shape)).astype(np.float32)
-    values = _guarded("values", _values, model, starts)
+    values = _guarded("values", _values, model, head, starts)
     if not values.ok or head.kind == "sigmoid":
         return [values]
     if keras.backend.backend() != "tensorflow":
@@ -243,7 +243,7 @@ def _behaviour(
     return [values, _guarded("gradient", _gradient, model, head, words, starts)]
 
 
-def _values(model: keras.Model, starts: np.ndarray) -> Finding:
+def _values(model: keras.Model, head: Head, starts: np.ndarray) -> Finding:
     outputs = ops.convert_to_numpy(model(starts, training=False)).astype(np.float64)
     wrong = int((~np.isfinite(outputs)).sum())
     if wrong:
@@ -251,9 +251,23 @@ def _values(model: keras.Model, starts: np.ndarray) -> Finding:
             "values",
             False,
             f"{wrong} of {outputs.size} outputs on noise are not finite numbers",
-            "train it again (smaller learning rate, clipped gradients); look for NaN in its weights",
+            "look for NaN in its weights; train it again, with a smaller learning rate",
+        )
+    if head.kind == "softmax" and not _undone(head, starts, outputs):
+        return Finding(
+            "values",
+            False,
+            "its outputs are not the softmax of what goes into its last softmax",
+            "let a softmax over the words be the last that happens to them",
         )
     return Finding("values", True, f"finite, {outputs.min():.3g} to {outputs.max():.3g} on noise")
+
+
+def _undone(head: Head, starts: np.ndarray, outputs: np.ndarray) -> bool:
+    """Say whether the logits, taken from before the softmax, lead to the model's outputs."""
+    again = ops.convert_to_numpy(ops.softmax(ops.cast(head.logits(starts), "float32")))
+    # Wide enough for models that compute in half precision.
+    return again.shape == outputs.shape and bool(np.allclose(again, outputs, atol=1e-2))
 
 
 def _gradient(

@@ -294,7 +294,7 @@ def _make(
     except Unavailable as error:
         if error.fallback is None:
             raise
-        note = f"{error}; {component.kind} {error.fallback} takes the place of {component.name}"
+        note = f"{error}; falling back to {error.fallback}"
         log.warning("%s", note)
         notes.append(note)
         fallback = registry.find(component.kind, error.fallback)
@@ -376,19 +376,24 @@ def utterance_samples(
     return _unique(samples)
 
 
-def read_starts(samples: Sequence[Sample], spec: FeatureSpec, reader: str) -> np.ndarray:
-    """Read the features that samples start from [shape=(samples, frames, mels)].
+def read_starts(
+    samples: Sequence[Sample], spec: FeatureSpec, reader: str
+) -> tuple[list[Sample], np.ndarray]:
+    """Read the features that samples start from; recordings that cannot be used are left out.
 
-    Raises:
-        ReadError: a recording cannot be used.
+    Returns the samples that remain and their features [shape=(samples, frames, mels)]. What is left
+    out is logged with its reason.
     """
     read = default_registry().create("reader", reader)
-    features = []
-    for path, sound in read([sample.path for sample in samples], spec.sample_rate):
-        if isinstance(sound, ReadError):
-            raise sound
-        features.append(extract_fitted(require_sound(sound, path), spec))
-    return np.stack(features)
+    kept, features = [], []
+    sounds = read([sample.path for sample in samples], spec.sample_rate)
+    for sample, (path, sound) in zip(samples, sounds, strict=True):
+        try:
+            features.append(extract_fitted(require_sound(sound, path), spec))
+            kept.append(sample)
+        except ReadError as error:
+            log.warning("left out %s", error)
+    return kept, np.reshape(features, (len(kept), spec.frames, spec.n_mels))
 
 
 def saturated(maximization: Maximization) -> np.ndarray:

@@ -288,12 +288,14 @@ def extract_fitted(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     return fit_frames(extract(y, spec), spec)
 
 
-def require_sound(samples: np.ndarray, path: str | Path) -> np.ndarray:
-    """Return `samples` unless they are empty, silent or not finite.
+def require_sound(samples: np.ndarray | ReadError, path: str | Path) -> np.ndarray:
+    """Return what a reader gave for `path`, unless that is an error, empty, silent or not finite.
 
     Raises:
-        ReadError: naming `path` and what is wrong.
+        ReadError: the reader's, or one that names `path` and what is wrong.
     """
+    if isinstance(samples, ReadError):
+        raise samples
     if samples.size == 0:
         raise ReadError(f"{path}: the file holds no samples")
     if not np.isfinite(samples).all():

@@ -261,8 +261,10 @@ def _unpack(packed: Path, tree: Path, archive: Archive, track: Track) -> int:
         raise
     except _DAMAGE as error:
         _clear(tree.parent)
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
         raise CorpusError(
-            f"{archive.url} is no usable tar archive: {error}; name another with --url and --sha256"
+            f"{archive.url} is no usable tar archive: {reason}; name another with --url and "
+            "--sha256"
         ) from error
     return files
 

@@ -1,12 +1,15 @@
 """The four hooks of a plugin, one for each kind of component.
 
 A plugin is a module (or object) with any of these hooks, named by an entry point of the group
-`keras_listen`. Each hook gets `register(name, factory, *, unavailable=None)` and calls it once for
-every component it brings. A factory is called as `factory(bundle, **options)`: its keyword-only,
-annotated arguments are the options that users set with `-o KIND.NAME.KEY=VALUE`.
+`keras_listen`. Each hook gets `register(name, factory, *, unavailable=None, fallback=None)` and
+calls it once for every component it brings. A factory is called as `factory(bundle, **options)`:
+its keyword-only, annotated arguments are the options that users set with
+`-o KIND.NAME.KEY=VALUE`.
 
 `unavailable` may be a function without arguments that returns why the component cannot work on
 this machine, or None where it can. It must be cheap: it runs when components are listed.
+`fallback` names the component of the same kind that takes its place then; without one, asking for
+it is an error.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def _explain(error: Exception) -> str:
         )
     if "Could not locate" in text:
         return (
-            f"it needs a custom class that is not installed ({text.partition('.')[0]}); register it "
+            f"it needs a custom class that is not there ({text.partition('.')[0]}); register it "
             "with keras.saving.register_keras_serializable and import it first, or rebuild the "
             "model from Keras's own layers"
         )

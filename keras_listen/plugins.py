@@ -70,6 +70,7 @@ class Component:
     distribution: str
     version: str
     unavailable: Callable[[], str | None] | None = None
+    fallback: str | None = None
 
     @property
     def full_name(self) -> str:
@@ -106,7 +107,8 @@ class Component:
         """
         values = self.convert_options(options or {})
         if reason := self.why_unavailable():
-            raise Unavailable(f"{self.kind} {self.name} is unavailable: {reason}")
+            message = f"{self.kind} {self.name} is unavailable: {reason}"
+            raise Unavailable(message, fallback=self.fallback)
         try:
             return self.factory(bundle, **values)
         except ListenError:
@@ -214,10 +216,11 @@ def _registrar(kind: str, gathered: list[Component], owner: tuple[str, str]) -> 
         factory: Callable[..., Any],
         *,
         unavailable: Callable[[], str | None] | None = None,
+        fallback: str | None = None,
     ) -> None:
         if any(other.kind == kind and other.name == name for other in gathered):
             raise PluginError(f"{kind} {name} is registered twice")
-        gathered.append(Component(kind, name, factory, *owner, unavailable))
+        gathered.append(Component(kind, name, factory, *owner, unavailable, fallback))
 
     return register
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from .corpus import Corpus, Utterance
 from .errors import CorpusError, ReadError, RunError
-from .features import FeatureSpec, extract, fit_frames, require_sound
+from .features import FeatureSpec, extract, extract_fitted, require_sound
 from .files import make_folder, write_json, write_text
 from .plugins import Component, default_registry
 from .progress import Track, quiet
@@ -182,7 +182,7 @@ class _Work:
         parts = [np.zeros((0, self.spec.n_mels), np.float32)]
         for path, samples in read(self.corpus.noise, self.spec.sample_rate):
             try:
-                parts.append(_features(path, samples, self.spec))
+                parts.append(extract(require_sound(samples, path), self.spec))
             except ReadError as error:
                 self.skipped.append((str(path.relative_to(self.corpus.root)), str(error)))
         np.save(self.root / "noise.npy", np.concatenate(parts))
@@ -195,8 +195,8 @@ class _Work:
         if len(words) < 2:
             first = f"; the first: {self.skipped[0][1]}" if self.skipped else ""
             raise CorpusError(
-                f"{len(used)} of {len(self.corpus.utterances)} files of {self.corpus.root} could be "
-                f"used, of {len(words)} word(s); a classifier needs at least 2{first}"
+                f"{len(used)} of {len(self.corpus.utterances)} files of {self.corpus.root} could "
+                f"be used, of {len(words)} word(s); a classifier needs at least 2{first}"
             )
         fields = ["row", *Utterance.__dataclass_fields__]
         rows = [{"row": i, **asdict(utterance)} for i, utterance in used]
@@ -242,13 +242,7 @@ def _extract(
     sounds = read([root / file for file in files], spec.sample_rate)
     for row, file, (path, samples) in zip(features, files, sounds, strict=True):
         try:
-            row[:] = fit_frames(_features(path, samples, spec), spec)
+            row[:] = extract_fitted(require_sound(samples, path), spec)
         except ReadError as error:
             skipped.append((file, str(error)))
     return features, skipped
-
-
-def _features(path: Path, samples: np.ndarray | ReadError, spec: FeatureSpec) -> np.ndarray:
-    if isinstance(samples, ReadError):
-        raise samples
-    return extract(require_sound(samples, path), spec)

@@ -314,7 +314,11 @@ def _carry_out_block(
 ) -> None:
     spec = experiment.classifier.spec
     with run.timed("maximize and vocode"):
-        starts = read_starts(samples, spec, reader) if samples[0].path else None
+        starts = None
+        if samples[0].path:
+            samples, starts = read_starts(samples, spec, reader)
+        if not samples:
+            return
         block = experiment.compute(samples, starts)
     with run.timed("write"):
         for i, sample in enumerate(samples):

@@ -52,8 +52,8 @@ def run(words, **settings) -> None:
     click.echo(table([["", *_columns(done.summary)], *_rows(done)]))
     if saturated := done.summary["saturated"]:
         click.echo(
-            f"{saturated} of {len(done.rows)} starts had a vanishing gradient (saturated objective) "
-            "and hardly moved"
+            f"{saturated} of {len(done.rows)} starts had a vanishing gradient (saturated "
+            "objective) and hardly moved"
         )
     click.echo(f"page: {done.root / 'index.html'}")
 

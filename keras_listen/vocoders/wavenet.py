@@ -1,4 +1,4 @@
-"""WaveNet: the vocoder of the published tooling, for bundles that carry its weights."""
+"""WaveNet: the vocoder of the published tooling. No weights are there yet; Griffin-Lim speaks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from ..errors import Unavailable
 from ..hookspecs import hookimpl
 
 _FALLBACK = "griffin-lim"
+_REASON = "no WaveNet weights are there"
 
 
 def wavenet(bundle):
-    """Sample by sample with a WaveNet of the bundle; without one, Griffin-Lim takes its place."""
-    raise Unavailable(f"the bundle {bundle.root.name} has no WaveNet weights", fallback=_FALLBACK)
+    """Sample by sample with a WaveNet of the bundle."""
+    raise Unavailable(_REASON, fallback=_FALLBACK)
 
 
 @hookimpl
 def register_vocoders(register) -> None:
-    register("wavenet", wavenet)
+    register("wavenet", wavenet, unavailable=lambda: _REASON, fallback=_FALLBACK)
