@@ -168,7 +168,8 @@ def _single(inputs: list):
 def _last_layer(model: keras.Model):
     for layer in reversed(getattr(model, "layers", [])):
         if not isinstance(layer, _TRANSPARENT):
-            return layer
+            # Where its output is reshaped, its logits are not those of the model's outputs.
+            return layer if tuple(layer.output.shape) == tuple(model.output_shape) else None
     return None
 
 
@@ -193,7 +194,8 @@ def _dense_logits(model: keras.Model, layer: keras.layers.Dense):
 
 def _sums_to_one(model: keras.Model) -> bool:
     """Probe whether outputs are probabilities, whatever layer made them."""
-    probe = np.random.default_rng(0).uniform(size=(4, *model.input_shape[1:])).astype(np.float32)
+    shape = [4, *(64 if size is None else size for size in model.input_shape[1:])]
+    probe = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
     out = ops.convert_to_numpy(model(probe, training=False))
     return bool((out >= 0).all() and np.allclose(out.sum(axis=1), 1.0, atol=1e-3))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,16 +49,16 @@ def open_model(path: str | Path, *, trust: bool = False) -> keras.Model:
 
 def _explain(error: Exception) -> str:
     text = " ".join(str(error).split())
+    if missing := re.search(r"Could not locate \w+ '([^']+)'", text):
+        return (
+            f"it needs a custom class that is not there ({missing[1]}); register it with "
+            "keras.saving.register_keras_serializable and import it first, or rebuild the model "
+            "from Keras's own layers"
+        )
     if "safe_mode" in text or "lambda" in text.lower() or "unsafe" in text.lower():
         return (
             "it holds Python code (a lambda), which could do anything on this machine; if you made "
             "it yourself, pass --trust-model (trust=True)"
-        )
-    if "Could not locate" in text:
-        return (
-            f"it needs a custom class that is not there ({text.partition('.')[0]}); register it "
-            "with keras.saving.register_keras_serializable and import it first, or rebuild the "
-            "model from Keras's own layers"
         )
     return f"{type(error).__name__}: {text[:200]}; the file is damaged or from a newer Keras"
 

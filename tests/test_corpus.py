@@ -13,7 +13,6 @@ import pytest
 from keras_listen.corpus import read_corpus, speaker_of, split_by_hash
 from keras_listen.errors import CorpusError
 
-
 #: Speakers and their splits from the official lists, which were made by the hash rule.
 OFFICIAL = {
     "099d52ad": "validation",
@@ -161,7 +160,7 @@ def test_one_word_is_too_few(tmp_path):
 
 
 def test_an_unknown_word_gets_its_nearest_match(tiny_corpus):
-    with pytest.raises(CorpusError, match="'dwn'; did you mean 'down'[?] known: down, stop, up"):
+    with pytest.raises(CorpusError, match=r"'dwn'; did you mean 'down'\? known: down, stop, up"):
         read_corpus(tiny_corpus, words=["up", "dwn"])
 
 

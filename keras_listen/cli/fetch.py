@@ -13,7 +13,7 @@ from .common import bar
 @click.option("--url", help="A mirror of the archive.")
 @click.option("--sha256", help="SHA-256 of another archive at --url.")
 def fetch(corpus, folder, url, sha256) -> None:
-    """Download CORPUS into the new folder DIR.
+    """Download a corpus of speech into the new folder DIR.
 
     Speech Commands v0.02 (Warden 2018, CC BY 4.0) is a download of 2.4 GB and takes 6 GB while it
     is unpacked. A call that was interrupted goes on where it stopped when it is given again.

@@ -1,0 +1,130 @@
+"""Priors: values by hand, and one contract for all that are registered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_listen import load_bundle, priors
+from keras_listen.errors import BundleError
+from keras_listen.features import FeatureSpec
+from keras_listen.plugins import default_registry
+from keras_listen.seeds import derive, normal
+
+REGISTERED = [c for c in default_registry().components if c.kind == "prior"]
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return load_bundle()
+
+
+def seeds_of(numbers) -> np.ndarray:
+    return np.stack([derive(0, "yes", k) for k in numbers])
+
+
+def test_seeds_depend_on_run_word_and_number_alone():
+    # Written down once: a change here changes every published sample.
+    assert derive(0, "yes", 0).tolist() == [2384706633, 3204060405]
+    others = [derive(1, "yes", 0), derive(0, "no", 0), derive(0, "yes", 1), derive(0, "yes1", 0)]
+    assert len({tuple(seed) for seed in [derive(0, "yes", 0), *others]}) == 5
+    assert derive(0, "yes", 0).dtype == np.uint32
+
+
+def test_normal_noise_has_the_deviation_asked_for():
+    noise = normal(seeds_of(range(4)), (100, 50), 0.1)
+    assert noise.dtype == np.float32
+    assert noise.shape == (4, 100, 50)
+    np.testing.assert_allclose(noise.std(axis=(1, 2)), 0.1, rtol=0.05)
+    np.testing.assert_allclose(noise.mean(axis=(1, 2)), 0, atol=0.01)
+
+
+def test_none_is_the_identity_with_published_noise():
+    spec = FeatureSpec(frames=5, n_mels=6)
+    prior = priors.Identity(spec)
+    z = prior.start(np.zeros(200, np.int32), seeds_of(range(200)))
+    assert z.shape == (200, 5, 6, 1)
+    assert z.std() == pytest.approx(0.1, rel=0.05)
+    assert prior.decode(z) is z
+    assert prior.encode(z) is z
+    assert (prior.step_size, prior.bounded) == (0.01, False)
+
+
+def test_ae_is_the_bundles_decoder_and_encoder(bundle):
+    prior = priors.ae(bundle)
+    z = prior.start(np.zeros(2, np.int32), seeds_of(range(2)))
+    assert z.shape == (2, 256)
+    component = bundle.component("ae")
+    features = component.model("decoder")(z, training=False)
+    np.testing.assert_array_equal(prior.decode(z), features)
+    encoded = component.model("encoder")(features, training=False)
+    np.testing.assert_array_equal(prior.encode(features), encoded)
+    assert (prior.step_size, prior.bounded) == (0.1, True)
+
+
+def test_starts_of_ae_are_published_noise_and_those_of_vae_its_prior(bundle):
+    seeds = seeds_of(range(20))
+    assert priors.ae(bundle).start(np.zeros(20), seeds).std() == pytest.approx(0.1, rel=0.05)
+    assert priors.vae(bundle).start(np.zeros(20), seeds).std() == pytest.approx(1.0, rel=0.05)
+    wide = priors.ae(bundle, start_deviation=0.5)
+    assert wide.start(np.zeros(20), seeds).std() == pytest.approx(0.5, rel=0.05)
+
+
+def test_vae_encodes_to_the_mean_without_noise(bundle):
+    prior = priors.vae(bundle)
+    x = np.random.default_rng(0).uniform(0, 1, (2, *bundle.spec.shape)).astype(np.float32)
+    mean, _ = bundle.component("vae").model("encoder")(x, training=False)
+    np.testing.assert_array_equal(prior.encode(x), mean)
+    np.testing.assert_array_equal(prior.encode(x), prior.encode(x))
+
+
+def test_weights_pick_the_component(bundle):
+    seeds = seeds_of(range(1))
+    z = priors.ae(bundle).start(np.zeros(1), seeds)
+    as_ae, as_vae = priors.ae(bundle), priors.ae(bundle, weights="vae")
+    np.testing.assert_array_equal(as_vae.decode(z), priors.vae(bundle).decode(z))
+    assert np.abs(as_vae.decode(z) - as_ae.decode(z)).max() > 1e-3
+    with pytest.raises(BundleError, match="'aee'; did you mean 'ae'"):
+        priors.ae(bundle, weights="aee")
+
+
+@pytest.mark.parametrize("component", REGISTERED, ids=lambda c: c.full_name)
+def test_every_prior_keeps_the_contract(component, bundle):
+    if reason := component.why_unavailable():
+        pytest.skip(reason)
+    prior = component.create(bundle)
+    assert prior.spec == bundle.spec
+    assert prior.step_size > 0
+    targets, seeds = np.array([0, 1, 2], np.int32), seeds_of(range(3))
+
+    z = prior.start(targets, seeds)
+    assert len(z) == 3
+    assert np.isfinite(z).all()
+    np.testing.assert_array_equal(z, prior.start(targets, seeds))
+    np.testing.assert_array_equal(z[1:2], prior.start(targets[1:2], seeds[1:2]))
+    assert np.any(z[0] != prior.start(targets[:1], seeds[2:3])[0]), "the seed must matter"
+
+    for latent in (z, 100 * z):
+        features = np.asarray(prior.decode(tf.constant(latent, tf.float32)))
+        assert features.shape == (3, *bundle.spec.shape)
+        assert features.dtype == np.float32
+        assert np.isfinite(features).all()
+        if prior.bounded:
+            assert features.min() >= 0
+            assert features.max() <= 1
+
+    encoded = np.asarray(prior.encode(np.clip(features, 0, 1)))
+    assert encoded.shape == z.shape
+    assert encoded.dtype == np.float32
+
+    x = tf.constant(z, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        brightness = tf.reduce_sum(prior.decode(x), axis=(1, 2, 3))
+    gradient = tape.gradient(brightness, x).numpy()
+    assert np.abs(gradient).reshape(3, -1).max(axis=1).min() > 0, "each latent must matter"
+
+
+def test_built_in_priors_are_registered():
+    assert {"none", "ae", "vae"} <= {component.name for component in REGISTERED}
