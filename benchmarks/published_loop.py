@@ -55,9 +55,7 @@ def ours(bundle, prior, objective):
     from keras_listen.engine import Ascent, maximize
 
     def maximize_all(starts, targets):
-        found = maximize(
-            bundle.classifier, objective, prior, starts, targets, Ascent(steps=STEPS)
-        )
+        found = maximize(bundle.classifier, objective, prior, starts, targets, Ascent(steps=STEPS))
         return [bundle.referee.predict(f) for f in (found.start_features, found.features)]
 
     return maximize_all

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from .errors import ParameterError
 from .features import FeatureSpec, extract_fitted, require_sound
 from .plugins import default_registry
 from .progress import Track, quiet
+
+log = logging.getLogger("keras_listen")
 
 
 def load_features(
@@ -98,6 +102,7 @@ def listen(
         raise ParameterError(f"samples is {samples}; expected at least 1")
     if block_size < 1:
         raise ParameterError(f"the block size is {block_size}; expected at least 1")
+    default_registry().find("reader", reader)
     texts = _option_texts(options)
     models = ModelChoice(*map(_text, (bundle, classifier, words_file, spec)), trust_model)
     command = {
@@ -141,11 +146,16 @@ def listen(
             # Found out before anything is written; in a folder, bad recordings are left out.
             load_features(start, experiment.classifier.spec, reader)
     run = (Run.resume if resume else Run.create)(out, manifest_of(experiment, command))
+    for note in experiment.notes:
+        log.warning("%s", note)
     try:
         carry_out(experiment, plan, run, reader=reader, draw=draw_sample, track=track)
-    finally:
+    except BaseException:
         # What is finished can be looked at, even where an interruption cut the rest off.
-        _conclude(run, experiment)
+        with contextlib.suppress(Exception):
+            _conclude(run, experiment)
+        raise
+    _conclude(run, experiment)
     return run
 
 

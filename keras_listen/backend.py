@@ -12,29 +12,36 @@ from .errors import ListenError
 
 def require_tensorflow() -> None:
     """Raise ListenError unless Keras runs on TensorFlow, which the engine needs."""
-    import keras
+    wanted = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if wanted == "tensorflow":
+        try:
+            import keras
 
-    if (backend := keras.backend.backend()) != "tensorflow":
+            wanted = keras.backend.backend()
+        except (ImportError, ValueError) as error:
+            wanted = f"of ~/.keras/keras.json ({error})"
+    if wanted != "tensorflow":
         raise ListenError(
-            f"Keras runs on the backend {backend}, the engine needs tensorflow; set "
+            f"Keras is set to the backend {wanted}, the engine needs tensorflow; set "
             "KERAS_BACKEND=tensorflow, or mend ~/.keras/keras.json"
         )
 
 
 def start_quietly() -> None:
-    """Import Keras and start its backend without the notices it prints on the way.
+    """Import Keras and start TensorFlow without the notices it prints on the way.
 
     They are written by compiled code before any log level counts, so the only way is to point
     standard error elsewhere for as long as it takes.
+
+    Raises:
+        ListenError: Keras is set to another backend.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _muted_stderr():
-        import keras
+        require_tensorflow()
+        import tensorflow as tf
 
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()
+        tf.config.list_physical_devices()
 
 
 @contextlib.contextmanager

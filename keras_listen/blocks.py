@@ -1,7 +1,9 @@
 """Computing in one fixed, padded block.
 
-A sample's bits depend on the shape of the batch it is computed in, but not on its place there nor
-on its block-mates. So everything that must be reproducible is computed in blocks of one size.
+A sample's bits depend on the shape of the batch it is computed in. In most batches they also depend
+on its place: matrix products take rows in panels of 24, and what remains goes through another
+kernel. So everything that must be reproducible is computed in blocks of one size, whose rows are
+padded to whole panels; there a sample has the same bits wherever it stands (measured with AVX2).
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ import numpy as np
 from .errors import ParameterError
 
 BLOCK_SIZE = 64
+
+#: Rows that a matrix product takes at once.
+_PANEL = 24
 
 
 def spans(count: int, size: int) -> Iterator[slice]:
@@ -28,9 +33,10 @@ def spans(count: int, size: int) -> Iterator[slice]:
 
 
 def pad_block(array: np.ndarray, size: int) -> np.ndarray:
-    """Repeat the last row of `array` until there are `size` rows."""
+    """Repeat the last row of `array` until the rows of a block of `size` samples are there."""
     array = np.asarray(array)
-    return np.concatenate([array, np.repeat(array[-1:], size - len(array), axis=0)])
+    rows = -(-size // _PANEL) * _PANEL
+    return np.concatenate([array, np.repeat(array[-1:], rows - len(array), axis=0)])
 
 
 def in_blocks(
@@ -39,9 +45,9 @@ def in_blocks(
     """Apply `function` block by block and put the results together.
 
     Args:
-        function: takes [shape=(size, ...)] and returns one row a sample.
+        function: takes a padded block [shape=(rows, ...)] and returns one row for each of its.
         array: [shape=(samples, ...)], at least one sample.
-        size: rows of a block.
+        size: samples of a block.
     """
     parts = []
     for span in spans(len(array), size):

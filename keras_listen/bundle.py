@@ -9,6 +9,7 @@ Adding a component writes its own folder and touches no other file.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -32,11 +33,12 @@ SCHEMA = 1
 class Component:
     """One component of a bundle: models, arrays and what is known of them.
 
-    Its files are checked against their checksums when it is opened.
+    Its files are checked against their checksums when it is opened. `spec` is the FeatureSpec it was
+    made for.
     """
 
-    def __init__(self, root: Path):
-        self.root, self.name = root, root.name
+    def __init__(self, root: Path, spec: FeatureSpec):
+        self.root, self.name, self.spec = root, root.name, spec
         try:
             self.about = json.loads((root / "component.json").read_text(encoding="utf-8"))
             self.files: dict[str, str] = dict(self.about["files"])
@@ -106,7 +108,7 @@ class Bundle:
                     "train it again"
                 )
             self.words: tuple[str, ...] = tuple(self.about["words"])
-            self.spec = FeatureSpec.from_dict(self.about["spec"])
+            self.spec = self._made_for = FeatureSpec.from_dict(self.about["spec"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BundleError(f"{path} is damaged: {error}") from error
         self._opened: dict[str, Component] = {}
@@ -126,7 +128,7 @@ class Bundle:
                 raise BundleError(
                     f"in the bundle {self.root} {unknown('component', name, self.names())}"
                 )
-            self._opened[name] = Component(self.root / name)
+            self._opened[name] = Component(self.root / name, self._made_for)
         return self._opened[name]
 
     @cached_property
@@ -143,8 +145,19 @@ class Bundle:
         """Open the component `name` as a Classifier with the bundle's words and spec."""
         from .classifier import Classifier
 
-        model = self.component(name).model()
-        return Classifier(model, self.words, self.spec, what=f"{name} of the bundle {self.root}")
+        component = self.component(name)
+        what = f"{name} of the bundle {self.root}"
+        return Classifier(component.model(), self.words, component.spec, what=what)
+
+    def with_classifier(self, classifier) -> Bundle:
+        """Return this bundle with another Classifier to listen to, and that one's features.
+
+        Components keep the features they were made for; where these differ, they do not fit.
+        """
+        other = copy.copy(self)
+        other.spec = classifier.spec
+        other.__dict__["classifier"] = classifier  # takes the place of the cached property
+        return other
 
     def add(
         self,

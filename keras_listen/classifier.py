@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -168,8 +169,9 @@ def _single(inputs: list):
 def _last_layer(model: keras.Model):
     for layer in reversed(getattr(model, "layers", [])):
         if not isinstance(layer, _TRANSPARENT):
-            # Where its output is reshaped, its logits are not those of the model's outputs.
-            return layer if tuple(layer.output.shape) == tuple(model.output_shape) else None
+            # With more values than words, its softmax is over something else.
+            values = math.prod(size or 0 for size in layer.output.shape[1:])
+            return layer if values == model.output_shape[-1] else None
     return None
 
 
@@ -177,19 +179,19 @@ def _is_plain(layer, activation) -> bool:
     return isinstance(layer, keras.layers.Activation) and layer.activation is activation
 
 
-def _tap_input(model: keras.Model, layer):
+def _tap_input(model: keras.Model, layer, finish=lambda x: x):
+    """Return a function from features to what `finish` makes of the layer's input."""
     before = keras.Model(_single(model.inputs), layer.input)
-    return lambda features: before(features, training=False)
+    shape = (-1, model.output_shape[-1])
+    return lambda features: ops.reshape(finish(before(features, training=False)), shape)
 
 
 def _dense_logits(model: keras.Model, layer: keras.layers.Dense):
-    before = keras.Model(_single(model.inputs), layer.input)
-
-    def logits(features):
-        x = ops.matmul(before(features, training=False), layer.kernel)
+    def linear(x):
+        x = ops.matmul(x, layer.kernel)
         return x + layer.bias if layer.use_bias else x
 
-    return logits
+    return _tap_input(model, layer, linear)
 
 
 def _sums_to_one(model: keras.Model) -> bool:

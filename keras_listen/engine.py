@@ -53,6 +53,7 @@ class Ascent:
     keep_best: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "transforms", tuple(self.transforms))
         if self.steps < 0:
             raise ParameterError(f"steps is {self.steps}; expected 0 or more")
         if self.step_size is not None and not 0 < self.step_size < float("inf"):
@@ -128,7 +129,7 @@ def maximize(
             f"got {len(z)} starts, {len(targets)} targets and {len(seeds)} seeds; expected the "
             "same number of each, at least one"
         )
-    climb = _climber(classifier, objective, prior, ascent)
+    climb = _climber(_Same(classifier), _Same(objective), _Same(prior), ascent)
     parts = []
     for span in spans(len(z), block_size):
         block = [pad_block(array[span], block_size) for array in (z, targets, seeds)]
@@ -179,9 +180,23 @@ class _Seen:
         return getattr(self._classifier, name)
 
 
+class _Same:
+    """An object as a key of a cache: equal to itself alone, whatever it says of its equality."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+
 @lru_cache(maxsize=16)
-def _climber(classifier, objective, prior, ascent: Ascent):
+def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
     """Return the function that climbs one block; its graphs are traced once and kept."""
+    classifier, objective, prior = classifier.value, objective.value, prior.value
     step_size = prior.step_size if ascent.step_size is None else ascent.step_size
     slots_of, direction = _OPTIMIZERS[ascent.optimizer]
 

@@ -5,7 +5,6 @@ What `run`, and every command that maximizes at scale, shares.
 
 from __future__ import annotations
 
-import copy
 import logging
 import re
 from collections import Counter
@@ -70,12 +69,8 @@ class ModelChoice:
             )
         spec = FeatureSpec.from_toml(self.spec) if self.spec else FeatureSpec()
         words = read_words(self.words_file)
-        chosen = copy.copy(bundle)
-        # Takes the place of the cached property, for factories and for us.
-        chosen.__dict__["classifier"] = load_classifier(
-            self.classifier, words, spec, trust=self.trust
-        )
-        return chosen
+        chosen = load_classifier(self.classifier, words, spec, trust=self.trust)
+        return bundle.with_classifier(chosen)
 
 
 @dataclass(frozen=True)
@@ -295,7 +290,6 @@ def _make(
         if error.fallback is None:
             raise
         note = f"{error}; falling back to {error.fallback}"
-        log.warning("%s", note)
         notes.append(note)
         fallback = registry.find(component.kind, error.fallback)
         return fallback.create(bundle), fallback

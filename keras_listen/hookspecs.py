@@ -71,8 +71,9 @@ def register_vocoders(register: Register) -> None:
 
     A vocoder has `spec` and `synthesize(features, seeds)`, which takes features
     [shape=(batch, frames, mels), in [0, 1]] with any number of frames and seeds
-    [shape=(batch, 2), uint32], and returns sounds [shape=(batch, samples), float32, in [-1, 1]]
-    that have the same number of frames when their features are extracted again.
+    [shape=(batch, 2), uint32], and returns sounds [shape=(batch, samples), float32] that have the
+    same number of frames when their features are extracted again. Sounds beyond [-1, 1] are scaled
+    down before they are written, and the gain is recorded.
 
         @hookimpl
         def register_vocoders(register):

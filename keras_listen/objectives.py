@@ -63,8 +63,10 @@ def neuron(
 
 
 def _position(text: str, layer: str, size: tuple[int, ...]) -> tuple[int, ...]:
-    if text == "mean" or not size:
+    if text == "mean":
         return ()
+    if not size:
+        raise ParameterError(f"position {text!r}: layer {layer} is no map and has no positions")
     try:
         place = tuple(int(part) for part in text.split(","))
     except ValueError:

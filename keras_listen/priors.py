@@ -95,7 +95,7 @@ def vae(bundle, *, weights: _Weights = "vae", start_deviation: _Deviation = 1.0)
 def _latent(bundle, weights: str, start_deviation: float) -> Latent:
     component = bundle.component(weights)
     encoder, decoder = component.model("encoder"), component.model("decoder")
-    return Latent(bundle.spec, encoder, decoder, start_deviation)
+    return Latent(component.spec, encoder, decoder, start_deviation)
 
 
 @hookimpl

@@ -155,7 +155,9 @@ class Run:
             RunError: the folder is not empty or cannot be written.
         """
         root = Path(root) if root is not None else next_folder(Path())
-        if root.is_file() or (root.is_dir() and any(root.iterdir())):
+        if root.is_file():
+            raise RunError(f"the output folder {root} is a file; name another with --out")
+        if root.is_dir() and any(root.iterdir()):
             raise RunError(
                 f"the output folder {root} is not empty; give --resume to continue the run in it, "
                 "or name another folder with --out"

@@ -78,6 +78,8 @@ def main() -> None:
 
 def _log_to_stderr() -> None:
     log = logging.getLogger("keras_listen")
+    if log.handlers:
+        return
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("keras-listen: %(message)s"))
     log.addHandler(handler)
