@@ -27,21 +27,28 @@ def require_tensorflow() -> None:
         )
 
 
-def start_quietly() -> None:
-    """Import Keras and start TensorFlow without the notices it prints on the way.
+def start_quietly(*, engine: bool = True) -> None:
+    """Import Keras and start its backend without the notices that it prints on the way.
 
     They are written by compiled code before any log level counts, so the only way is to point
     standard error elsewhere for as long as it takes.
 
+    Args:
+        engine: whether the engine is needed, and so TensorFlow.
+
     Raises:
-        ListenError: Keras is set to another backend.
+        ListenError: the engine is needed and Keras is set to another backend.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _muted_stderr():
-        require_tensorflow()
-        import tensorflow as tf
+        if engine:
+            require_tensorflow()
+        import keras
 
-        tf.config.list_physical_devices()
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
 
 
 @contextlib.contextmanager

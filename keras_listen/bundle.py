@@ -33,8 +33,8 @@ SCHEMA = 1
 class Component:
     """One component of a bundle: models, arrays and what is known of them.
 
-    Its files are checked against their checksums when it is opened. `spec` is the FeatureSpec it was
-    made for.
+    Its files are checked against their checksums when it is opened. `spec` is the FeatureSpec it
+    was made for.
     """
 
     def __init__(self, root: Path, spec: FeatureSpec):

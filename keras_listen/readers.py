@@ -391,20 +391,20 @@ _FLAC_STOP = bytes.fromhex("fff91008febfbfbfbfbfbf680000004cce")
 
 
 def _describe_flac(data: bytes) -> tuple[str, int, bytes]:
-    """Describe a flac; frames that make the operation fail follow, for it never ends without.
+    """Describe a flac; frames on which the operation fails follow it.
 
-    Where a file is cut between two frames, the operation waits for the next one forever.
+    Without them it would never return from a file that is cut between two frames: it waits for the
+    next one. A broken frame may swallow what follows, but not more than 8 bytes a sample.
     """
-    rate_to_length = int.from_bytes(struct.unpack_from("8s", data, 18)[0], "big")
-    rate, bits = rate_to_length >> 44, (rate_to_length >> 36 & 31) + 1
+    block, numbers = struct.unpack_from(">H6xQ", data, 10)
+    rate, channels, bits = numbers >> 44, (numbers >> 41 & 7) + 1, (numbers >> 36 & 31) + 1
     if data[4] & 0x7F:
         raise ReadError("the file has no flac header")
     if bits not in (8, 16, 24):
         raise _unsupported(f"a flac with {bits} bits")
-    if not rate_to_length & (2**36 - 1):
+    if not numbers & (2**36 - 1):
         raise ReadError("its header does not say how many samples follow")
-    # Several, after zeros: a broken frame before them may swallow the first.
-    return f"flac{bits}", rate, data + 8 * (bytes(16) + _FLAC_STOP)
+    return f"flac{bits}", rate, data + _FLAC_STOP * (1 + block * channels // 2)
 
 
 def _flac_damage(samples: np.ndarray, digest: bytes) -> bytes:

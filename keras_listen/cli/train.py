@@ -36,7 +36,7 @@ def train(store, bundle, only, epochs, augment, seed, beta, compact) -> None:
     opened = Store.open(store)
     counts = ", ".join(f"{count} {split}" for split, count in opened.counts().items())
     click.echo(f"{len(opened.words)} words: {counts}")
-    start_quietly()
+    start_quietly(engine=False)
     from ..report.training import draw_training
     from ..training import train as train_components
 
