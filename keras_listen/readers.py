@@ -32,6 +32,8 @@ _EMPTY = "the file holds no samples"
 _WAV_SLACK = 44
 #: Lengths from here on mean "until the file ends": the writer could not go back to fill them in.
 _WAV_UNKNOWN = 0x7FFFF000
+#: Beyond these rates, in Hz, a header is wrong; resampling by what it says could take for ever.
+_RATES = range(100, 1_000_001)
 
 
 def count_resampled(samples: int, source: int, target: int) -> int:
@@ -52,7 +54,7 @@ def soundfile_reader(bundle: None):
                 raise _damaged(_reason(error)) from error
             if len(samples) < file.frames:
                 raise _cut_short(len(samples), file.frames, "samples")
-            return samples.mean(axis=1), file.samplerate
+            return samples.mean(axis=1), _plausible(file.samplerate)
 
     def resample(samples: np.ndarray, source: int, target: int) -> np.ndarray:
         length = count_resampled(samples.size, source, target)
@@ -101,6 +103,13 @@ def _reason(error: Exception) -> str:
     if "possibly a pipe" in text:
         text = "Format not recognised"
     return " ".join(text.split()).strip(" .") or type(error).__name__
+
+
+def _plausible(rate: int) -> int:
+    """Return `rate` in Hz, or raise ReadError if no sound is recorded at it."""
+    if rate not in _RATES:
+        raise ReadError(f"its header gives a sample rate of {rate} Hz")
+    return rate
 
 
 def _wav_chunks(file: BinaryIO) -> dict[bytes, tuple[int, int]]:
@@ -202,7 +211,7 @@ def tfio_reader(
 
 def _operation_text(error: Exception) -> str:
     """Return what an operation said, without where in the graph it stands."""
-    text = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]", "", str(error).partition("\n")[0])
+    text = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|.* Iterator::\S*:", "", str(error).partition("\n")[0])
     return " ".join(text.split())
 
 
@@ -352,9 +361,7 @@ def _describe(data: bytes) -> tuple[str, int, bytes]:
         kind, rate, data = describe(data)
     except (struct.error, IndexError) as error:
         raise ReadError("the file is cut short within its header") from error
-    if rate < 1:
-        raise ReadError("its header gives no sample rate")
-    return kind, rate, data
+    return kind, _plausible(rate), data
 
 
 def _unsupported(what: str) -> ReadError:

@@ -339,11 +339,11 @@ def _write_sample(root: Path, name: str, block: Block, i: int, spec: FeatureSpec
         return
     import soundfile
 
+    # Written by ourselves, because libsndfile does not say what is wrong with a disk.
+    wav = io.BytesIO()
+    soundfile.write(wav, block.sounds[i], spec.sample_rate, format="WAV", subtype="PCM_16")
     with replacing(root / f"{name}.wav") as beside:
-        try:
-            soundfile.write(beside, block.sounds[i], spec.sample_rate, subtype="PCM_16")
-        except soundfile.SoundFileError as error:
-            raise OSError(0, str(error)) from error
+        beside.write_bytes(wav.getvalue())
 
 
 def summarize(rows: Sequence[Row], referee_words: Sequence[str]) -> dict[str, Any]:
