@@ -59,7 +59,7 @@ class Augmentation:
         """
         features = self._warp(features, generator)
         features = self._gain(features, spec, generator)
-        if len(noise) > features.shape[1]:
+        if len(noise) >= features.shape[1]:
             features = self._mix(features, spec, noise, generator)
         return self._mask(features, generator).astype(np.float32)
 
@@ -90,7 +90,7 @@ class Augmentation:
         generator: np.random.Generator,
     ) -> np.ndarray:
         batch, frames, _ = features.shape
-        starts = generator.integers(0, len(noise) - frames, batch)
+        starts = generator.integers(0, len(noise) - frames + 1, batch)
         level = 10 ** (generator.uniform(*self.noise_db, batch) / 10)
         level *= generator.uniform(size=batch) < self.noise_share
         chosen = np.flatnonzero(level)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
@@ -23,7 +22,7 @@ import numpy as np
 
 from .errors import BundleError, RunError, unknown
 from .features import FeatureSpec
-from .files import make_folder, sha256, write_json, write_text
+from .files import make_folder, replace_folder, sha256, write_json, write_text
 from .modelfiles import open_model, save_model
 from .version import __version__
 
@@ -194,11 +193,11 @@ class Bundle:
                 write_text(fresh / file, text)
             files = {path.name: sha256(path) for path in sorted(fresh.iterdir())}
             write_json(fresh / "component.json", {"files": files, **(about or {})})
-            shutil.rmtree(self.root / name, ignore_errors=True)
-            os.replace(fresh, self.root / name)
+            replace_folder(fresh, self.root / name)
         except OSError as error:
             shutil.rmtree(fresh, ignore_errors=True)
-            raise RunError(f"cannot write {self.root / name}: {error.strerror}") from error
+            why = error.strerror or error
+            raise RunError(f"cannot write {self.root / name}: {why}") from error
         self._opened.pop(name, None)
         return self.component(name)
 
@@ -218,7 +217,8 @@ def create_bundle(
     """Make an empty bundle in `root`, or open one that is there with the same words and spec.
 
     Raises:
-        BundleError: there is a bundle of other words or features.
+        BundleError: there is a bundle of other words.
+        SpecError: there is a bundle of other features.
     """
     root = Path(root)
     if (root / "bundle.json").exists():

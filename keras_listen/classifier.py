@@ -140,7 +140,7 @@ class Head:
 
 def find_head(model: keras.Model) -> Head:
     """Find the final softmax of a model and a way around it."""
-    layer = _last_layer(model)
+    layer, entering = _end(model)
     activation = getattr(layer, "activation", None)
     if activation is keras.activations.sigmoid:
         return Head(
@@ -149,9 +149,9 @@ def find_head(model: keras.Model) -> Head:
             "the words",
         )
     if isinstance(layer, keras.layers.Softmax) or _is_plain(layer, keras.activations.softmax):
-        return Head("softmax", _tap_input(model, layer))
+        return Head("softmax", _tap_input(model, entering))
     if isinstance(layer, keras.layers.Dense) and activation is keras.activations.softmax:
-        return Head("softmax", _dense_logits(model, layer))
+        return Head("softmax", _dense_logits(model, layer, entering))
     if activation is keras.activations.softmax or _sums_to_one(model):
         return Head(
             "hidden softmax",
@@ -166,32 +166,39 @@ def _single(inputs: list):
     return inputs[0]
 
 
-def _last_layer(model: keras.Model):
-    for layer in reversed(getattr(model, "layers", [])):
+def _end(model: keras.Model):
+    """Return the last layer that computes something, and what goes into it in this model.
+
+    A layer may have been used in other models before, so the model's own graph is followed.
+    """
+    tensor = model.outputs[0]
+    while True:
+        layer, use, _ = tensor._keras_history
+        entering = layer._inbound_nodes[use].input_tensors
         if not isinstance(layer, _TRANSPARENT):
             # With more values than words, its softmax is over something else.
-            values = math.prod(size or 0 for size in layer.output.shape[1:])
-            return layer if values == model.output_shape[-1] else None
-    return None
+            values = math.prod(size or 0 for size in tensor.shape[1:])
+            return (layer if values == model.output_shape[-1] else None), entering
+        tensor = entering[0]
 
 
 def _is_plain(layer, activation) -> bool:
     return isinstance(layer, keras.layers.Activation) and layer.activation is activation
 
 
-def _tap_input(model: keras.Model, layer, finish=lambda x: x):
-    """Return a function from features to what `finish` makes of the layer's input."""
-    before = keras.Model(_single(model.inputs), layer.input)
+def _tap_input(model: keras.Model, entering: list, finish=lambda x: x):
+    """Return a function from features to what `finish` makes of the tensor `entering`."""
+    before = keras.Model(_single(model.inputs), _single(entering))
     shape = (-1, model.output_shape[-1])
     return lambda features: ops.reshape(finish(before(features, training=False)), shape)
 
 
-def _dense_logits(model: keras.Model, layer: keras.layers.Dense):
+def _dense_logits(model: keras.Model, layer: keras.layers.Dense, entering: list):
     def linear(x):
         x = ops.matmul(x, layer.kernel)
         return x + layer.bias if layer.use_bias else x
 
-    return _tap_input(model, layer, linear)
+    return _tap_input(model, entering, linear)
 
 
 def _sums_to_one(model: keras.Model) -> bool:
@@ -205,6 +212,12 @@ def _sums_to_one(model: keras.Model) -> bool:
 def check_shapes(model: keras.Model, words: Sequence[str], spec: FeatureSpec) -> list[str]:
     """Say in what way model, words and spec do not fit together; empty where they do."""
     problems = []
+    # Subclassed models have none, a Sequential without Input none before it is built.
+    if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
+        return [
+            "the model's input shape is not known; build it from keras.Input, or as a Sequential "
+            "that begins with one"
+        ]
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         return [
             f"the model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; expected "
@@ -230,7 +243,8 @@ def check_shapes(model: keras.Model, words: Sequence[str], spec: FeatureSpec) ->
 
 def _input_problem(shape: tuple, spec: FeatureSpec) -> str:
     text = f"the model takes input of shape {shape}, expected {(None, *spec.shape)}"
-    if len(shape) in (2, 3) and (shape[1] is None or shape[1] >= 4000):
+    waveform = len(shape) == 2 or (len(shape) == 3 and shape[2] in (None, 1))
+    if waveform and (shape[1] is None or shape[1] >= 4000):
         return f"{text}; models on waveforms are not supported"
     if len(shape) == 4 and shape[1:3] == (spec.n_mels, spec.frames):
         return f"{text}; time comes first: put a Permute((2, 1, 3)) layer in front"

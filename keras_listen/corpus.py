@@ -135,7 +135,10 @@ def _splits(root: Path):
     listed: dict[str, str] = {}
     present = [split for split, name in _LISTS.items() if (root / name).is_file()]
     for split in present:
-        lines = (root / _LISTS[split]).read_text(encoding="utf-8").splitlines()
+        try:
+            lines = (root / _LISTS[split]).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CorpusError(f"cannot read {root / _LISTS[split]}: {error}") from error
         listed |= {line.strip().rpartition(".")[0]: split for line in lines if line.strip()}
     if not present:
         return lambda word, name: split_by_hash(speaker_of(name))

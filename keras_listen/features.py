@@ -12,6 +12,7 @@ References:
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,8 +95,15 @@ class FeatureSpec:
                 f"fmin {self.fmin} and fmax {self.fmax} must satisfy "
                 f"0 <= fmin < fmax <= sample_rate / 2 = {self.sample_rate / 2}"
             )
+        for name in ("peak", "power", "fmin", "fmax", "reference_db", "floor_db"):
+            if not math.isfinite(getattr(self, name)):
+                raise ParameterError(f"{name} is {getattr(self, name)}; expected a finite number")
         if self.floor_db >= 0:
             raise ParameterError(f"floor_db is {self.floor_db}; expected a value below 0")
+        if self.power not in (1.0, 2.0):
+            raise ParameterError(f"power is {self.power}; expected 1 or 2")
+        if self.peak < 0:
+            raise ParameterError(f"peak is {self.peak}; expected at least 0")
 
     def _check_type(self, name: str, kind: str) -> None:
         value = getattr(self, name)
@@ -210,7 +218,8 @@ def count_samples(frames: int, spec: FeatureSpec) -> int:
     if spec.padding == "center":
         length = (frames - 1) * spec.hop_length
     else:
-        length = (frames - 1) * spec.hop_length + spec.n_fft - 2 * (spec.n_fft - spec.hop_length)
+        # Whole hops: where hop_length does not divide n_fft, one sample more would add a frame.
+        length = (frames + 1 - spec.n_fft // spec.hop_length) * spec.hop_length
     if length < 1:
         raise ParameterError(f"{frames} frames are too few for a sound with this feature spec")
     return length
@@ -231,7 +240,9 @@ def frame_padded(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
 
 def normalize_magnitude(mel: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     """Turn mel magnitudes into features [in [0, 1]]: dB above the floor, over its depth."""
-    decibel = 20.0 / spec.power * np.log10(np.maximum(1e-5, mel)) - spec.reference_db
+    # A tenth of what becomes 0: with the published floor and reference the published 1e-5.
+    least = 0.1 * 10.0 ** ((spec.floor_db + spec.reference_db) * spec.power / 20.0)
+    decibel = 20.0 / spec.power * np.log10(np.maximum(least, mel)) - spec.reference_db
     return np.clip(1.0 - decibel / spec.floor_db, 0.0, 1.0)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,21 @@ def make_folder(path: str | Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"cannot make the folder {path}: {error.strerror}") from error
+        raise RunError(f"cannot make the folder {path}: {error.strerror or error}") from error
     return path
+
+
+def replace_folder(fresh: Path, target: Path) -> None:
+    """Rename the folder `fresh` to `target`; one that is there steps aside first.
+
+    A kill in between loses nothing: the old folder is then still there under its other name.
+    """
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.replace(target, old)
+    os.replace(fresh, target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def sha256(path: str | Path) -> str:

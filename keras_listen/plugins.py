@@ -49,7 +49,9 @@ class Option:
     @property
     def type_name(self) -> str:
         """The type as it stands in the factory's signature."""
-        return getattr(self.type, "__name__", None) or str(self.type).replace("typing.", "")
+        if isinstance(self.type, type):
+            return self.type.__name__
+        return str(self.type).replace("typing.", "")
 
     def convert(self, value: Any) -> Any:
         """Turn a string from the command line into the option's type; pass others through.
@@ -85,7 +87,7 @@ class Component:
     @property
     def options(self) -> tuple[Option, ...]:
         """The factory's keyword-only arguments."""
-        hints = typing.get_type_hints(self.factory, include_extras=True)
+        hints = _hints(self.factory)
         parameters = inspect.signature(self.factory).parameters.values()
         return tuple(
             _option(parameter, hints.get(parameter.name, str))
@@ -95,7 +97,10 @@ class Component:
 
     def why_unavailable(self) -> str | None:
         """Say why the component cannot work here, or None."""
-        return self.unavailable() if self.unavailable else None
+        try:
+            return self.unavailable() if self.unavailable else None
+        except Exception as error:
+            return f"its check failed: {type(error).__name__}: {error}"
 
     def create(self, bundle: Any = None, options: Mapping[str, Any] | None = None) -> Any:
         """Call the factory with `options`, strings among them converted.
@@ -187,14 +192,14 @@ class Registry:
             manager.register(plugin)
             manager.check_pending()
             _call_hooks(manager, plugin, gathered, owner)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if manager.is_registered(plugin):
                 manager.unregister(plugin)
             self.fail(owner, error)
         else:
             self.components.extend(gathered)
 
-    def fail(self, owner: tuple[str, str], error: Exception) -> None:
+    def fail(self, owner: tuple[str, str], error: BaseException) -> None:
         """Record and report that the plugin of `owner` failed."""
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         self.failures.append(Failure(*owner, reason))
@@ -243,11 +248,29 @@ def default_registry() -> Registry:
         owner = (distribution.name, distribution.version) if distribution else ("unknown", "?")
         try:
             plugin = entry_point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             registry.fail(owner, error)
         else:
             registry.add_plugin(manager, plugin, owner)
     return registry
+
+
+def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
+    """Return the types of a factory's options, of a class those of its constructor.
+
+    Annotations of other arguments may name what only a type checker imports.
+    """
+    function = factory.__init__ if isinstance(factory, type) else inspect.unwrap(factory)
+    function = getattr(function, "func", function)
+    names = {
+        parameter.name: parameter.annotation
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        and parameter.annotation is not inspect.Parameter.empty
+    }
+    holder = types.SimpleNamespace(__annotations__=names)
+    scope = getattr(inspect.unwrap(function), "__globals__", {})
+    return typing.get_type_hints(holder, globalns=scope, include_extras=True)
 
 
 def _option(parameter: inspect.Parameter, hint: Any) -> Option:

@@ -91,21 +91,41 @@ def prepare(
 def _plan(corpus: Corpus, spec: FeatureSpec, reader: str) -> str:
     """Return a digest of everything that decides what the store will hold."""
     files = [corpus.root / u.file for u in corpus.utterances] + list(corpus.noise)
-    stamps = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    stamps = [_stamp(path) for path in files]
     parts = [SCHEMA, spec.to_dict(), reader, [asdict(u) for u in corpus.utterances], stamps]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return size and time of a file, or None for a link to nowhere: the reader will tell."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_size, about.st_mtime_ns
+
+
 def _finished(target: Path, plan: str) -> Preparation:
-    about = target / "store.json"
-    if about.is_file() and json.loads(about.read_text(encoding="utf-8")).get("plan") == plan:
-        with open(target / "skipped.csv", newline="", encoding="utf-8") as file:
-            skipped = tuple((line["file"], line["reason"]) for line in csv.DictReader(file))
+    if _plan_of(target) == plan:
         store = Store.open(target)
+        try:
+            with open(target / "skipped.csv", newline="", encoding="utf-8") as file:
+                skipped = tuple((line["file"], line["reason"]) for line in csv.DictReader(file))
+        except (OSError, ValueError, KeyError) as error:
+            raise CorpusError(
+                f"the store {target} is damaged ({error}); remove it and prepare it again"
+            ) from error
         return Preparation(store, skipped, len(store.rows))
     raise RunError(
         f"{target} already holds something else; remove it or name another folder for the store"
     )
+
+
+def _plan_of(target: Path) -> str | None:
+    try:
+        return json.loads((target / "store.json").read_text(encoding="utf-8"))["plan"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 class _Work:

@@ -52,7 +52,7 @@ def soundfile_reader(bundle: None):
                 samples = file.read(dtype="float32", always_2d=True)
             except (RuntimeError, ValueError, MemoryError) as error:
                 raise _damaged(_reason(error)) from error
-            if len(samples) < file.frames:
+            if len(samples) < file.frames and not (file.format == "MP3" and _is_guessed(path)):
                 raise _cut_short(len(samples), file.frames, "samples")
             return samples.mean(axis=1), _plausible(file.samplerate)
 
@@ -103,6 +103,21 @@ def _reason(error: Exception) -> str:
     if "possibly a pipe" in text:
         text = "Format not recognised"
     return " ".join(text.split()).strip(" .") or type(error).__name__
+
+
+def _is_guessed(path: Path) -> bool:
+    """Say whether libsndfile guesses the length of an MP3: its header does not give it."""
+    data = path.read_bytes()
+    start = _id3_length(data)
+    # Both names of the one header; it follows the first frame's own, of at most 40 bytes.
+    return not any(mark in data[start : start + 64] for mark in (b"Xing", b"Info"))
+
+
+def _id3_length(data: bytes) -> int:
+    """Return the length of the ID3 tag that `data` begins with; 0 where there is none."""
+    if not data.startswith(b"ID3"):
+        return 0
+    return 10 + sum(byte << 7 * place for place, byte in enumerate(data[9:5:-1]))
 
 
 def _plausible(rate: int) -> int:
@@ -443,9 +458,7 @@ def _describe_vorbis(data: bytes) -> tuple[str, int, bytes]:
 
 def _describe_mp3(data: bytes) -> tuple[str, int, bytes]:
     """Describe what begins with the header of an MPEG frame, after a tag if there is one."""
-    start = 0
-    if data.startswith(b"ID3"):
-        start = 10 + sum(byte << 7 * place for place, byte in enumerate(data[9:5:-1]))
+    start = _id3_length(data)
     header = int.from_bytes(data[start : start + 4096].lstrip(b"\0")[:4], "big")
     version, layer, place = header >> 19 & 3, header >> 17 & 3, header >> 10 & 3
     if header >> 21 != 0x7FF or version == 1 or layer != 1 or place == 3:

@@ -65,11 +65,14 @@ class Store:
             with open(root / "index.csv", newline="", encoding="utf-8") as file:
                 index = list(csv.DictReader(file))
             rows = np.array([int(line.pop("row")) for line in index], np.int64)
+            if any(None in line.values() for line in index):
+                raise ValueError("index.csv is cut short")
             utterances = tuple(Utterance(**line) for line in index)
+            words = tuple(about["words"])
             spec = FeatureSpec.from_dict(about["spec"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CorpusError(f"the store {root} is damaged ({error}); prepare it again") from error
-        return cls(root, spec, tuple(about["words"]), utterances, rows)
+        return cls(root, spec, words, utterances, rows)
 
     @cached_property
     def features(self) -> np.ndarray:
@@ -88,7 +91,7 @@ class Store:
     def _map(self, name: str) -> np.ndarray:
         try:
             return np.load(self.root / name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise CorpusError(
                 f"{self.root / name} is damaged ({error}); prepare the store again"
             ) from error

@@ -119,6 +119,10 @@ def train(
             raise ParameterError(unknown("component to train", name, RECIPES))
     if epochs is not None and epochs < 1:
         raise ParameterError(f"epochs is {epochs}; expected at least 1")
+    if seed < 0:
+        raise ParameterError(f"seed is {seed}; expected at least 0")
+    if beta is not None and not 0 <= beta < math.inf:
+        raise ParameterError(f"beta is {beta}; expected at least 0")
     bundle = create_bundle(target, store.words, store.spec, {"corpus": _corpus_facts(store)})
     for name in only:
         if name in bundle.names():
@@ -227,6 +231,7 @@ def _fit(
     model = trainee.model
     for epoch in range(state.resume(), recipe.epochs):
         model.optimizer.learning_rate = _rate(recipe, epoch)
+        _reseed(model, (seed, recipe.seed_offset, epoch))
         batches = training.shuffled(recipe.augmentation, (seed, recipe.seed_offset, epoch))
         row = {"epoch": epoch + 1, "epochs": recipe.epochs}
         row |= _pass(model, model.train_on_batch, batches)
@@ -248,6 +253,17 @@ def _pass(model: keras.Model, step: Callable[..., dict], batches: _Batches) -> d
         for name, value in step(features, wanted, return_dict=True).items():
             totals[name] += float(value) * len(features)
     return {name: total / len(batches.positions) for name, total in totals.items()}
+
+
+def _reseed(model: keras.Model, key: tuple[int, ...]) -> None:
+    """Let an epoch's dropout and sampling depend on `key` alone.
+
+    Keras saves no state of its random generators, so a resumed training would draw others.
+    """
+    draws = np.random.default_rng(key)
+    for variable in model.variables:
+        if variable.path.endswith("seed_generator_state"):
+            variable.assign(draws.integers(2**32, size=2, dtype=np.uint32))
 
 
 def _rate(recipe: Recipe, epoch: int) -> float:

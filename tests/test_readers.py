@@ -252,6 +252,16 @@ def test_a_wav_may_have_been_written_without_knowing_its_length(read, length, tm
     np.testing.assert_array_equal(one(read, tmp_path / "piped.wav"), values / 32768)
 
 
+def test_an_mp3_need_not_say_how_long_it_is(read, tmp_path):
+    """libsndfile guesses from the size of the file, tag included, and finds fewer samples."""
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, noise(50000), RATE, bitrate_mode="CONSTANT", compression_level=0.5)
+    whole = path.read_bytes()
+    second = whole.index(whole[:2], max(whole.find(b"Xing"), whole.find(b"Info")))
+    path.write_bytes(b"ID3\x04\0\0\0\0\x01\x05" + bytes(133) + whole[second:])
+    assert one(read, path).size > 50000
+
+
 def test_order_is_kept_and_a_bad_file_harms_no_other(read, tmp_path):
     paths = []
     for number in range(40):
