@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -63,7 +64,12 @@ def replace_folder(fresh: Path, target: Path) -> None:
     """Rename the folder `fresh` to `target`; one that is there steps aside first.
 
     A kill in between loses nothing: the old folder is then still there under its other name.
+
+    Raises:
+        OSError: a file is in the way, or the renaming failed.
     """
+    if target.is_file():
+        raise FileExistsError(errno.EEXIST, "a file is in the way")
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
