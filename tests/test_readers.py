@@ -347,8 +347,10 @@ def test_a_corpus_is_prepared_with_tensorflow_io(tfio, tiny_corpus, tiny_store, 
     made = prepare(read_corpus(tiny_corpus), tmp_path / "store", reader="tfio", workers=1)
     assert made.skipped == ()
     rows = np.arange(len(tiny_store.utterances))
-    difference = np.abs(made.store.batch(rows) - tiny_store.batch(rows))
-    assert difference.mean(axis=(1, 2, 3)).max() <= 0.005
+    difference = np.abs(made.store.batch(rows) - tiny_store.batch(rows)).mean(axis=(1, 2, 3))
+    # The bursts of "stop" are white: the two resamplers' filters differ most at their upper end.
+    assert np.median(difference) <= 0.001
+    assert difference.max() <= 0.01
 
 
 @pytest.mark.parametrize(
