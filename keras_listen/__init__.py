@@ -23,6 +23,7 @@ _HOMES = {
     "prepare": "preparation",
     "read_corpus": "corpus",
     "train": "training",
+    "vocode": "api",
 }
 
 __all__ = ["__version__", *_HOMES]

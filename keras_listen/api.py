@@ -159,6 +159,70 @@ def listen(
     return run
 
 
+def vocode(
+    inputs: Iterable[str | Path],
+    out: str | Path,
+    *,
+    vocoder: str = "wavenet",
+    bundle: str | Path | None = None,
+    options: Iterable[str] | Mapping[str, Any] = (),
+    reader: str = "soundfile",
+    seed: int = 0,
+    track: Track = quiet,
+):
+    """Turn recordings (copy-synthesis) or features into sound files.
+
+    Does what `keras-listen vocode` does.
+
+    Args:
+        inputs: sound files, `.npy` files of features [shape=(frames, mels)], or folders of them.
+        out: folder, new or empty.
+        vocoder: name, see `keras-listen plugins`.
+        bundle: folder of a bundle; the embedded one by default.
+        options: of the vocoder, as for `listen`.
+        reader: name of the reader of recordings.
+        seed: of everything that is drawn.
+        track: progress, see `keras_listen.progress`.
+
+    Returns:
+        list of keras_listen.vocoding.Spoken.
+
+    Raises:
+        ListenError: anything given cannot be used; nothing has been written then.
+    """
+    from .bundle import load_bundle
+    from .experiment import make_vocoder, parse_options
+    from .files import csv_text, make_folder, write_text
+    from .runs import require_empty
+    from .vocoding import vocode as vocode_each
+
+    root = require_empty(out)
+    options = parse_options(_option_texts(options))
+    speaker, notes = make_vocoder(load_bundle(bundle), vocoder, options)
+    for note in notes:
+        log.warning("%s", note)
+    spoken = []
+    sounds = vocode_each(inputs, root, speaker, seed=seed, reader=reader, track=track)
+    try:
+        for one in sounds:
+            spoken.append(one)
+    finally:
+        # What is finished is in the table, even where an interruption cut the rest off.
+        if spoken:
+            rows = [
+                {
+                    "name": one.name,
+                    "frames": one.frames,
+                    "mel_distance_db": f"{one.mel_distance:.6g}",
+                    "clipped_share": f"{one.clipped_share:.6g}",
+                    "gain": f"{one.gain:.6g}",
+                }
+                for one in spoken
+            ]
+            write_text(make_folder(root) / "vocoded.csv", csv_text(rows))
+    return spoken
+
+
 def _conclude(run, experiment) -> None:
     from .report.run import write_page
     from .runs import summarize

@@ -1,8 +1,8 @@
 """Augmentation of features, on the fly and on the features alone.
 
-Sounds are stretched and shifted in time, warped a little along the mel axis (another vocal tract),
-made louder or softer, mixed with the corpus's background recordings and masked in a strip of frames
-and of bands.
+Sounds can be shifted and stretched in time, warped along the mel axis (another vocal tract), made
+louder or softer, mixed with the corpus's background recordings and masked in a strip of frames and
+of bands.
 
 References:
     Park et al., "SpecAugment", Interspeech 2019, https://arxiv.org/abs/1904.08779
@@ -33,12 +33,12 @@ class Augmentation:
     """
 
     shift: int = 12
-    stretch: float = 0.15
-    warp: float = 0.08
-    gain_db: float = 8.0
-    noise_db: tuple[float, float] = (-60.0, -15.0)
+    stretch: float = 0.0
+    warp: float = 0.0
+    gain_db: float = 6.0
+    noise_db: tuple[float, float] = (-60.0, -20.0)
     noise_share: float = 0.7
-    mask_frames: int = 12
+    mask_frames: int = 0
     mask_mels: int = 10
 
     def apply(
@@ -115,9 +115,7 @@ class Augmentation:
 
 
 #: For autoencoders, which should reproduce sounds and not repair them.
-GENTLE = Augmentation(
-    noise_share=0.0, mask_frames=0, mask_mels=0, gain_db=4.0, stretch=0.1, warp=0.05
-)
+GENTLE = Augmentation(noise_share=0.0, mask_mels=0, gain_db=4.0, stretch=0.1, warp=0.05)
 
 
 def add_sounds(

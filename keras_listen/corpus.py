@@ -128,9 +128,20 @@ def _sounds(folder: Path) -> list[str]:
 
 
 def _splits(root: Path):
-    """Return split_of(word, name): by the lists where there are any, else by the speaker's hash.
+    """Return split_of(word, name): by the lists where there are any, else by the speaker's hash."""
+    listed = list_splits(root)
+    if listed is None:
+        return lambda word, name: split_by_hash(speaker_of(name))
+    return lambda word, name: listed.get(f"{word}/{Path(name).stem}", "training")
+
+
+def list_splits(root: Path) -> dict[str, str] | None:
+    """Read the list files of a corpus: split by file, without suffix; None where there are none.
 
     The lists name wav files; the same recording in another format belongs to the same split.
+
+    Raises:
+        CorpusError: a list cannot be read.
     """
     listed: dict[str, str] = {}
     present = [split for split, name in _LISTS.items() if (root / name).is_file()]
@@ -140,6 +151,4 @@ def _splits(root: Path):
         except (OSError, UnicodeDecodeError) as error:
             raise CorpusError(f"cannot read {root / _LISTS[split]}: {error}") from error
         listed |= {line.strip().rpartition(".")[0]: split for line in lines if line.strip()}
-    if not present:
-        return lambda word, name: split_by_hash(speaker_of(name))
-    return lambda word, name: listed.get(f"{word}/{Path(name).stem}", "training")
+    return listed if present else None

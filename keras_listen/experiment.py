@@ -22,8 +22,10 @@ from .engine import STABILIZER, Ascent, Maximization, maximize
 from .errors import ModelError, ParameterError, ReadError, Unavailable, unknown
 from .features import FeatureSpec, extract_fitted, require_sound
 from .plugins import KINDS, Component, Registry, default_registry
+from .progress import Track, quiet
 from .readers import SUFFIXES
 from .seeds import derive
+from .vocoding import synthesize
 
 log = logging.getLogger("keras_listen")
 
@@ -151,12 +153,19 @@ class Experiment:
             for k in range(count)
         )
 
-    def compute(self, samples: Sequence[Sample], starts: np.ndarray | None = None) -> Block:
+    def compute(
+        self,
+        samples: Sequence[Sample],
+        starts: np.ndarray | None = None,
+        *,
+        track: Track = quiet,
+    ) -> Block:
         """Maximize one block of samples.
 
         Args:
             samples: at most `block_size` of them.
             starts: features to start from [shape=(samples, frames, mels)]; noise where None.
+            track: progress of the vocoder, see `keras_listen.progress`.
         """
         targets = np.array(
             [self.classifier.label(s.word) if s.word else -1 for s in samples], np.int32
@@ -183,7 +192,7 @@ class Experiment:
             "clipped_probabilities": self._predict(self.classifier, clipped[..., None]),
         }
         if self.vocoder is not None:
-            block |= self._speak(clipped, seeds)
+            block |= self._speak(clipped, seeds, track)
         return Block(tuple(samples), result, **block)
 
     def _predict(self, classifier: Classifier, features: np.ndarray) -> np.ndarray:
@@ -192,12 +201,9 @@ class Experiment:
     def _in_blocks(self, function, array: np.ndarray) -> np.ndarray:
         return in_blocks(lambda block: np.asarray(function(block)), array, self.block_size)
 
-    def _speak(self, clipped: np.ndarray, seeds: np.ndarray) -> dict[str, np.ndarray]:
+    def _speak(self, clipped: np.ndarray, seeds: np.ndarray, track: Track) -> dict[str, np.ndarray]:
         """Synthesize, scale down what is too loud, and classify the sounds' own features."""
-        sounds = np.asarray(self.vocoder.synthesize(clipped, seeds), np.float32)
-        peaks = np.abs(sounds).max(axis=1)
-        gains = np.where(peaks > 1, 1 / np.maximum(peaks, 1e-12), 1.0).astype(np.float32)
-        sounds = sounds * gains[:, None]
+        sounds, gains = synthesize(self.vocoder, clipped, seeds, track)
         again = np.stack([extract_fitted(sound, self.classifier.spec) for sound in sounds])
         cycle = self._predict(self.classifier, again[..., None])
         return {"sounds": sounds, "gains": gains, "cycle": cycle}
@@ -265,6 +271,23 @@ def resolve(
         components=found,
         notes=tuple(notes),
     )
+
+
+def make_vocoder(
+    bundle: Bundle, name: str, options: Options, registry: Registry | None = None
+) -> tuple[Any, list[str]]:
+    """Make a vocoder, or its fallback, and return it with what should be noted.
+
+    Raises:
+        ListenError: the name or an option is unknown, or the bundle is damaged.
+    """
+    registry = registry or default_registry()
+    component = registry.find("vocoder", name)
+    mine = _options_in_use(options, {"vocoder": component})
+    component.convert_options(mine.get("vocoder", {}))
+    notes: list[str] = []
+    made, _ = _make(registry, component, bundle, mine, notes)
+    return made, notes
 
 
 def _options_in_use(options: Options, found: Mapping[str, Component]) -> dict[str, Mapping]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ import numpy as np
 from .corpus import Corpus, Utterance
 from .errors import CorpusError, ReadError, RunError
 from .features import FeatureSpec, extract, extract_fitted, require_sound
-from .files import make_folder, write_json, write_text
+from .files import csv_text, make_folder, write_json, write_text
 from .plugins import Component, default_registry
 from .progress import Track, quiet
 from .store import SCHEMA, Store
@@ -220,9 +219,9 @@ class _Work:
             )
         fields = ["row", *Utterance.__dataclass_fields__]
         rows = [{"row": i, **asdict(utterance)} for i, utterance in used]
-        write_text(self.root / "index.csv", _csv(fields, rows))
+        write_text(self.root / "index.csv", csv_text(rows, fields))
         reasons = [{"file": file, "reason": reason} for file, reason in self.skipped]
-        write_text(self.root / "skipped.csv", _csv(["file", "reason"], reasons))
+        write_text(self.root / "skipped.csv", csv_text(reasons, ["file", "reason"]))
         about = {
             "schema": SCHEMA,
             "spec": self.spec.to_dict(),
@@ -242,14 +241,6 @@ def _whole_lines(path: Path) -> list[dict]:
     if whole != lines:
         path.write_bytes(b"".join(whole))
     return [json.loads(line) for line in whole]
-
-
-def _csv(fields: list[str], rows: Iterable[dict]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fields, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _extract(

@@ -30,6 +30,7 @@ from .experiment import Block, Experiment, Sample, read_starts, saturated
 from .features import FeatureSpec
 from .files import make_folder, replacing, sha256, write_json
 from .progress import Track, quiet
+from .vocoding import wav_bytes
 
 SCHEMA = 1
 COLUMNS = (
@@ -155,13 +156,7 @@ class Run:
             RunError: the folder is not empty or cannot be written.
         """
         root = Path(root) if root is not None else next_folder(Path())
-        if root.is_file():
-            raise RunError(f"the output folder {root} is a file; name another with --out")
-        if root.is_dir() and any(root.iterdir()):
-            raise RunError(
-                f"the output folder {root} is not empty; give --resume to continue the run in it, "
-                "or name another folder with --out"
-            )
+        require_empty(root, "give --resume to continue the run in it, or ")
         run = cls(make_folder(root), manifest)
         write_json(root / "manifest.json", manifest)
         run._write_table("")
@@ -263,6 +258,22 @@ def _numbered(parent: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in matches if match)
 
 
+def require_empty(root: str | Path, otherwise: str = "") -> Path:
+    """Return the output folder `root`, which must be new or empty.
+
+    Raises:
+        RunError: it is a file or holds something; `otherwise` is what else could be done.
+    """
+    root = Path(root)
+    if root.is_file():
+        raise RunError(f"the output folder {root} is a file; name another with --out")
+    if root.is_dir() and any(root.iterdir()):
+        raise RunError(
+            f"the output folder {root} is not empty; {otherwise}name another folder with --out"
+        )
+    return root
+
+
 def next_folder(parent: Path) -> Path:
     """Return the next unused `listen-NNN` in `parent`."""
     last = max((number for number, _ in _numbered(parent)), default=0)
@@ -304,7 +315,7 @@ def carry_out(
 
     def work() -> Iterator[None]:
         for span in spans(len(left), experiment.block_size):
-            _carry_out_block(experiment, left[span], run, reader, draw)
+            _carry_out_block(experiment, left[span], run, reader, draw, track)
             yield from [None] * len(left[span])
 
     for _ in track(work(), total=len(left), label="maximize", unit="sample"):
@@ -312,7 +323,12 @@ def carry_out(
 
 
 def _carry_out_block(
-    experiment: Experiment, samples: Sequence[Sample], run: Run, reader: str, draw: Draw | None
+    experiment: Experiment,
+    samples: Sequence[Sample],
+    run: Run,
+    reader: str,
+    draw: Draw | None,
+    track: Track,
 ) -> None:
     spec = experiment.classifier.spec
     with run.timed("maximize and vocode"):
@@ -321,7 +337,7 @@ def _carry_out_block(
             samples, starts = read_starts(samples, spec, reader)
         if not samples:
             return
-        block = experiment.compute(samples, starts)
+        block = experiment.compute(samples, starts, track=track)
     with run.timed("write"):
         for i, sample in enumerate(samples):
             _write_sample(run.root, sample.id, block, i, spec)
@@ -337,13 +353,9 @@ def _write_sample(root: Path, name: str, block: Block, i: int, spec: FeatureSpec
         np.save(beside, block.maximization.features[i, ..., 0])
     if block.sounds is None:
         return
-    import soundfile
-
     # Written by ourselves, because libsndfile does not say what is wrong with a disk.
-    wav = io.BytesIO()
-    soundfile.write(wav, block.sounds[i], spec.sample_rate, format="WAV", subtype="PCM_16")
     with replacing(root / f"{name}.wav") as beside:
-        beside.write_bytes(wav.getvalue())
+        beside.write_bytes(wav_bytes(block.sounds[i], spec.sample_rate))
 
 
 def summarize(rows: Sequence[Row], referee_words: Sequence[str]) -> dict[str, Any]:

@@ -10,9 +10,7 @@ continues there. What is finished becomes a component of the bundle.
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
 import json
 import math
 import shutil
@@ -28,8 +26,9 @@ import numpy as np
 from .augmentation import GENTLE, Augmentation
 from .blocks import in_blocks, spans
 from .bundle import Bundle, create_bundle, versions
+from .checkpoints import Checkpoint
 from .errors import ParameterError, RunError, unknown
-from .files import make_folder, write_json
+from .files import csv_text
 from .models.autoencoder import build_autoencoder, build_decoder, build_encoder
 from .models.classifier import build_classifier
 from .models.vae import build_vae, build_vae_encoder
@@ -66,10 +65,10 @@ class Recipe:
 
 
 RECIPES = {
-    "classifier": Recipe(70, Augmentation(), "accuracy"),
-    "referee": Recipe(70, Augmentation(), "accuracy", seed_offset=1),
+    "classifier": Recipe(120, Augmentation(), "accuracy"),
+    "referee": Recipe(120, Augmentation(), "accuracy", seed_offset=1),
     "ae": Recipe(30, GENTLE, "loss", seed_offset=2),
-    "vae": Recipe(20, GENTLE, "loss", seed_offset=3),
+    "vae": Recipe(40, GENTLE, "loss", seed_offset=3),
 }
 
 
@@ -281,51 +280,39 @@ def _settings(store: Store, recipe: Recipe, seed: int) -> dict[str, Any]:
 
 
 class _State:
-    """Training on disk: weights with optimizer, the best weights, and the curves."""
+    """Training on disk: the last epoch, the best one's weights, and the curves."""
 
     def __init__(self, root: Path, trainee: Trainee, settings: dict[str, Any]):
-        self.root, self.trainee, self.settings = make_folder(root), trainee, settings
+        self.trainee, self.checkpoint = trainee, Checkpoint(root, trainee.model, settings)
         self.best: float | None = None
 
     def resume(self) -> int:
         """Load the last finished epoch of the same settings and return its number, or 0."""
-        try:
-            saved = json.loads((self.root / "state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        if (saved := self.checkpoint.load()) is None:
             return 0
-        if saved["settings"] != self.settings:
-            return 0
-        model = self.trainee.model
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(self.root / saved["weights"])
-        self.best = saved["best"]
-        self.trainee.curves.extend(saved["curves"])
-        return len(saved["curves"])
+        state, _ = saved
+        self.best = state["best"]
+        self.trainee.curves.extend(state["curves"])
+        return len(state["curves"])
 
     def save(self, row: dict[str, float], monitor: str, *, larger: bool) -> None:
-        """Write the epoch just finished; `state.json` comes last and makes it count."""
+        """Write the epoch just finished."""
         self.trainee.curves.append(row)
         value = row[monitor]
-        model = self.trainee.model
         if self.best is None or (value > self.best if larger else value < self.best):
             self.best = value
-            model.save_weights(self.root / "best.partial.weights.h5")
-            (self.root / "best.partial.weights.h5").replace(self.root / "best.weights.h5")
-        # Two files in turn: the one that state.json names is never the one being written.
-        weights = f"last-{len(self.trainee.curves) % 2}.weights.h5"
-        model.save_weights(self.root / weights)
-        write_json(
-            self.root / "state.json",
-            {
-                "settings": self.settings,
-                "weights": weights,
-                "best": self.best,
-                "curves": self.trainee.curves,
-            },
-        )
+            beside = self._best.with_name("best.partial.weights.h5")
+            self.trainee.model.save_weights(beside)
+            beside.replace(self._best)
+        state = {"best": self.best, "curves": self.trainee.curves}
+        self.checkpoint.save(state, len(self.trainee.curves) % 2)
+
+    @property
+    def _best(self) -> Path:
+        return self.checkpoint.root / "best.weights.h5"
 
     def load_best(self) -> None:
-        self.trainee.model.load_weights(self.root / "best.weights.h5")
+        self.trainee.model.load_weights(self._best)
 
 
 def _add(
@@ -348,19 +335,11 @@ def _add(
     bundle.add(
         name,
         trainee.parts,
-        texts={"curves.csv": _table(trainee.curves)},
+        texts={"curves.csv": csv_text(trainee.curves)},
         about={"kind": name, "provenance": provenance},
         compact=compact,
     )
     bundle.describe(name, figures=measure(bundle, name, store))
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def measure(bundle: Bundle, name: str, store: Store, split: str = "testing") -> dict[str, Any]:

@@ -12,12 +12,14 @@ from ..errors import ListenError
 from ..version import __version__
 
 _COMMANDS = {
+    "convert": "Turn a published vocoder checkpoint into a bundle.",
     "doctor": "Say whether a model file can be listened to, and how to mend it.",
     "fetch": "Download a corpus of speech.",
     "plugins": "List priors, objectives, vocoders and readers.",
     "prepare": "Extract the features of a corpus into a store.",
     "run": "Maximize a classifier's words and hear them.",
-    "train": "Train classifiers and priors on a store.",
+    "train": "Train classifiers and priors on a store, or a vocoder on recordings.",
+    "vocode": "Turn recordings or features into sound.",
 }
 
 
@@ -83,4 +85,5 @@ def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("keras-listen: %(message)s"))
     log.addHandler(handler)
+    log.setLevel(logging.INFO)
     log.propagate = False

@@ -46,6 +46,14 @@ def model_options(command):
     return command
 
 
+component_options = click.option(
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KIND.NAME.KEY=VALUE",
+    help="Option of a component; keras-listen plugins lists them.",
+)
+
 _MODEL_OPTIONS = (
     click.option("--bundle", type=click.Path(), help="Folder of a bundle.  [the embedded one]"),
     click.option("--classifier", type=click.Path(), help="A .keras file to listen to instead."),

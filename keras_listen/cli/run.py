@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .common import bar, model_options, table
+from .common import bar, component_options, model_options, table
 
 
 @click.command()
@@ -27,13 +27,7 @@ from .common import bar, model_options, table
 @click.option("--step-size", type=float, help="Size of a step.  [the prior's]")
 @click.option("--seed", type=int, default=0, show_default=True)
 @model_options
-@click.option(
-    "-o",
-    "options",
-    multiple=True,
-    metavar="KIND.NAME.KEY=VALUE",
-    help="Option of a component; keras-listen plugins lists them.",
-)
+@component_options
 @click.option("--reader", default="soundfile", show_default=True, help="What reads recordings.")
 @click.option("--block-size", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--out", type=click.Path(), help="New or empty folder.  [listen-NNN]")

@@ -3,33 +3,56 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import click
 
-from .common import duration, split_list
+from .common import bar, duration, split_list
 
 
 @click.command()
-@click.argument("store", type=click.Path())
-@click.argument("bundle", type=click.Path())
+@click.argument("folders", nargs=-1, required=True, type=click.Path(), metavar="[STORE] BUNDLE")
 @click.option(
     "--only",
     default="classifier,referee,ae,vae",
     show_default=True,
     callback=split_list,
-    help="Components to train.",
+    help="Components to train; also: wavenet, which needs --audio and no STORE.",
 )
 @click.option("--epochs", type=int, help="Passes over the training split, for each component.")
 @click.option("--augment/--no-augment", default=True, help="Change features on the fly.  [augment]")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--beta", type=float, help="Weight of the VAE's divergence.  [1]")
+@click.option("--audio", multiple=True, type=click.Path(), help="Recordings for a wavenet.")
+@click.option("--steps", type=int, help="Updates of a wavenet.  [20000]")
+@click.option("--hparams", type=click.Path(), help="JSON file with the size of a wavenet.")
 @click.option("--compact", is_flag=True, help="Store weights as float16: half the size.")
-def train(store, bundle, only, epochs, augment, seed, beta, compact) -> None:
-    """Train classifiers and priors on STORE and put them into BUNDLE.
+def train(folders, only, audio, steps, hparams, seed, compact, **settings) -> None:
+    """Train classifiers and priors on STORE, or a vocoder on recordings, and put them into BUNDLE.
 
-    A call that was interrupted goes on after its last finished epoch when it is given again;
-    components that BUNDLE already has are kept.
+    A call that was interrupted goes on after its last finished epoch (or checkpoint) when it is
+    given again; components that BUNDLE already has are kept.
     """
+    vocoder, others = "wavenet" in only, [name for name in only if name != "wavenet"]
+    wanted = 2 if others else 1
+    if len(folders) != wanted:
+        raise click.UsageError(
+            f"expected {'STORE and BUNDLE' if others else 'BUNDLE alone'} for --only "
+            f"{','.join(only)}, got {len(folders)} folder(s)"
+        )
+    if vocoder != bool(audio):
+        raise click.UsageError(
+            "--only wavenet needs recordings: add --audio DIR"
+            if vocoder
+            else "--audio is for --only wavenet"
+        )
+    if others:
+        _train_on_store(*folders, only=others, seed=seed, compact=compact, **settings)
+    if vocoder:
+        _train_vocoder(audio, folders[-1], steps, hparams, seed, compact)
+
+
+def _train_on_store(store: str, bundle: str, **settings) -> None:
     from ..backend import start_quietly
     from ..store import Store
 
@@ -40,16 +63,9 @@ def train(store, bundle, only, epochs, augment, seed, beta, compact) -> None:
     from ..report.training import draw_training
     from ..training import train as train_components
 
+    announcer = _Announcer("epoch")
     result = train_components(
-        opened,
-        bundle,
-        only=only,
-        epochs=epochs,
-        augment=augment,
-        seed=seed,
-        beta=beta,
-        compact=compact,
-        announce=_Announcer(),
+        opened, bundle, **settings, announce=lambda name, row: announcer(name, row)
     )
     for name in result.names():
         figures = result.component(name).figures
@@ -59,6 +75,29 @@ def train(store, bundle, only, epochs, augment, seed, beta, compact) -> None:
     click.echo(f"bundle: {result.root}; curves and confusion: {pictures}")
 
 
+def _train_vocoder(audio, bundle: str, steps, hparams, seed: int, compact: bool) -> None:
+    from ..backend import start_quietly
+
+    start_quietly(engine=False)
+    from ..report.training import draw_training, write_heard
+    from ..vocoder_training import VocoderRecipe, read_config, train_wavenet
+
+    announcer = _Announcer("step")
+    result = train_wavenet(
+        audio,
+        bundle,
+        config=read_config(hparams),
+        recipe=VocoderRecipe(steps=steps) if steps is not None else None,
+        seed=seed,
+        compact=compact,
+        announce=lambda row: announcer("wavenet", row),
+        heard=lambda *what: write_heard(Path(bundle) / "heard", *what),
+        track=bar,
+    )
+    draw_training(result)
+    click.echo(f"bundle: {result.root}; sounds of each checkpoint: {result.root / 'heard'}")
+
+
 def _short(value) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
@@ -66,18 +105,33 @@ def _short(value) -> str:
 
 
 class _Announcer:
-    """Prints a line an epoch, with the time left for the component."""
+    """Prints a line an epoch, or a checkpoint, with the time left for the component.
 
-    def __init__(self) -> None:
-        self.last, self.name = time.monotonic(), ""
-        self.spent: list[float] = []
+    Args:
+        unit: "epoch" or "step"; rows have the number reached and, in the plural, the last one.
+    """
+
+    def __init__(self, unit: str) -> None:
+        self.unit, self.units = unit, f"{unit}s"
+        self.name, self.reached, self.time = "", 0, time.monotonic()
+        self.spent = self.done = 0.0
 
     def __call__(self, name: str, row: dict[str, float]) -> None:
-        now = time.monotonic()
+        now, reached = time.monotonic(), row[self.unit]
         if name != self.name:
-            self.name, self.spent = name, []
-        self.spent.append(now - self.last)
-        self.last = now
-        left = (row["epochs"] - row["epoch"]) * sum(self.spent) / len(self.spent)
-        figures = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k not in ("epoch", "epochs"))
-        click.echo(f"{name} epoch {row['epoch']}/{row['epochs']}  {figures}  {duration(left)} left")
+            self.name, self.spent, self.done, self.reached = name, 0.0, 0.0, None
+        # How far a resumed training had come is known only after its first row.
+        step = 1 if self.reached is None and self.unit == "epoch" else 0
+        if self.reached is not None:
+            step = reached - self.reached
+        self.spent += (now - self.time) * bool(step)
+        self.done += step
+        self.time, self.reached = now, reached
+        figures = "  ".join(
+            f"{k} {v:.4f}" for k, v in row.items() if k not in (self.unit, self.units)
+        )
+        left = ""
+        if self.done:
+            seconds = (row[self.units] - reached) * self.spent / self.done
+            left = f"  {duration(seconds)} left"
+        click.echo(f"{name} {self.unit} {reached}/{row[self.units]}  {figures}{left}")

@@ -1,19 +1,143 @@
-"""WaveNet: the vocoder of the published tooling. No weights are there yet; Griffin-Lim speaks."""
+"""WaveNet as a vocoder: the way the published tooling listens.
+
+References:
+    van den Oord et al., "WaveNet: A Generative Model for Raw Audio", 2016,
+    https://arxiv.org/abs/1609.03499
+"""
 
 from __future__ import annotations
 
-from ..errors import Unavailable
+from typing import Annotated
+
+import numpy as np
+
+from ..bundle import Bundle, embedded_path, load_bundle
+from ..errors import ParameterError, Unavailable
+from ..features import FeatureSpec, count_samples, left_padding
 from ..hookspecs import hookimpl
 
 _FALLBACK = "griffin-lim"
 _REASON = "no WaveNet weights are there"
 
 
-def wavenet(bundle):
+class WaveNetVocoder:
+    """Sound sample by sample, a whole batch at once.
+
+    Args:
+        spec: of the features.
+        model: from `build_wavenet(config)`.
+        config: of the network.
+        rows: sounds computed together, see `Generator`.
+
+    Attributes:
+        report: called with the number of audio samples done since its last call.
+    """
+
+    #: Silence after a sound changes nothing before it.
+    causal = True
+
+    def __init__(self, spec: FeatureSpec, model, config, rows: int = 0):
+        from .wavenet_generator import Generator
+
+        self.spec, self.config = spec, config
+        self.generator = Generator(model, config, rows)
+        self.report = lambda done: None
+
+    def seconds_for(self, sounds: int, frames: int) -> float:
+        """Estimate the time that so many sounds will take, from a short trial."""
+        return self.generator.seconds_for(sounds, frames * self.config.hop_length)
+
+    def synthesize(self, features: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Turn features into sounds that line up with them.
+
+        Args:
+            features: [shape=(batch, frames, mels), in [0, 1]], any number of frames.
+            seeds: of the draws [shape=(batch, 2), uint32].
+
+        Returns:
+            float32 [shape=(batch, count_samples(frames))].
+
+        Raises:
+            ParameterError: there are too few frames for a sound.
+        """
+        features = np.asarray(features, np.float32)
+        samples = count_samples(features.shape[1], self.spec)
+        # Frame j is as the net learned it the sound that begins with sample j * hop_length of the
+        # padded sound: the padding is generated too, and cut off.
+        left = left_padding(self.spec)
+        sounds = from_net(self.config, self.generator.generate(features, seeds, report=self.report))
+        return np.ascontiguousarray(sounds[:, left : left + samples])
+
+
+def to_net(config, y: np.ndarray) -> np.ndarray:
+    """Turn sound [shape=(batch, samples), in [-1, 1]] into what the net speaks.
+
+    That is filtered by the pre-emphasis (and scaled so that it stays in [-1, 1]), companded or
+    turned into levels, as the configuration says.
+    """
+    from ..models.wavenet_outputs import compand, to_levels
+
+    if config.preemphasis:
+        before = np.pad(y[:, :-1], ((0, 0), (1, 0)))
+        y = (y - config.preemphasis * before) / (1 + config.preemphasis)
+    if config.output == "softmax":
+        return to_levels(y, config.out_channels)
+    return (compand(y, 256) if config.mulaw else y).astype(np.float32)
+
+
+def from_net(config, spoken: np.ndarray) -> np.ndarray:
+    """Undo `to_net`."""
+    from ..models.wavenet_outputs import expand, from_levels
+
+    if config.output == "softmax":
+        spoken = from_levels(spoken, config.out_channels)
+    elif config.mulaw:
+        spoken = expand(spoken, 256)
+    if config.preemphasis:
+        from scipy.signal import lfilter
+
+        spoken = lfilter([1 + config.preemphasis], [1, -config.preemphasis], spoken, axis=1)
+    return spoken.astype(np.float32)
+
+
+def wavenet(
+    bundle,
+    *,
+    weights: Annotated[str, "folder of another bundle whose WaveNet to use"] = "",
+    rows: Annotated[int, "sounds computed together; 0 chooses, 1 is quickest for one"] = 0,
+):
     """Sample by sample with a WaveNet of the bundle."""
-    raise Unavailable(_REASON, fallback=_FALLBACK)
+    if rows < 0:
+        raise ParameterError(f"rows is {rows}; expected at least 1, or 0")
+    if weights:
+        bundle = load_bundle(weights)
+    elif "wavenet" not in bundle.names():
+        bundle = _embedded_for(bundle.spec)
+    from ..models.wavenet import WaveNetConfig
+
+    component = bundle.component("wavenet")
+    config = WaveNetConfig.from_dict(component.about["config"])
+    return WaveNetVocoder(component.spec, component.model(), config, rows)
+
+
+def _embedded_for(spec: FeatureSpec) -> Bundle:
+    """Return the embedded bundle, whose WaveNet serves others that have the same features."""
+    bundle = load_bundle()
+    if "wavenet" not in bundle.names():
+        raise Unavailable(_REASON, fallback=_FALLBACK)
+    if names := bundle.spec.differing(spec, ignore=("frames", "longer", "shorter")):
+        raise Unavailable(
+            f"the bundle has no WaveNet, and the embedded one was made for other features "
+            f"({', '.join(names)})",
+            fallback=_FALLBACK,
+        )
+    return bundle
+
+
+def _unavailable() -> str | None:
+    return None if (embedded_path() / "wavenet").is_dir() else _REASON
 
 
 @hookimpl
 def register_vocoders(register) -> None:
-    register("wavenet", wavenet, unavailable=lambda: _REASON, fallback=_FALLBACK)
+    register("wavenet", wavenet, unavailable=_unavailable, fallback=_FALLBACK)

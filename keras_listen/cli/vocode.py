@@ -1,0 +1,42 @@
+"""keras-listen vocode"""
+
+from __future__ import annotations
+
+import click
+
+from .common import bar, component_options, table
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(), metavar="IN...")
+@click.option("--vocoder", default="wavenet", show_default=True, help="What makes the sound.")
+@click.option("--out", required=True, type=click.Path(), help="New or empty folder.")
+@click.option("--bundle", type=click.Path(), help="Folder of a bundle.  [the embedded one]")
+@component_options
+@click.option("--reader", default="soundfile", show_default=True, help="What reads recordings.")
+@click.option("--seed", type=int, default=0, show_default=True)
+def vocode(inputs, vocoder, out, bundle, options, reader, seed) -> None:
+    """Turn IN into sound: recordings (copy-synthesis), .npy features, or folders of them.
+
+    Features are float arrays of shape (frames, mels), any number of frames. Writes NAME.wav for
+    each, and vocoded.csv with the distance between the mel bands of what was given and of the
+    sound.
+    """
+    from ..backend import start_quietly
+
+    start_quietly(engine=False)
+    from ..api import vocode as vocode_files
+
+    spoken = vocode_files(
+        inputs,
+        out,
+        vocoder=vocoder,
+        bundle=bundle,
+        options=options,
+        reader=reader,
+        seed=seed,
+        track=bar,
+    )
+    heading = ["file", "frames", "mel distance"]
+    rows = [[one.path.name, str(one.frames), f"{one.mel_distance:.2f} dB"] for one in spoken]
+    click.echo(table([heading, *rows]))
