@@ -210,8 +210,11 @@ class _Training:
             loss=lambda wanted, said: keras.ops.mean(output.loss(said, wanted)),
         )
         starts, validation = recordings.starts, recordings.validation
-        self._seen = [i for i in range(len(validation)) if not validation[i]]
-        self._unseen = np.flatnonzero(validation)
+        self._seen = np.flatnonzero(~validation)
+        # A few recordings may all have fallen to one side.
+        if not len(self._seen):
+            self._seen = np.flatnonzero(validation)
+        self.unseen = np.flatnonzero(validation) if validation.any() else self._seen
         # A recording is chosen by its length, so that every moment is as likely.
         lengths = np.diff(starts)[self._seen].astype(float)
         self._chances = lengths / lengths.sum()
@@ -295,10 +298,9 @@ class _Training:
 
     def validate(self) -> float:
         """Return the mean loss on crops of recordings that training never sees, always the same."""
-        chosen = self._unseen if len(self._unseen) else self._seen
         draws, losses = np.random.default_rng(1), []
         for _ in range(-(-_WATCHED // self.recipe.batch_size)):
-            inputs, wanted = self.batch(draws, chosen)
+            inputs, wanted = self.batch(draws, self.unseen)
             self.model.reset_metrics()
             losses.append(self.model.test_on_batch(inputs, wanted, return_dict=True)["loss"])
         return float(np.mean(losses))
@@ -306,10 +308,10 @@ class _Training:
 
 def _listen(training: _Training, spec: FeatureSpec, step: int, average, heard: Heard) -> None:
     """Copy-synthesise some validation recordings with the averaged weights."""
-    recordings = training.recordings
-    chosen = np.flatnonzero(recordings.validation)[:: max(1, recordings.validation.sum() // _HEARD)]
     if not training.config.conditioning_channels:
         return
+    recordings = training.recordings
+    chosen = training.unseen[:: max(1, len(training.unseen) // _HEARD)]
     vocoder = WaveNetVocoder(spec, training.model, training.config)
     for recording in chosen[:_HEARD]:
         length = int(min(np.diff(recordings.starts)[recording], _HEARD_FRAMES))

@@ -30,7 +30,12 @@ _BATCH = 64
 
 
 def synthesize(
-    vocoder: Any, features: np.ndarray, seeds: np.ndarray, track: Track = quiet
+    vocoder: Any,
+    features: np.ndarray,
+    seeds: np.ndarray,
+    track: Track = quiet,
+    *,
+    lengths: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Turn features into sounds and scale down those that are too loud.
 
@@ -40,6 +45,8 @@ def synthesize(
     Args:
         features: [shape=(batch, frames, mels), in [0, 1]].
         seeds: [shape=(batch, 2), uint32].
+        track: progress, see `keras_listen.progress`.
+        lengths: frames of each, where features were filled up; the sound behind them is silenced.
 
     Returns:
         sounds [shape=(batch, samples), in [-1, 1]] and the gain of each [shape=(batch,)].
@@ -48,7 +55,9 @@ def synthesize(
         sounds = _tracked(vocoder, features, seeds, track)
     else:
         sounds = vocoder.synthesize(features, seeds)
-    sounds = np.asarray(sounds, np.float32)
+    sounds = np.array(sounds, np.float32)
+    for sound, frames in zip(sounds, lengths or (), strict=False):
+        sound[count_samples(frames, vocoder.spec) :] = 0
     peaks = np.abs(sounds).max(axis=1)
     gains = np.where(peaks > 1, 1 / np.maximum(peaks, 1e-12), 1.0).astype(np.float32)
     return sounds * gains[:, None], gains
@@ -174,10 +183,10 @@ def vocode(
     spec = vocoder.spec
     items = _load(list(_files(inputs)), spec, reader)
     for batch in _batches(items, getattr(vocoder, "causal", False)):
-        longest = max(len(features) for _, features, _ in batch)
-        padded = np.stack([np.pad(f, ((0, longest - len(f)), (0, 0))) for _, f, _ in batch])
+        lengths = [len(features) for _, features, _ in batch]
+        padded = np.stack([np.pad(f, ((0, max(lengths) - len(f)), (0, 0))) for _, f, _ in batch])
         seeds = np.stack([derive(seed, name, 0) for name, _, _ in batch])
-        sounds, gains = synthesize(vocoder, padded, seeds, track)
+        sounds, gains = synthesize(vocoder, padded, seeds, track, lengths=lengths)
         for (name, features, outside), sound, gain in zip(batch, sounds, gains, strict=True):
             sound = sound[: count_samples(len(features), spec)]
             path = make_folder(target) / f"{name}.wav"

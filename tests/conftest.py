@@ -6,9 +6,13 @@ Real speech is found only through the environment variable KERAS_LISTEN_CORPUS: 
 
 from __future__ import annotations
 
+import logging
 import os
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 # TensorFlow reads this when it is first imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -16,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
+from keras_listen.cli import main
 from keras_listen.corpus import read_corpus
 from keras_listen.preparation import prepare
 from keras_listen.store import Store
@@ -128,3 +133,33 @@ def real_reading(real_data: Path) -> Path:
     if not root.is_dir():
         pytest.fail(f"KERAS_LISTEN_CORPUS is set, but there is no {root}")
     return root
+
+
+@pytest.fixture
+def call(monkeypatch, capfd, tmp_path):
+    """A function that runs a command line in an empty folder and tells what it did."""
+    monkeypatch.chdir(tmp_path)
+    log = logging.getLogger("keras_listen")
+    before = log.handlers[:], log.propagate
+
+    def call(*arguments) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["keras-listen", *map(str, arguments)])
+        capfd.readouterr()
+        log.handlers = []
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        said = capfd.readouterr()
+        return SimpleNamespace(status=exit_.value.code or 0, out=said.out, err=said.err)
+
+    yield call
+    log.handlers[:], log.propagate = before
+
+
+def assert_one_line(done, message: str) -> None:
+    """Check that a command failed as it should: status 1 and one line of the program's own."""
+    assert done.status == 1
+    assert "Traceback" not in done.err
+    lines = done.err.splitlines()
+    assert len(lines) == 1, done.err
+    assert lines[0].startswith("keras-listen: ")
+    assert re.search(message, lines[0]), lines[0]

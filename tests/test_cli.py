@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import resource
@@ -19,10 +18,10 @@ import keras
 import numpy as np
 import pytest
 import soundfile
+from conftest import assert_one_line
 from test_run import HOSTILE, WORDS, contents, small_classifier, table, write_small_bundle
 
 from keras_listen import __version__, listen
-from keras_listen.cli import main
 
 HEAVY = ("tensorflow", "keras", "librosa", "torch", "jax", "sklearn")
 
@@ -42,36 +41,6 @@ def python(*arguments: str, timeout: float = 120, **environment: str):
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory) -> Path:
     return write_small_bundle(tmp_path_factory.mktemp("bundle") / "small")
-
-
-@pytest.fixture
-def call(monkeypatch, capfd, tmp_path):
-    """A function that runs a command line in an empty folder and tells what it did."""
-    monkeypatch.chdir(tmp_path)
-    log = logging.getLogger("keras_listen")
-    before = log.handlers[:], log.propagate
-
-    def call(*arguments) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["keras-listen", *map(str, arguments)])
-        capfd.readouterr()
-        log.handlers = []
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        said = capfd.readouterr()
-        return SimpleNamespace(status=exit_.value.code or 0, out=said.out, err=said.err)
-
-    yield call
-    log.handlers[:], log.propagate = before
-
-
-def assert_one_line(done, message: str) -> None:
-    """Check that a command failed as it should: status 1 and one line of the program's own."""
-    assert done.status == 1
-    assert "Traceback" not in done.err
-    lines = done.err.splitlines()
-    assert len(lines) == 1, done.err
-    assert lines[0].startswith("keras-listen: ")
-    assert re.search(message, lines[0]), lines[0]
 
 
 def files_under(folder: Path) -> list[str]:

@@ -12,8 +12,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 published = pytest.importorskip("wavenet_vocoder", reason="wavenet_vocoder is not installed")
 
-from keras_listen.errors import ModelError, ParameterError, SpecError  # noqa: E402
 from keras_listen.bundle import load_bundle  # noqa: E402
+from keras_listen.errors import ModelError, ParameterError, SpecError  # noqa: E402
 from keras_listen.vocoders.wavenet_generator import Forced, Generator  # noqa: E402
 from keras_listen.wavenet_conversion import (  # noqa: E402
     config_of,
@@ -58,11 +58,24 @@ LJSPEECH = {
 def build(settings: dict, seed: int = 0):
     """Build the published network with random weights, biases and lengths included."""
     torch.manual_seed(seed)
-    names = (
-        "out_channels layers stacks residual_channels gate_channels skip_out_channels kernel_size "
-        "dropout cin_channels gin_channels n_speakers weight_normalization "
-        "upsample_conditional_features upsample_scales freq_axis_kernel_size legacy"
-    ).split()
+    names = {
+        "out_channels",
+        "layers",
+        "stacks",
+        "residual_channels",
+        "gate_channels",
+        "skip_out_channels",
+        "kernel_size",
+        "dropout",
+        "cin_channels",
+        "gin_channels",
+        "n_speakers",
+        "weight_normalization",
+        "upsample_conditional_features",
+        "upsample_scales",
+        "freq_axis_kernel_size",
+        "legacy",
+    }
     scalar = settings["input_type"] != "mulaw-quantize"
     net = published.WaveNet(**{n: settings[n] for n in names}, scalar_input=scalar)
     with torch.no_grad():

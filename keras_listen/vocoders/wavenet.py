@@ -11,7 +11,8 @@ from typing import Annotated
 
 import numpy as np
 
-from ..bundle import Bundle, embedded_path, load_bundle
+from ..backend import start_quietly
+from ..bundle import Bundle, load_bundle
 from ..errors import ParameterError, Unavailable
 from ..features import FeatureSpec, count_samples, left_padding
 from ..hookspecs import hookimpl
@@ -106,13 +107,14 @@ def wavenet(
     weights: Annotated[str, "folder of another bundle whose WaveNet to use"] = "",
     rows: Annotated[int, "sounds computed together; 0 chooses, 1 is quickest for one"] = 0,
 ):
-    """Sample by sample with a WaveNet of the bundle."""
+    """Sample by sample with the bundle's WaveNet, or the embedded one."""
     if rows < 0:
         raise ParameterError(f"rows is {rows}; expected at least 1, or 0")
     if weights:
         bundle = load_bundle(weights)
     elif "wavenet" not in bundle.names():
         bundle = _embedded_for(bundle.spec)
+    start_quietly(engine=False)
     from ..models.wavenet import WaveNetConfig
 
     component = bundle.component("wavenet")
@@ -134,10 +136,6 @@ def _embedded_for(spec: FeatureSpec) -> Bundle:
     return bundle
 
 
-def _unavailable() -> str | None:
-    return None if (embedded_path() / "wavenet").is_dir() else _REASON
-
-
 @hookimpl
 def register_vocoders(register) -> None:
-    register("wavenet", wavenet, unavailable=_unavailable, fallback=_FALLBACK)
+    register("wavenet", wavenet)

@@ -58,6 +58,11 @@ class Generator:
         rows: sounds computed together; a batch is filled up to a multiple of it, so that a sound's
             bits depend on nothing but itself and this number. By default 16, or 64 where the
             weights do not fit into a cache; 1 is the fastest way to a single sound.
+
+    Attributes:
+        rows: as given, or chosen.
+        large: whether the weights leave a core's cache at each step.
+        products: multiplications for one sample, conditioning left out.
     """
 
     def __init__(self, model, config: WaveNetConfig, rows: int = 0):
@@ -83,6 +88,7 @@ class Generator:
             self._speakers = _numpy(model.get_layer("speakers").embeddings)
         self.large = sum(array.nbytes for array in self._net) > _LARGE
         self.rows = rows or (64 if self.large else 16)
+        self.products = sum(array.size for array in self._net if array.ndim > 1)
 
     def generate(
         self,
