@@ -75,6 +75,11 @@ def register_vocoders(register: Register) -> None:
     same number of frames when their features are extracted again. Sounds beyond [-1, 1] are scaled
     down before they are written, and the gain is recorded.
 
+    A vocoder may have `causal` (true where silence after a sound changes no bit before it: then
+    sounds of several lengths share a batch), and for long work both `report`, a function that it
+    calls with the number of audio samples done since the last call and that may raise to stop it,
+    and `seconds_for(sounds, frames)`, its estimate of the time.
+
         @hookimpl
         def register_vocoders(register):
             def noise(bundle):

@@ -37,7 +37,7 @@ class Recordings:
     Attributes:
         samples: [shape=(frames, hop_length), int16].
         features: [shape=(frames, mels), float32, in [0, 1]].
-        names: file of each recording.
+        names: of each recording: its path in its folder, with hyphens.
         starts: first frame of each, and one past the last [shape=(recordings + 1,)].
         validation: which of them training never sees [shape=(recordings,), bool].
         skipped: file and reason of what could not be used.
@@ -100,7 +100,7 @@ def gather(
             f"no recording was found under {named}; expected files with one of "
             f"{', '.join(SUFFIXES)}"
         )
-    stamps = [(str(path), split, path.stat().st_size) for path, split in files]
+    stamps = [(str(path), split, path.stat().st_size) for path, _, split in files]
     parts = [stamps, spec.to_dict(), reader]
     plan = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     if not (target / "index.json").is_file() or _index(target)["plan"] != plan:
@@ -125,8 +125,8 @@ def _index(target: Path) -> dict:
     return json.loads((target / "index.json").read_text(encoding="utf-8"))
 
 
-def _walk(folder: Path) -> list[tuple[Path, str]]:
-    """Return the sounds under a folder with their splits; hidden and `_` folders are left out."""
+def _walk(folder: Path) -> list[tuple[Path, str, str]]:
+    """Return the sounds under a folder with names and splits; hidden and `_` folders are left out."""
     if not folder.is_dir():
         raise CorpusError(f"the folder of recordings {folder} does not exist")
     listed = list_splits(folder)
@@ -140,7 +140,7 @@ def _walk(folder: Path) -> list[tuple[Path, str]]:
         else:
             split = split_by_hash(speaker_of(path.name), validation=_VALIDATION, testing=0.0)
         if split != "testing":
-            found.append((path, split))
+            found.append((path, "-".join(inside.with_suffix("").parts), split))
     return found
 
 
@@ -151,19 +151,19 @@ def _read_all(files, target: Path, spec: FeatureSpec, reader: Component, plan, t
     make_folder(target)
     names, starts, validation, skipped = [], [0], [], []
     chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
-    tasks = (joblib.delayed(_read_some)([p for p, _ in c], spec, reader) for c in chunks)
+    tasks = (joblib.delayed(_read_some)([path for path, *_ in c], spec, reader) for c in chunks)
     run = joblib.Parallel(n_jobs=min(os.cpu_count() or 1, len(chunks)), return_as="generator")
     results = (result for chunk in run(tasks) for result in chunk)
     with open(target / "samples.bin", "wb") as wave, open(target / "features.bin", "wb") as mel:
         tracked = track(results, total=len(files), label="recordings", unit="file")
-        for (path, split), result in zip(files, tracked, strict=True):
+        for (path, name, split), result in zip(files, tracked, strict=True):
             if isinstance(result, str):
                 skipped.append((str(path), result))
                 continue
             samples, features = result
             wave.write(samples.tobytes())
             mel.write(features.tobytes())
-            names.append(path.stem)
+            names.append(name)
             starts.append(starts[-1] + len(features))
             validation.append(split == "validation")
     index = {"plan": plan, "names": names, "starts": starts, "validation": validation}

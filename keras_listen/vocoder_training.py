@@ -74,6 +74,11 @@ class VocoderRecipe:
     averaging: float = 0.999
     checkpoint: int = 500
 
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "crop_frames", "warmup", "checkpoint"):
+            if getattr(self, name) < 1:
+                raise ParameterError(f"{name} is {getattr(self, name)}; expected at least 1")
+
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
         rise = (step + 1) / self.warmup

@@ -71,7 +71,8 @@ def test_importing_the_package_imports_nothing_heavy():
 
 def test_help_names_every_command_and_version_is_the_packages(call):
     text = call("--help").out
-    for command in ("run", "prepare", "train", "fetch", "doctor", "plugins"):
+    commands = ("run", "prepare", "train", "fetch", "doctor", "plugins", "vocode", "convert")
+    for command in commands:
         assert re.search(rf"^  {command} ", text, re.MULTILINE)
         assert call(command, "--help").status == 0
     assert __version__ in call("--version").out
@@ -107,6 +108,11 @@ def test_plugins_lists_components_with_their_options(call):
         (["run", "surplus"], "surplus"),
         (["prepare"], "CORPUS"),
         (["run", "--block-size", "0"], "--block-size"),
+        (["train", "bundle"], "expected STORE and BUNDLE for --only"),
+        (["train", "store", "bundle", "--only", "wavenet"], "expected BUNDLE alone"),
+        (["train", "bundle", "--only", "wavenet"], "add --audio DIR"),
+        (["train", "store", "bundle", "--audio", "x"], "--audio is for --only wavenet"),
+        (["convert", "melgan", "a.pth", "a.json", "out"], "melgan"),
     ],
 )
 def test_usage_errors_have_status_2(call, tmp_path, arguments, message):
@@ -423,3 +429,52 @@ def test_an_interrupt_keeps_finished_blocks(bundle, tmp_path):
             assert (out / f"{row['id']}.{kind}").is_file()
     assert not [name for name in files_under(out) if "partial" in name]
     assert (out / "index.html").is_file()
+
+
+def test_a_wavenet_is_trained_from_the_command_line(call, tiny_corpus, tmp_path):
+    settings = {"layers": 2, "stacks": 1, "residual_channels": 8, "gate_channels": 8}
+    settings |= {"skip_channels": 8, "context_layers": 0}
+    (tmp_path / "small.json").write_text(json.dumps(settings))
+    arguments = ["--only", "wavenet", "--audio", tiny_corpus, "--hparams", "small.json"]
+    done = call("train", *arguments, "--steps", 12, "bundle")
+    assert done.status == 0, done.err
+    assert re.search(r"wavenet step 12/12 +loss -?\d+\.\d+ +val_loss", done.out)
+    made = files_under(tmp_path / "bundle")
+    assert {"wavenet/model.keras", "wavenet/curves.csv", "pictures/wavenet-curves.png"} <= set(made)
+    heard = [name for name in made if name.startswith("heard/000012-")]
+    assert sorted(name[-4:] for name in heard) == [".png"] * 3 + [".wav"] * 3
+    up = next((tiny_corpus / "up").iterdir())
+    done = call("vocode", up, "--bundle", "bundle", "--out", "out")
+    assert done.status == 0, done.err
+    assert (tmp_path / "out" / f"{up.stem}.wav").stat().st_size > 40_000
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--audio", "nowhere"], "the folder of recordings nowhere does not exist"),
+        (["--hparams", "nowhere.json"], r"cannot read the settings of a WaveNet nowhere\.json"),
+        (["--steps", "0"], "steps is 0; expected at least 1"),
+    ],
+)
+def test_bad_input_to_vocoder_training_is_one_line(call, tiny_corpus, tmp_path, change, message):
+    arguments = ["train", "--only", "wavenet"]
+    if change[0] != "--audio":
+        arguments += ["--audio", tiny_corpus]
+    assert_one_line(call(*arguments, *change, "bundle"), message)
+
+
+def test_converting_without_torch_says_how_to_get_it(call, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    settings = {"input_type": "raw", "out_channels": 30, "layers": 2, "stacks": 1}
+    settings |= {"kernel_size": 2, "residual_channels": 4, "gate_channels": 4}
+    settings |= {"skip_out_channels": 4, "cin_channels": 80, "gin_channels": -1}
+    (tmp_path / "a.json").write_text(json.dumps(settings))
+    (tmp_path / "a.pth").touch()
+    done = call("convert", "wavenet", "a.pth", "a.json", "out")
+    assert_one_line(done, r"needs torch; pip install 'keras-listen\[torch\]'")
+    assert not (tmp_path / "out").exists()
+    assert_one_line(call("convert", "wavenet", "b.pth", "a.json", "out"), "no checkpoint b.pth")
+    assert_one_line(
+        call("convert", "wavenet", "a.pth", "b.json", "out"), r"hyper-parameters b\.json"
+    )

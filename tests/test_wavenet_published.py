@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+import os
 
 import keras
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed")
-published = pytest.importorskip("wavenet_vocoder", reason="wavenet_vocoder is not installed")
+if os.environ.get("KERAS_LISTEN_REQUIRE_TORCH"):
+    import torch
+    import wavenet_vocoder as published
+else:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    published = pytest.importorskip("wavenet_vocoder", reason="wavenet_vocoder is not installed")
 
-from keras_listen.bundle import load_bundle  # noqa: E402
-from keras_listen.errors import ModelError, ParameterError, SpecError  # noqa: E402
-from keras_listen.vocoders.wavenet_generator import Forced, Generator  # noqa: E402
-from keras_listen.wavenet_conversion import (  # noqa: E402
+from keras_listen.bundle import load_bundle
+from keras_listen.errors import ModelError, ParameterError, SpecError
+from keras_listen.vocoders.wavenet_generator import Forced, Generator
+from keras_listen.wavenet_conversion import (
     config_of,
     convert_wavenet,
     read_checkpoint,
