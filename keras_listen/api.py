@@ -94,9 +94,10 @@ def listen(
     """
     require_tensorflow()
     from .engine import Ascent
-    from .experiment import ModelChoice, parse_options, resolve, utterance_samples
+    from .experiment import ModelChoice, parse_options, resolve
     from .report.figures import draw_sample
     from .runs import Run, carry_out, manifest_of
+    from .starts import utterance_samples
 
     if samples is not None and samples < 1:
         raise ParameterError(f"samples is {samples}; expected at least 1")
@@ -225,7 +226,7 @@ def vocode(
 
 def _conclude(run, experiment) -> None:
     from .report.run import write_page
-    from .runs import summarize
+    from .rows import summarize
 
     judged = experiment.referee.words if experiment.referee else ()
     run.summary = summarize(run.rows, judged)

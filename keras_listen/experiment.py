@@ -5,12 +5,8 @@ What `run`, and every command that maximizes at scale, shares.
 
 from __future__ import annotations
 
-import logging
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,15 +15,13 @@ from .blocks import BLOCK_SIZE, in_blocks
 from .bundle import Bundle, load_bundle
 from .classifier import Classifier, load_classifier, read_words
 from .engine import STABILIZER, Ascent, Maximization, maximize
-from .errors import ModelError, ParameterError, ReadError, Unavailable, unknown
-from .features import FeatureSpec, extract_fitted, require_sound
+from .errors import ModelError, ParameterError, Unavailable, unknown
+from .features import FeatureSpec, extract_fitted
 from .plugins import KINDS, Component, Registry, default_registry
 from .progress import Track, quiet
-from .readers import SUFFIXES
 from .seeds import derive
+from .starts import Sample, slug, unique_samples
 from .vocoding import synthesize
-
-log = logging.getLogger("keras_listen")
 
 Options = Mapping[tuple[str, str], Mapping[str, Any]]
 
@@ -73,17 +67,6 @@ class ModelChoice:
         words = read_words(self.words_file)
         chosen = load_classifier(self.classifier, words, spec, trust=self.trust)
         return bundle.with_classifier(chosen)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One thing to maximize: its id, word (empty without a target), start and number."""
-
-    id: str
-    word: str
-    start: str
-    k: int
-    path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -147,8 +130,8 @@ class Experiment:
     def noise_samples(self, words: Sequence[str], count: int) -> list[Sample]:
         """Plan `count` noise starts for each word, or for the objective's own label."""
         names = list(words) if self.uses_targets else [self.objective.label]
-        return _unique(
-            Sample(f"{_slug(name)}-{k:03d}", name if self.uses_targets else "", "noise", k)
+        return unique_samples(
+            Sample(f"{slug(name)}-{k:03d}", name if self.uses_targets else "", "noise", k)
             for name in names
             for k in range(count)
         )
@@ -207,23 +190,6 @@ class Experiment:
         again = np.stack([extract_fitted(sound, self.classifier.spec) for sound in sounds])
         cycle = self._predict(self.classifier, again[..., None])
         return {"sounds": sounds, "gains": gains, "cycle": cycle}
-
-
-def _slug(name: str) -> str:
-    """Make a name fit for a file on any system."""
-    return re.sub(r"[^\w.-]+", "_", name) or "_"
-
-
-def _unique(samples: Iterable[Sample]) -> list[Sample]:
-    """Number the ids that two samples share, because files are called by them."""
-    seen: Counter[str] = Counter()
-    different = []
-    for sample in samples:
-        # Some file systems do not tell capitals from small letters.
-        seen[key := sample.id.casefold()] += 1
-        again = f"{sample.id}_{seen[key]}" if seen[key] > 1 else sample.id
-        different.append(replace(sample, id=again))
-    return different
 
 
 def resolve(
@@ -347,70 +313,6 @@ def parse_options(texts: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]
             raise ParameterError(f"in option {text!r} {unknown('kind', kind, KINDS)}")
         options.setdefault((kind, name), {})[key] = value
     return options
-
-
-def utterance_samples(
-    start: str | Path, words: Sequence[str], known: Sequence[str], count: int | None
-) -> list[Sample]:
-    """Plan the class-to-class experiment on recordings.
-
-    Args:
-        start: one recording, maximized to each of `words`; or a folder with one folder a word,
-            each recording maximized to its own word.
-        words: words wanted; for a folder all that the classifier knows where empty.
-        known: the classifier's words.
-        count: at most so many recordings of each word; all where None.
-
-    Raises:
-        ParameterError: nothing is there, or a single recording has no word.
-    """
-    start = Path(start)
-    if start.is_file():
-        if not words:
-            raise ParameterError(f"the start {start} is one recording; name its target with --word")
-        return _unique(
-            Sample(f"{_slug(word)}-{_slug(start.stem)}", word, str(start), 0, start)
-            for word in words
-        )
-    if not start.is_dir():
-        raise ParameterError(
-            f"the start {start} does not exist; expected noise, a recording, or a folder with one "
-            "folder a word"
-        )
-    folders = [word for word in (words or known) if (start / word).is_dir()]
-    samples = []
-    for word in folders:
-        paths = sorted(p for p in (start / word).iterdir() if p.suffix.lower() in SUFFIXES)
-        samples += [
-            Sample(f"{_slug(word)}-{_slug(path.stem)}", word, f"{word}/{path.name}", k, path)
-            for k, path in enumerate(paths[:count])
-        ]
-    if not samples:
-        raise ParameterError(
-            f"the start {start} has no recording in a folder called by one of the words "
-            f"{', '.join(words or known)}"
-        )
-    return _unique(samples)
-
-
-def read_starts(
-    samples: Sequence[Sample], spec: FeatureSpec, reader: str
-) -> tuple[list[Sample], np.ndarray]:
-    """Read the features that samples start from; recordings that cannot be used are left out.
-
-    Returns the samples that remain and their features [shape=(samples, frames, mels)]. What is left
-    out is logged with its reason.
-    """
-    read = default_registry().create("reader", reader)
-    kept, features = [], []
-    sounds = read([sample.path for sample in samples], spec.sample_rate)
-    for sample, (path, sound) in zip(samples, sounds, strict=True):
-        try:
-            features.append(extract_fitted(require_sound(sound, path), spec))
-            kept.append(sample)
-        except ReadError as error:
-            log.warning("left out %s", error)
-    return kept, np.reshape(features, (len(kept), spec.frames, spec.n_mels))
 
 
 def saturated(maximization: Maximization) -> np.ndarray:

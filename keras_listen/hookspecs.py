@@ -78,7 +78,8 @@ def register_vocoders(register: Register) -> None:
     A vocoder may have `causal` (true where silence after a sound changes no bit before it: then
     sounds of several lengths share a batch), and for long work both `report`, a function that it
     calls with the number of audio samples done since the last call and that may raise to stop it,
-    and `seconds_for(sounds, frames)`, its estimate of the time.
+    and `seconds_for(sounds, frames)`, its estimate of the time. `files` may map the names of the
+    files that it was made from to their checksums, for the manifest.
 
         @hookimpl
         def register_vocoders(register):

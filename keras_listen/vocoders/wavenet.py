@@ -32,6 +32,7 @@ class WaveNetVocoder:
 
     Attributes:
         report: called with the number of audio samples done since its last call.
+        files: checksums of the files that the weights came from, for the manifest.
     """
 
     #: Silence after a sound changes nothing before it.
@@ -43,6 +44,7 @@ class WaveNetVocoder:
         self.spec, self.config = spec, config
         self.generator = Generator(model, config, rows)
         self.report = lambda done: None
+        self.files: dict[str, str] = {}
 
     def seconds_for(self, sounds: int, frames: int) -> float:
         """Estimate the time that so many sounds will take, from a short trial."""
@@ -119,7 +121,9 @@ def wavenet(
 
     component = bundle.component("wavenet")
     config = WaveNetConfig.from_dict(component.about["config"])
-    return WaveNetVocoder(component.spec, component.model(), config, rows)
+    vocoder = WaveNetVocoder(component.spec, component.model(), config, rows)
+    vocoder.files = component.files
+    return vocoder
 
 
 def _embedded_for(spec: FeatureSpec) -> Bundle:
