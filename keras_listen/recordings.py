@@ -126,7 +126,7 @@ def _index(target: Path) -> dict:
 
 
 def _walk(folder: Path) -> list[tuple[Path, str, str]]:
-    """Return the sounds under a folder with names and splits, but none of a hidden or `_` folder."""
+    """Return the sounds under a folder, with names and splits; not those of `_` folders."""
     if not folder.is_dir():
         raise CorpusError(f"the folder of recordings {folder} does not exist")
     listed = list_splits(folder)

@@ -66,7 +66,7 @@ class Recipe:
 
 RECIPES = {
     "classifier": Recipe(120, Augmentation(), "accuracy"),
-    "referee": Recipe(120, Augmentation(), "accuracy", seed_offset=1),
+    "referee": Recipe(120, Augmentation(), "accuracy", seed_offset=5),
     "ae": Recipe(30, GENTLE, "loss", seed_offset=2),
     "vae": Recipe(40, GENTLE, "loss", seed_offset=3),
 }

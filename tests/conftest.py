@@ -14,8 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-# TensorFlow reads this when it is first imported.
+# TensorFlow reads these when it is first imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# As the command line has it: bits are compared with what it writes.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import numpy as np
 import pytest

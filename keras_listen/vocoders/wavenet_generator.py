@@ -56,7 +56,7 @@ class Generator:
         model: from `build_wavenet(config)`, with its weights.
         config: of the network.
         rows: sounds computed together; a batch is filled up to a multiple of it, so that a sound's
-            bits depend on nothing but itself and this number. By default 16, or 64 where the
+            bits depend on nothing but itself and this number. By default 8, or 64 where the
             weights do not fit into a cache; 1 is the fastest way to a single sound.
 
     Attributes:
@@ -87,7 +87,7 @@ class Generator:
             self._speaker_kernel = _stacked(stack, "speaker_kernel")
             self._speakers = _numpy(model.get_layer("speakers").embeddings)
         self.large = sum(array.nbytes for array in self._net) > _LARGE
-        self.rows = rows or (64 if self.large else 16)
+        self.rows = rows or (64 if self.large else 8)
         self.products = sum(array.size for array in self._net if array.ndim > 1)
 
     def generate(

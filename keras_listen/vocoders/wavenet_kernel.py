@@ -19,7 +19,7 @@ _MARGIN = 1e-5
 _fast = {"contract", "reassoc", "nsz", "arcp"}
 
 
-@numba.njit(inline="always", fastmath=_fast)
+@numba.njit(fastmath=_fast, cache=True)
 def _tanh(x):
     """Approximate tanh to 3e-7 by a ratio of polynomials, which vectorises; math.tanh does not.
 
@@ -41,7 +41,7 @@ def _tanh(x):
     return x * p / q
 
 
-@numba.njit(inline="always", fastmath=_fast)
+@numba.njit(fastmath=_fast, cache=True)
 def _gate(gates, conditioning, out):
     """Write tanh(a) * sigmoid(b) of the two halves of the gates, with the conditioning added."""
     half, rows = out.shape
@@ -52,7 +52,7 @@ def _gate(gates, conditioning, out):
             o[row] = _tanh(a[row] + c[row]) * (np.float32(0.5) + np.float32(0.5) * _tanh(wide))
 
 
-@numba.njit(inline="always")
+@numba.njit(cache=True)
 def _product(weights, x, out):
     """Write the matrix product; a single sound goes another way, which packs nothing."""
     if x.shape[1] == 1:
@@ -61,7 +61,7 @@ def _product(weights, x, out):
         np.dot(weights, x, out)
 
 
-@numba.njit(inline="always", fastmath=_fast)
+@numba.njit(fastmath=_fast, cache=True)
 def _add_bias(x, bias, floor):
     """Add a bias to each channel; what lies below `floor` becomes it."""
     for i in range(len(bias)):
@@ -69,7 +69,7 @@ def _add_bias(x, bias, floor):
             x[i, row] = max(x[i, row] + bias[i], floor)
 
 
-@numba.njit
+@numba.njit(cache=True)
 def _draw(parameters, uniforms, kind, floor):
     """Draw one sample, or level, from the parameters of its distribution."""
     if kind == SOFTMAX:
