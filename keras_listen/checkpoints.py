@@ -31,17 +31,18 @@ class Checkpoint:
         """
         try:
             saved = json.loads((self.root / "state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            settings, turn, state = saved["settings"], saved["turn"], saved["state"]
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        if saved["settings"] != self.settings:
+        if settings != self.settings:
             return None
         self.model.optimizer.build(self.model.trainable_variables)
-        self.model.load_weights(self._weights(saved["turn"]))
+        self.model.load_weights(self._weights(turn))
         arrays = {}
-        if (path := self._arrays(saved["turn"])).is_file():
+        if (path := self._arrays(turn)).is_file():
             with np.load(path, allow_pickle=False) as stored:
                 arrays = dict(stored)
-        return saved["state"], arrays
+        return state, arrays
 
     def save(self, state: dict[str, Any], turn: int, **arrays: np.ndarray) -> None:
         """Write everything; `state.json` comes last and makes it count.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 
 import keras
 import numpy as np
 import pytest
 import soundfile
 from conftest import assert_one_line
+from test_run import write_small_bundle
 
-from keras_listen import vocode
+from keras_listen import listen, vocode
 from keras_listen.bundle import create_bundle, load_bundle
-from keras_listen.errors import ReadError, RunError
+from keras_listen.errors import BundleError, ReadError, RunError, SpecError
+from keras_listen.experiment import make_vocoder
 from keras_listen.features import FeatureSpec, count_samples, extract
 from keras_listen.models.wavenet import build_wavenet
 from keras_listen.vocoder_training import SMALL
@@ -236,3 +239,56 @@ def test_python_raises_what_the_command_line_prints(inputs, tmp_path):
 
 def test_the_bundle_says_which_features(wavenet_bundle):
     assert load_bundle(wavenet_bundle).component("wavenet").spec == SPEC
+
+
+@pytest.fixture(scope="module")
+def listened_bundle(tmp_path_factory):
+    """A bundle with everything that a run needs, but no WaveNet."""
+    return write_small_bundle(tmp_path_factory.mktemp("listened") / "b")
+
+
+def test_runs_with_a_wavenet_repeat_whatever_else_is_asked_for(
+    listened_bundle, wavenet_bundle, tmp_path
+):
+    options = {"vocoder.wavenet.weights": wavenet_bundle}
+    settings = {"bundle": listened_bundle, "steps": 1, "options": options}
+    whole = listen(samples=5, out=tmp_path / "whole", **settings)
+    one = listen(samples=1, words=["up"], out=tmp_path / "one", **settings)
+    for name in ("up-000.wav", "up-000.npy"):
+        assert (whole.root / name).read_bytes() == (one.root / name).read_bytes()
+    row = next(row for row in whole.rows if row["id"] == "up-000")
+    assert row == one.rows[0]
+    assert row["cycle_predicted"]
+    manifest = json.loads((one.root / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["vocoder"] == load_bundle(wavenet_bundle).component("wavenet").files
+
+
+def test_a_wavenet_for_other_features_is_refused(listened_bundle, tmp_path):
+    other = create_bundle(tmp_path / "other", (), FeatureSpec(fmax=7000.0))
+    about = {"kind": "wavenet", "config": TINY.to_dict()}
+    other.add("wavenet", {"model": build_wavenet(TINY)}, about=about)
+    options = {"vocoder.wavenet.weights": other.root}
+    with pytest.raises(SpecError, match=r"the vocoder wavenet .* fmax 7000\.0 instead of 7600\.0"):
+        listen(bundle=listened_bundle, options=options, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("weights=nowhere", "nowhere is no bundle"),
+        ("rows=-1", "rows is -1"),
+        ("row=1", "did you mean 'rows'"),
+    ],
+)
+def test_impossible_options_of_the_wavenet_are_one_line(call, inputs, option, message):
+    done = call("vocode", inputs, "-o", f"vocoder.wavenet.{option}", "--out", "out")
+    assert_one_line(done, message)
+
+
+def test_a_bundle_without_a_wavenet_is_named(listened_bundle, wavenet_bundle):
+    with pytest.raises(BundleError, match="no component is called 'wavenet'"):
+        load_bundle(listened_bundle).component("wavenet")
+    options = {("vocoder", "wavenet"): {"weights": str(listened_bundle)}}
+    with pytest.raises(BundleError, match="no component is called 'wavenet'"):
+        make_vocoder(load_bundle(wavenet_bundle), "wavenet", options)
