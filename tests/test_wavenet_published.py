@@ -27,6 +27,9 @@ from keras_listen.wavenet_conversion import (
     to_keras,
 )
 
+# Torch's threads wait for each other spinning, which starves them where cores are shared.
+torch.set_num_threads(1)
+
 SMALL = {
     "input_type": "raw",
     "out_channels": 30,
