@@ -22,6 +22,7 @@ from conftest import assert_one_line
 from test_run import HOSTILE, WORDS, contents, small_classifier, table, write_small_bundle
 
 from keras_listen import __version__, listen
+from keras_listen.cli.common import bar, remembering_interrupts
 
 HEAVY = ("tensorflow", "keras", "librosa", "torch", "jax", "sklearn")
 
@@ -429,6 +430,28 @@ def test_an_interrupt_keeps_finished_blocks(bundle, tmp_path):
             assert (out / f"{row['id']}.{kind}").is_file()
     assert not [name for name in files_under(out) if "partial" in name]
     assert (out / "index.html").is_file()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_a_finalizer_swallows_is_raised_again():
+    class Finalizer:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(1000):
+                pass
+
+    done = []
+
+    def work():
+        for item in bar(range(10), total=10, label="work", unit="item"):
+            done.append(item)
+            if item == 3:
+                Finalizer()
+
+    with remembering_interrupts(), pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == [0, 1, 2, 3]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_wavenet_is_trained_from_the_command_line(call, tiny_corpus, tmp_path):

@@ -177,7 +177,7 @@ class TestTraining:
         [
             {"output": "logistics", "out_channels": 6},
             {"output": "softmax", "out_channels": 32, "preemphasis": 0.0},
-            {"mulaw": True, "dropout": 0.05},
+            {"output": "gaussian", "out_channels": 2, "mulaw": True, "dropout": 0.05},
             {"upsampling": "transposed", "upsample_scales": (16, 16), "skip_scaling": "mean"},
         ],
         ids=lambda changes: "-".join(map(str, changes.values())),

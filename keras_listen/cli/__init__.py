@@ -10,6 +10,7 @@ import click
 
 from ..errors import ListenError
 from ..version import __version__
+from .common import remembering_interrupts
 
 _COMMANDS = {
     "convert": "Turn a published vocoder checkpoint into a bundle.",
@@ -61,7 +62,8 @@ def main() -> None:
     """Run the command line; a mendable error becomes one line and exit status 1."""
     _log_to_stderr()
     try:
-        status = keras_listen.main(prog_name="keras-listen", standalone_mode=False)
+        with remembering_interrupts():
+            status = keras_listen.main(prog_name="keras-listen", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         status = error.exit_code

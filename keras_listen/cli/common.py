@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -20,7 +23,38 @@ def bar(iterable: Iterable[Any], *, total: int, label: str, unit: str) -> Iterab
 
     # Where nobody watches, a line every ten seconds is enough.
     interval = 0.2 if sys.stderr.isatty() else 10.0
-    return tqdm(iterable, total=total, desc=label, unit=f" {unit}", mininterval=interval)
+    with tqdm(iterable, total=total, desc=label, unit=f" {unit}", mininterval=interval) as shown:
+        for item in shown:
+            if _interrupted.is_set():
+                raise KeyboardInterrupt
+            yield item
+
+
+_interrupted = threading.Event()
+
+
+@contextlib.contextmanager
+def remembering_interrupts() -> Iterator[None]:
+    """Remember Ctrl-C beside raising KeyboardInterrupt.
+
+    Where the exception is raised inside a finalizer, Python drops it; then the next step of a
+    progress bar raises it again.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # somebody else takes care of it, or nobody shall
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        _interrupted.set()
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _interrupted.clear()
 
 
 def table(rows: list[list[str]]) -> str:

@@ -24,7 +24,7 @@ from .common import bar, duration, split_list
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--beta", type=float, help="Weight of the VAE's divergence.  [1]")
 @click.option("--audio", multiple=True, type=click.Path(), help="Recordings for a wavenet.")
-@click.option("--steps", type=int, help="Updates of a wavenet.  [20000]")
+@click.option("--steps", type=int, help="Updates of a wavenet.  [50000]")
 @click.option("--hparams", type=click.Path(), help="JSON file with the size of a wavenet.")
 @click.option("--compact", is_flag=True, help="Store weights as float16: half the size.")
 def train(folders, only, audio, steps, hparams, seed, compact, **settings) -> None:
