@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .errors import BundleError, RunError, unknown
-from .features import FeatureSpec
+from .features import LENGTH_FIELDS, FeatureSpec
 from .files import make_folder, replace_folder, sha256, write_json, write_text
 from .modelfiles import open_model, save_model
 from .version import __version__
@@ -241,6 +241,21 @@ def create_bundle(
         },
     )
     return Bundle(root)
+
+
+def bundle_for_vocoder(root: str | Path, spec: FeatureSpec | None = None) -> Bundle:
+    """Open the bundle in `root` to add a vocoder for `spec`, or make one without words.
+
+    Raises:
+        BundleError: it is damaged or of another version.
+        SpecError: its features differ in more than their length.
+    """
+    if not (Path(root) / "bundle.json").exists():
+        return create_bundle(root, (), spec or FeatureSpec())
+    bundle = Bundle(root)
+    if spec is not None:
+        spec.require(bundle.spec, f"the bundle {root}", ignore=LENGTH_FIELDS)
+    return bundle
 
 
 def load_bundle(path: str | Path | None = None) -> Bundle:

@@ -16,7 +16,7 @@ from .bundle import Bundle, load_bundle
 from .classifier import Classifier, load_classifier, read_words
 from .engine import STABILIZER, Ascent, Maximization, maximize
 from .errors import ModelError, ParameterError, Unavailable, unknown
-from .features import FeatureSpec, extract_fitted
+from .features import LENGTH_FIELDS, FeatureSpec, extract_fitted
 from .plugins import KINDS, Component, Registry, default_registry
 from .progress import Track, quiet
 from .seeds import derive
@@ -225,7 +225,7 @@ def resolve(
     classifier.spec.require(made["prior"].spec, f"the prior {prior}")
     if made["vocoder"] is not None:
         what = f"the vocoder {found['vocoder'].name}"
-        classifier.spec.require(made["vocoder"].spec, what, ignore=("frames", "longer", "shorter"))
+        classifier.spec.require(made["vocoder"].spec, what, ignore=LENGTH_FIELDS)
     return Experiment(
         bundle=bundle,
         classifier=classifier,

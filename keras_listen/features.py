@@ -24,6 +24,9 @@ import numpy as np
 
 from .errors import ParameterError, ReadError, SpecError
 
+#: What a vocoder need not agree in: how long features are made.
+LENGTH_FIELDS = ("frames", "longer", "shorter")
+
 _CHOICES = {
     "padding": ("edges", "center"),
     "mel_scale": ("slaney", "htk"),

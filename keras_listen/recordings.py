@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,11 @@ class Recordings:
     starts: np.ndarray
     validation: np.ndarray
     skipped: tuple[tuple[str, str], ...]
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Frames of each recording [shape=(recordings,)]."""
+        return np.diff(self.starts)
 
     def crop(
         self, recording: int, first: int, frames: int, margin: int

@@ -15,7 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from .bundle import Bundle, create_bundle, versions
+from .bundle import Bundle, bundle_for_vocoder, versions
 from .checkpoints import Checkpoint
 from .errors import ParameterError
 from .features import FeatureSpec
@@ -138,7 +138,7 @@ def train_wavenet(
         SpecError: the bundle there is of other features.
     """
     recipe = recipe or VocoderRecipe()
-    bundle = _bundle(Path(target), spec)
+    bundle = bundle_for_vocoder(target, spec)
     if "wavenet" in bundle.names():
         return bundle
     spec = bundle.spec
@@ -147,7 +147,7 @@ def train_wavenet(
     recordings = gather(folders, work / "recordings", spec, track=track)
     keras.utils.set_random_seed(seed)
     training = _Training(build_wavenet(config), config, recipe, recordings, seed, work)
-    training.run(announce, lambda step, average: _listen(training, spec, step, average, heard))
+    training.run(announce, lambda step: _listen(training, spec, step, heard))
     training.model.set_weights(training.average)
     bundle.add(
         "wavenet",
@@ -165,16 +165,7 @@ def train_wavenet(
         },
         compact=compact,
     )
-    shutil.rmtree(bundle.root / ".training" / "wavenet", ignore_errors=True)
-    return bundle
-
-
-def _bundle(target: Path, spec: FeatureSpec | None) -> Bundle:
-    if not (target / "bundle.json").exists():
-        return create_bundle(target, (), spec or FeatureSpec())
-    bundle = Bundle(target)
-    if spec is not None:
-        spec.require(bundle.spec, f"the bundle {target}", ignore=("frames", "longer", "shorter"))
+    shutil.rmtree(work, ignore_errors=True)
     return bundle
 
 
@@ -215,21 +206,21 @@ class _Training:
             keras.optimizers.Adam(recipe.learning_rate, clipnorm=1.0),
             loss=lambda wanted, said: keras.ops.mean(output.loss(said, wanted)),
         )
-        starts, validation = recordings.starts, recordings.validation
+        validation = recordings.validation
         self._seen = np.flatnonzero(~validation)
         # A few recordings may all have fallen to one side.
         if not len(self._seen):
             self._seen = np.flatnonzero(validation)
         self.unseen = np.flatnonzero(validation) if validation.any() else self._seen
         # A recording is chosen by its length, so that every moment is as likely.
-        lengths = np.diff(starts)[self._seen].astype(float)
+        lengths = recordings.lengths[self._seen].astype(float)
         self._chances = lengths / lengths.sum()
         digest = hashlib.sha256(json.dumps(recordings.names).encode()).hexdigest()
         settings = {"config": config.to_dict(), "seed": seed, "recordings": digest}
         settings |= {k: v for k, v in asdict(recipe).items() if k not in ("steps", "checkpoint")}
         self._checkpoint = Checkpoint(work, model, settings)
 
-    def run(self, announce: Announce, listen: Callable[[int, list[np.ndarray]], None]) -> None:
+    def run(self, announce: Announce, listen: Callable[[int], None]) -> None:
         """Train to the last step."""
         recipe = self.recipe
         begin = self._resume()
@@ -248,7 +239,7 @@ class _Training:
                 kept = self.model.get_weights()
                 self.model.set_weights(self.average)
                 row["val_loss"] = self.validate()
-                listen(step + 1, self.average)
+                listen(step + 1)
                 self.model.set_weights(kept)
                 self.curves.append(row)
                 self._save(step + 1)
@@ -279,15 +270,15 @@ class _Training:
             mean += (1 - keep) * now
 
     def batch(
-        self, draws: np.random.Generator, chosen: Sequence[int], size: int | None = None
+        self, draws: np.random.Generator, chosen: Sequence[int]
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Draw crops; return the net's inputs and the samples that it should predict."""
         frames, margin = self.recipe.crop_frames, self.config.context_layers
         chances = self._chances if chosen is self._seen else None
-        picked = draws.choice(chosen, size or self.recipe.batch_size, p=chances)
+        picked = draws.choice(chosen, self.recipe.batch_size, p=chances)
         crops = []
         for recording in picked:
-            length = np.diff(self.recordings.starts)[recording]
+            length = self.recordings.lengths[recording]
             first = int(draws.integers(0, max(1, length - frames + 1)))
             crops.append(self.recordings.crop(recording, first, frames, margin))
         samples = to_net(self.config, np.stack([samples for samples, _ in crops]))
@@ -312,7 +303,7 @@ class _Training:
         return float(np.mean(losses))
 
 
-def _listen(training: _Training, spec: FeatureSpec, step: int, average, heard: Heard) -> None:
+def _listen(training: _Training, spec: FeatureSpec, step: int, heard: Heard) -> None:
     """Copy-synthesise some validation recordings with the averaged weights."""
     if not training.config.conditioning_channels:
         return
@@ -320,7 +311,7 @@ def _listen(training: _Training, spec: FeatureSpec, step: int, average, heard: H
     chosen = training.unseen[:: max(1, len(training.unseen) // _HEARD)]
     vocoder = WaveNetVocoder(spec, training.model, training.config)
     for recording in chosen[:_HEARD]:
-        length = int(min(np.diff(recordings.starts)[recording], _HEARD_FRAMES))
+        length = int(min(recordings.lengths[recording], _HEARD_FRAMES))
         _, features = recordings.crop(recording, 0, length, 0)
         sound = vocoder.synthesize(features[None], np.array([[0, recording]], np.uint32))[0]
         heard(step, recordings.names[recording], sound, features, spec)

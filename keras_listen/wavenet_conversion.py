@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .bundle import Bundle, create_bundle, versions
+from .bundle import Bundle, bundle_for_vocoder, versions
 from .errors import ModelError, ParameterError, Unavailable
 from .features import FeatureSpec
 from .files import sha256
@@ -50,12 +50,7 @@ def convert_wavenet(
     config, spec = config_of(settings), spec_of(settings)
     tensors = read_checkpoint(checkpoint)
     model = to_keras(tensors, config, str(checkpoint))
-    target = Path(target)
-    if (target / "bundle.json").exists():
-        bundle = Bundle(target)
-        spec.require(bundle.spec, f"the bundle {target}", ignore=("frames", "longer", "shorter"))
-    else:
-        bundle = create_bundle(target, (), spec)
+    bundle = bundle_for_vocoder(target, spec)
     bundle.add(
         "wavenet",
         {"model": model},

@@ -63,10 +63,7 @@ def _train_on_store(store: str, bundle: str, **settings) -> None:
     from ..report.training import draw_training
     from ..training import train as train_components
 
-    announcer = _Announcer("epoch")
-    result = train_components(
-        opened, bundle, **settings, announce=lambda name, row: announcer(name, row)
-    )
+    result = train_components(opened, bundle, **settings, announce=_Announcer("epoch"))
     for name in result.names():
         figures = result.component(name).figures
         words = [f"{key.replace('_', ' ')} {_short(value)}" for key, value in figures.items()]

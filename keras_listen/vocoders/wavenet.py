@@ -14,7 +14,7 @@ import numpy as np
 from ..backend import start_quietly
 from ..bundle import Bundle, load_bundle
 from ..errors import ParameterError, Unavailable
-from ..features import FeatureSpec, count_samples, left_padding
+from ..features import LENGTH_FIELDS, FeatureSpec, count_samples, left_padding
 from ..hookspecs import hookimpl
 
 _FALLBACK = "griffin-lim"
@@ -131,7 +131,7 @@ def _embedded_for(spec: FeatureSpec) -> Bundle:
     bundle = load_bundle()
     if "wavenet" not in bundle.names():
         raise Unavailable(_REASON, fallback=_FALLBACK)
-    if names := bundle.spec.differing(spec, ignore=("frames", "longer", "shorter")):
+    if names := bundle.spec.differing(spec, ignore=LENGTH_FIELDS):
         raise Unavailable(
             f"the bundle has no WaveNet, and the embedded one was made for other features "
             f"({', '.join(names)})",

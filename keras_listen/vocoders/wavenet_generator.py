@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -140,10 +141,9 @@ class Generator:
 
         cores = os.cpu_count() or 1
         blocks = [slice(i, i + self.rows) for i in range(0, len(seeds), self.rows)]
-        shared = self.large or self.rows == 1 == len(blocks)
         with (
             threadpool_limits(cores if self.large else 1, user_api="blas"),
-            ThreadPoolExecutor(1 if shared else cores) as pool,
+            ThreadPoolExecutor(1 if self.large else cores) as pool,
         ):
             list(pool.map(work, blocks))
         return out
@@ -154,6 +154,13 @@ class Generator:
         The first call also compiles the kernel, where that was never done on this machine; the
         estimate leaves that out.
         """
+        blocks = -(-sounds // self.rows)
+        rounds = blocks if self.large else -(-blocks // (os.cpu_count() or 1))
+        return self._seconds_a_step * rounds * samples
+
+    @cached_property
+    def _seconds_a_step(self) -> float:
+        """Time of one sample of one block, tried once."""
         frames = -(-_TRIAL // self.config.hop_length)
         shape = (1, frames, self.config.conditioning_channels)
         features = np.zeros(shape, np.float32) if shape[2] else None
@@ -162,10 +169,7 @@ class Generator:
         for _ in range(2):
             start = time.perf_counter()
             self.generate(features, np.zeros((1, 2), np.uint32), samples=trial, speakers=speakers)
-        elapsed = time.perf_counter() - start
-        blocks = -(-sounds // self.rows)
-        rounds = blocks if self.large else -(-blocks // (os.cpu_count() or 1))
-        return elapsed * rounds * samples / trial
+        return (time.perf_counter() - start) / trial
 
     def _check(self, features, samples: int, speakers) -> None:
         config = self.config

@@ -12,9 +12,10 @@ import math
 import numba
 import numpy as np
 
+from ..models.wavenet_outputs import MARGIN
+
 #: Kinds of outputs, as the kernel knows them.
 LOGISTICS, GAUSSIAN, SOFTMAX = range(3)
-_MARGIN = 1e-5
 
 _fast = {"contract", "reassoc", "nsz", "arcp"}
 
@@ -84,15 +85,15 @@ def _draw(parameters, uniforms, kind, floor):
                 return float(level)
         return float(len(parameters) - 1)
     last = len(uniforms) - 1
-    u = _MARGIN + uniforms[last] * (1 - 2 * _MARGIN)
+    u = MARGIN + uniforms[last] * (1 - 2 * MARGIN)
     if kind == GAUSSIAN:
-        v = _MARGIN + uniforms[0] * (1 - 2 * _MARGIN)
+        v = MARGIN + uniforms[0] * (1 - 2 * MARGIN)
         drawn = math.sqrt(-2 * math.log(v)) * math.cos(2 * math.pi * u)
         mean, log_scale = parameters[0], parameters[1]
     else:
         best, chosen = -math.inf, 0
         for i in range(last):
-            v = _MARGIN + uniforms[i] * (1 - 2 * _MARGIN)
+            v = MARGIN + uniforms[i] * (1 - 2 * MARGIN)
             value = parameters[i] - math.log(-math.log(v))
             if value > best:
                 best, chosen = value, i
