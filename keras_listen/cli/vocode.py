@@ -22,6 +22,9 @@ def vocode(inputs, vocoder, out, bundle, options, reader, seed) -> None:
     each, and vocoded.csv with the distance between the mel bands of what was given and of the
     sound.
     """
+    from ..backend import start_quietly
+
+    start_quietly(engine=False)
     from ..api import vocode as vocode_files
 
     spoken = vocode_files(
