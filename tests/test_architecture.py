@@ -18,7 +18,7 @@ ROOT = Path(keras_listen.__file__).parent
 #: A module imports from its own tier or from those above it, and never what follows.
 TIERS = (
     ("errors", "version", "progress", "files", "hookspecs", "plugins", "backend"),
-    ("features", "seeds", "blocks", "soundfiles", "tfio_reader", "readers"),
+    ("features", "linear_prediction", "seeds", "blocks", "soundfiles", "tfio_reader", "readers"),
     ("corpus", "store", "recordings", "preparation", "downloading", "fetching"),
     ("modelfiles", "models"),
     ("classifier", "bundle", "augmentation", "checkpoints", "wavenet_conversion"),

@@ -8,10 +8,11 @@ import math
 import keras
 import numpy as np
 import pytest
+import scipy.signal
 import scipy.stats
 
 from keras_listen.errors import ParameterError
-from keras_listen.features import FeatureSpec, count_samples
+from keras_listen.features import FeatureSpec, count_samples, extract, frame_padded
 from keras_listen.models.wavenet import SKIP_SCALINGS, WaveNetConfig, build_wavenet
 from keras_listen.models.wavenet_outputs import (
     Gaussian,
@@ -24,8 +25,9 @@ from keras_listen.models.wavenet_outputs import (
     to_levels,
 )
 from keras_listen.seeds import generator
-from keras_listen.vocoders.wavenet import WaveNetVocoder, from_net, to_net
+from keras_listen.vocoders.wavenet import WaveNetVocoder
 from keras_listen.vocoders.wavenet_generator import Forced, Generator
+from keras_listen.vocoders.wavenet_signal import from_net, margins, to_net
 
 SMALL = WaveNetConfig(
     layers=6,
@@ -281,9 +283,32 @@ class TestDistributions:
 def test_what_the_net_speaks_is_turned_back_into_the_sound(changes):
     config = dataclasses.replace(SMALL, **changes)
     y = np.random.default_rng(0).uniform(-1, 1, (2, 500)).astype(np.float32)
-    spoken = to_net(config, y)
+    features = np.zeros((2, 2, 80), np.float32)
+    assert margins(config, FeatureSpec()) == (0, 0)
+    spoken = to_net(config, y, features, FeatureSpec())
     assert np.abs(spoken).max() <= 1
-    np.testing.assert_allclose(from_net(config, spoken), y, atol=1e-5)
+    np.testing.assert_allclose(from_net(config, spoken, features, FeatureSpec()), y, atol=1e-5)
+
+
+def test_excitation_is_turned_back_into_the_sound():
+    spec = FeatureSpec(peak=0.0)
+    config = dataclasses.replace(SMALL, conditioning_channels=80, linear_prediction=16)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(20 * 256)
+    noise = scipy.signal.lfilter(scipy.signal.firwin(127, 7600, fs=22050), 1, noise)
+    features = extract(noise, spec)
+    padded = frame_padded(noise, spec)[: len(features) * 256].astype(np.float32)
+    lead, before = margins(config, spec)
+    assert (lead, before) == (1, 2)
+    spoken = to_net(
+        config,
+        np.pad(padded, (lead * 256, 0))[None],
+        np.pad(features, ((before, 0), (0, 0)))[None],
+        spec,
+    )
+    # In its steady part the excitation has a variance of 1; the net speaks a sixteenth of it.
+    assert spoken[0, 2048:-2048].std() == pytest.approx(1 / 16, rel=0.3)
+    back = from_net(config, spoken, features[None], spec)
+    np.testing.assert_allclose(back[0], padded, atol=1e-5)
 
 
 class TestVocoder:
@@ -322,6 +347,9 @@ class TestVocoder:
         ({"out_channels": 31}, "3 a component"),
         ({"output": "gaussian", "out_channels": 3}, "a Gaussian takes 2"),
         ({"residual_channels": 0}, "residual_channels is 0"),
+        ({"linear_prediction": -1}, "linear_prediction is -1; expected at least 0"),
+        ({"linear_prediction": 8, "preemphasis": 0.5}, "takes the place of preemphasis"),
+        ({"linear_prediction": 8, "conditioning_channels": 0}, "needs conditioning_channels"),
         ({"preemphasis": 1.0}, "preemphasis is 1.0"),
         ({"speakers": 3}, "speaker_channels"),
     ],

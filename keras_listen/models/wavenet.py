@@ -54,6 +54,8 @@ class WaveNetConfig:
         log_scale_floor: smallest logarithm of a scale.
         mulaw: samples are mu-law companded.
         preemphasis: factor of the first-order filter that samples went through; 0 for none.
+        linear_prediction: order of the filters, made from the features, that turned the sound into
+            the excitation that the net speaks (`keras_listen.linear_prediction`); 0 for none.
     """
 
     output: str = "logistics"
@@ -77,6 +79,7 @@ class WaveNetConfig:
     log_scale_floor: float = math.log(1e-14)
     mulaw: bool = False
     preemphasis: float = 0.0
+    linear_prediction: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "upsample_scales", tuple(self.upsample_scales))
@@ -105,6 +108,14 @@ class WaveNetConfig:
             raise ParameterError(f"out_channels is {self.out_channels}; a Gaussian takes 2")
         if not 0 <= self.preemphasis < 1:
             raise ParameterError(f"preemphasis is {self.preemphasis}; expected 0 up to below 1")
+        if self.linear_prediction < 0:
+            raise ParameterError(
+                f"linear_prediction is {self.linear_prediction}; expected at least 0"
+            )
+        if self.linear_prediction and not (self.conditioning_channels and not self.preemphasis):
+            raise ParameterError(
+                "linear_prediction needs conditioning_channels, and takes the place of preemphasis"
+            )
         if self.speakers and not self.speaker_channels:
             raise ParameterError(f"{self.speakers} speakers need speaker_channels of at least 1")
 
@@ -112,6 +123,11 @@ class WaveNetConfig:
     def in_channels(self) -> int:
         """Channels of the delayed sound: 1, or one for each level."""
         return self.out_channels if self.output == "softmax" else 1
+
+    @property
+    def silence(self) -> int:
+        """What the net hears before its first sample: zero, or the level of zero."""
+        return (self.out_channels - 1) // 2 if self.output == "softmax" else 0
 
     @property
     def hop_length(self) -> int:

@@ -63,44 +63,16 @@ class WaveNetVocoder:
         Raises:
             ParameterError: there are too few frames for a sound.
         """
+        from .wavenet_signal import from_net
+
         features = np.asarray(features, np.float32)
         samples = count_samples(features.shape[1], self.spec)
         # Frame j is as the net learned it the sound that begins with sample j * hop_length of the
         # padded sound: the padding is generated too, and cut off.
         left = left_padding(self.spec)
-        sounds = from_net(self.config, self.generator.generate(features, seeds, report=self.report))
+        spoken = self.generator.generate(features, seeds, report=self.report)
+        sounds = from_net(self.config, spoken, features, self.spec)
         return np.ascontiguousarray(sounds[:, left : left + samples])
-
-
-def to_net(config, y: np.ndarray) -> np.ndarray:
-    """Turn sound [shape=(batch, samples), in [-1, 1]] into what the net speaks.
-
-    That is filtered by the pre-emphasis (and scaled so that it stays in [-1, 1]), companded or
-    turned into levels, as the configuration says.
-    """
-    from ..models.wavenet_outputs import compand, to_levels
-
-    if config.preemphasis:
-        before = np.pad(y[:, :-1], ((0, 0), (1, 0)))
-        y = (y - config.preemphasis * before) / (1 + config.preemphasis)
-    if config.output == "softmax":
-        return to_levels(y, config.out_channels)
-    return (compand(y, 256) if config.mulaw else y).astype(np.float32)
-
-
-def from_net(config, spoken: np.ndarray) -> np.ndarray:
-    """Undo `to_net`."""
-    from ..models.wavenet_outputs import expand, from_levels
-
-    if config.output == "softmax":
-        spoken = from_levels(spoken, config.out_channels)
-    elif config.mulaw:
-        spoken = expand(spoken, 256)
-    if config.preemphasis:
-        from scipy.signal import lfilter
-
-        spoken = lfilter([1 + config.preemphasis], [1, -config.preemphasis], spoken, axis=1)
-    return spoken.astype(np.float32)
 
 
 def wavenet(

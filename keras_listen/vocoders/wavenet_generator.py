@@ -246,8 +246,7 @@ class Generator:
         lengths = [(config.kernel_size - 1) * dilation for dilation in config.dilations]
         starts = np.cumsum([0, *lengths[:-1]])
         rings = np.zeros((max(sum(lengths), 1), config.residual_channels, self.rows), np.float32)
-        zero = (config.out_channels - 1) // 2 if config.output == "softmax" else 0
-        return rings, starts, np.full(self.rows, zero, np.float32)
+        return rings, starts, np.full(self.rows, config.silence, np.float32)
 
     def _stretches(
         self, features: np.ndarray | None, speakers: np.ndarray | None, samples: int
