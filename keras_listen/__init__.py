@@ -14,6 +14,7 @@ _HOMES = {
     "ListenError": "errors",
     "Maximization": "engine",
     "Store": "store",
+    "evaluate": "evaluating",
     "hookimpl": "hookspecs",
     "listen": "api",
     "load_bundle": "bundle",

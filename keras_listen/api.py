@@ -104,7 +104,7 @@ def listen(
     if block_size < 1:
         raise ParameterError(f"the block size is {block_size}; expected at least 1")
     default_registry().find("reader", reader)
-    texts = _option_texts(options)
+    texts = option_texts(options)
     models = ModelChoice(*map(_text, (bundle, classifier, words_file, spec)), trust_model)
     command = {
         "prior": prior,
@@ -198,7 +198,7 @@ def vocode(
     from .vocoding import vocode as vocode_each
 
     root = require_empty(out)
-    options = parse_options(_option_texts(options))
+    options = parse_options(option_texts(options))
     speaker, notes = make_vocoder(load_bundle(bundle), vocoder, options)
     for note in notes:
         log.warning("%s", note)
@@ -239,7 +239,7 @@ def _conclude(run, experiment) -> None:
     run.write_timing()
 
 
-def _option_texts(options: Iterable[str] | Mapping[str, Any]) -> list[str]:
+def option_texts(options: Iterable[str] | Mapping[str, Any]) -> list[str]:
     if isinstance(options, Mapping):
         return [f"{path}={value}" for path, value in options.items()]
     return list(options)

@@ -153,7 +153,7 @@ class Experiment:
         targets = np.array(
             [self.classifier.label(s.word) if s.word else -1 for s in samples], np.int32
         )
-        seeds = np.stack([derive(self.seed, s.word, s.k) for s in samples])
+        seeds = self._seeds(samples)
         if starts is None:
             z = self.prior.start(targets, seeds)
         else:
@@ -175,8 +175,11 @@ class Experiment:
             "clipped_probabilities": self._predict(self.classifier, clipped[..., None]),
         }
         if self.vocoder is not None:
-            block |= self._speak(clipped, seeds, track)
+            block |= self.speak(samples, clipped, track=track)
         return Block(tuple(samples), result, **block)
+
+    def _seeds(self, samples: Sequence[Sample]) -> np.ndarray:
+        return np.stack([derive(self.seed, s.word, s.k) for s in samples])
 
     def _predict(self, classifier: Classifier, features: np.ndarray) -> np.ndarray:
         return classifier.predict(features, block_size=self.block_size)
@@ -184,16 +187,27 @@ class Experiment:
     def _in_blocks(self, function, array: np.ndarray) -> np.ndarray:
         return in_blocks(lambda block: np.asarray(function(block)), array, self.block_size)
 
-    def _speak(self, clipped: np.ndarray, seeds: np.ndarray, track: Track) -> dict[str, np.ndarray]:
-        """Synthesize, scale down what is too loud, and classify the sounds' own features."""
-        sounds, gains = synthesize(self.vocoder, clipped, seeds, track)
+    def speak(
+        self, samples: Sequence[Sample], clipped: np.ndarray, *, track: Track = quiet
+    ) -> dict[str, np.ndarray]:
+        """Synthesize, scale down what is too loud, and classify the sounds' own features.
+
+        Args:
+            samples: what is spoken.
+            clipped: features [shape=(samples, frames, mels), in [0, 1]].
+            track: progress, see `keras_listen.progress`.
+
+        Returns:
+            sounds, gains and cycle, as in `Block`.
+        """
+        sounds, gains = synthesize(self.vocoder, clipped, self._seeds(samples), track)
         again = np.stack([extract_fitted(sound, self.classifier.spec) for sound in sounds])
         cycle = self._predict(self.classifier, again[..., None])
         return {"sounds": sounds, "gains": gains, "cycle": cycle}
 
 
 def resolve(
-    models: ModelChoice,
+    models: ModelChoice | Bundle,
     *,
     prior: str = "ae",
     objective: str = "softmax",
@@ -204,7 +218,7 @@ def resolve(
     block_size: int = BLOCK_SIZE,
     registry: Registry | None = None,
 ) -> Experiment:
-    """Open the models and make the components.
+    """Open the models, unless that was done before, and make the components.
 
     Raises:
         ListenError: a name is unknown, a model does not fit, or two components were made for
@@ -216,7 +230,7 @@ def resolve(
     options = _options_in_use(options or {}, found)
     for kind, component in found.items():
         component.convert_options(options.get(kind, {}))
-    bundle = models.open()
+    bundle = models.open() if isinstance(models, ModelChoice) else models
     notes: list[str] = []
     made: dict[str, Any] = {"vocoder": None}
     for kind in tuple(found):

@@ -107,17 +107,7 @@ class Run:
             RunError: there is none, or it was made with other settings.
         """
         root = Path(root) if root is not None else newest_folder(Path())
-        try:
-            before = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"there is no run to resume in {root}; leave --resume out to start one"
-            ) from error
-        if differing := _differing(before, json.loads(json.dumps(manifest))):
-            raise RunError(
-                f"the run in {root} was started with other settings ({'; '.join(differing)}); "
-                "repeat them, or start a new run in another folder"
-            )
+        require_same(root, manifest)
         run = cls(root, manifest)
         run._read_rows()
         return run
@@ -176,6 +166,25 @@ def _lines(rows: Sequence[Row]) -> str:
     text = io.StringIO(newline="")
     csv.DictWriter(text, COLUMNS, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def require_same(root: Path, manifest: Mapping[str, Any]) -> None:
+    """Make sure that the folder holds what was begun with the same manifest.
+
+    Raises:
+        RunError: there is none, or it was made with other settings.
+    """
+    try:
+        before = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"there is no run to resume in {root}; leave --resume out to start one"
+        ) from error
+    if differing := _differing(before, json.loads(json.dumps(manifest))):
+        raise RunError(
+            f"the run in {root} was started with other settings ({'; '.join(differing)}); "
+            "repeat them, or start a new run in another folder"
+        )
 
 
 def _differing(before: Mapping, now: Mapping, prefix: str = "") -> list[str]:

@@ -18,7 +18,16 @@ ROOT = Path(keras_listen.__file__).parent
 #: A module imports from its own tier or from those above it, and never what follows.
 TIERS = (
     ("errors", "version", "progress", "files", "hookspecs", "plugins", "backend"),
-    ("features", "linear_prediction", "seeds", "blocks", "soundfiles", "tfio_reader", "readers"),
+    (
+        "features",
+        "linear_prediction",
+        "seeds",
+        "blocks",
+        "rates",
+        "soundfiles",
+        "tfio_reader",
+        "readers",
+    ),
     ("corpus", "store", "recordings", "preparation", "downloading", "fetching"),
     ("modelfiles", "models"),
     ("classifier", "bundle", "augmentation", "checkpoints", "wavenet_conversion"),
@@ -29,8 +38,10 @@ TIERS = (
     ("rows",),
     ("runs",),
     ("evaluation", "debugging", "study"),
+    ("tallies",),
     ("report",),
     ("api",),
+    ("evaluating",),
     ("testing",),
     ("cli",),
     ("__init__", "__main__"),

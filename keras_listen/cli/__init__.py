@@ -15,6 +15,7 @@ from .common import remembering_interrupts
 _COMMANDS = {
     "convert": "Turn a published vocoder checkpoint into a bundle.",
     "doctor": "Say whether a model file can be listened to, and how to mend it.",
+    "evaluate": "Count how often words are reached, and whether other classifiers agree.",
     "fetch": "Download a corpus of speech.",
     "plugins": "List priors, objectives, vocoders and readers.",
     "prepare": "Extract the features of a corpus into a store.",
@@ -80,11 +81,22 @@ def main() -> None:
     sys.exit(status)
 
 
+class _Lines(logging.Handler):
+    """Writes to standard error, above the progress bars that may be there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record)
+        if "tqdm" in sys.modules:
+            sys.modules["tqdm"].tqdm.write(line, file=sys.stderr)
+        else:
+            print(line, file=sys.stderr)
+
+
 def _log_to_stderr() -> None:
     log = logging.getLogger("keras_listen")
     if log.handlers:
         return
-    handler = logging.StreamHandler()
+    handler = _Lines()
     handler.setFormatter(logging.Formatter("keras-listen: %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)

@@ -18,19 +18,31 @@ def split_list(context: click.Context, parameter: click.Parameter, value: str | 
 
 
 def bar(iterable: Iterable[Any], *, total: int, label: str, unit: str) -> Iterable[Any]:
-    """Draw a progress bar with rate and time left on standard error."""
+    """Draw a progress bar with rate and time left on standard error.
+
+    A bar inside another one goes away when it is done.
+    """
     from tqdm import tqdm
 
-    # Where nobody watches, a line every ten seconds is enough.
-    interval = 0.2 if sys.stderr.isatty() else 10.0
-    with tqdm(iterable, total=total, desc=label, unit=f" {unit}", mininterval=interval) as shown:
-        for item in shown:
-            if _interrupted.is_set():
-                raise KeyboardInterrupt
-            yield item
+    # Where nobody watches, a line every ten seconds is enough, and none of what takes less.
+    watched, inner = sys.stderr.isatty(), bool(_shown)
+    settings = {"mininterval": 0.2 if watched else 10.0, "leave": not inner}
+    if inner and not watched:
+        settings["delay"] = 10.0
+    with tqdm(iterable, total=total, desc=label, unit=f" {unit}", **settings) as shown:
+        _shown.append(shown)
+        try:
+            for item in shown:
+                if _interrupted.is_set():
+                    raise KeyboardInterrupt
+                yield item
+        finally:
+            _shown.remove(shown)
 
 
 _interrupted = threading.Event()
+#: Progress bars that are being drawn, the outermost first.
+_shown: list[Any] = []
 
 
 @contextlib.contextmanager

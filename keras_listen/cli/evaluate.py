@@ -1,0 +1,84 @@
+"""keras-listen evaluate"""
+
+from __future__ import annotations
+
+import click
+
+from .common import bar, component_options, model_options, table
+
+
+@click.command()
+@click.option("--prior", "priors", multiple=True, help="May be repeated.  [none, ae]")
+@click.option("--objective", "objectives", multiple=True, help="May be repeated.  [softmax]")
+@click.option("--preset", type=click.Choice(["paper"]), help="Settings by name.")
+@click.option("--samples", type=int, help="Starts of each word.  [1000]")
+@click.option(
+    "--start",
+    default="noise",
+    show_default=True,
+    help="noise, or a store whose testing utterances are maximized to their own words.",
+)
+@click.option("--speech", type=click.Path(), help="A store: adds the figures of real speech.")
+@click.option(
+    "--vocoder", default="none", show_default=True, help="What speaks for the cycle rate, or none."
+)
+@click.option(
+    "--cycle-samples",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="Starts of each word that are spoken.",
+)
+@click.option(
+    "--referee",
+    "referees",
+    multiple=True,
+    metavar="BUNDLE|MODEL.keras:WORDS.txt",
+    help="A further judge; may be repeated.",
+)
+@click.option("--steps", type=click.IntRange(min=0), help="[20]")
+@click.option("--step-size", type=float, help="Size of a step.  [the prior's]")
+@click.option("--seed", type=int, default=0, show_default=True)
+@model_options
+@component_options
+@click.option("--block-size", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--out", type=click.Path(), default="evaluation", show_default=True)
+@click.option("--resume", is_flag=True, help="Finish the interrupted study in the folder.")
+def evaluate(**settings) -> None:
+    """Count how often maximization reaches its word, and whether other classifiers agree.
+
+    Combines every prior with every objective. Writes results.json, results.csv, heatmaps,
+    pictures, and index.html.
+    """
+    from ..backend import start_quietly
+
+    start_quietly()
+    from ..evaluating import evaluate as carry_out
+    from ..tallies import NOTE
+
+    done = carry_out(**settings, track=bar)
+    click.echo(table(_overall(done.rows)))
+    click.echo(NOTE)
+    click.echo(f"page: {done.root / 'index.html'}")
+
+
+def _overall(rows: list[dict]) -> list[list[str]]:
+    """Return the table of the lines that stand for all words."""
+    rates = [name.removesuffix(" low") for name in rows[0] if name.endswith(" low")]
+    lines = [["prior", "objective", "samples", *rates, "diversity", "nearest"]]
+    for row in (row for row in rows if row["word"] == "all"):
+        shown = [_rate(row, name) for name in rates]
+        far = [_number(row["diversity"]), _number(row["nearest"])]
+        lines.append([row["prior"], row["objective"], str(row["samples"]), *shown, *far])
+    return lines
+
+
+def _rate(row: dict, name: str) -> str:
+    if row[name] is None:
+        return "-"
+    value, low, high = (100 * row[key] for key in (name, f"{name} low", f"{name} high"))
+    return f"{value:.1f} % ({low:.1f}-{high:.1f})"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

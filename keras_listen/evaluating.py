@@ -1,0 +1,263 @@
+"""`keras_listen.evaluate`: the objective study from settings to files."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .api import option_texts
+from .backend import require_tensorflow
+from .errors import ModelError, ParameterError, RunError
+from .files import csv_text, make_folder, sha256, write_json, write_text
+from .progress import Track, quiet
+
+log = logging.getLogger("keras_listen")
+
+#: Settings by preset; those of "paper" are the published ones.
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {"priors": ("none", "ae"), "objectives": ("softmax",), "samples": 10000, "steps": 20},
+}
+_DEFAULTS = {"priors": ("none", "ae"), "objectives": ("softmax",), "samples": 1000, "steps": 20}
+
+
+class Evaluation:
+    """A finished study.
+
+    Attributes:
+        root: its folder.
+        rows: rates by prior, objective and word, see `keras_listen.tallies.rows`.
+    """
+
+    def __init__(self, root: Path, rows: list[dict[str, Any]]):
+        self.root, self.rows = root, rows
+
+
+def evaluate(
+    priors: Sequence[str] = (),
+    objectives: Sequence[str] = (),
+    *,
+    preset: str | None = None,
+    samples: int | None = None,
+    start: str | Path = "noise",
+    speech: str | Path | None = None,
+    vocoder: str = "none",
+    cycle_samples: int = 10,
+    referees: Sequence[str | Path] = (),
+    steps: int | None = None,
+    step_size: float | None = None,
+    seed: int = 0,
+    bundle: str | Path | None = None,
+    classifier: str | Path | None = None,
+    words_file: str | Path | None = None,
+    spec: str | Path | None = None,
+    trust_model: bool = False,
+    options: Iterable[str] | Mapping[str, Any] = (),
+    block_size: int = 64,
+    out: str | Path = "evaluation",
+    resume: bool = False,
+    track: Track = quiet,
+) -> Evaluation:
+    """Maximize every word from many starts and count how often it is reached.
+
+    Does what `keras-listen evaluate` does.
+
+    Args:
+        priors, objectives: names; every prior is combined with every objective. By default none
+            and ae, with softmax.
+        preset: "paper" for the published settings; what is given beside it wins.
+        samples: starts of each word, 1000 by default.
+        start: "noise", or a store whose testing utterances are maximized to their own words.
+        speech: a store for the figures of real speech and the distance to it; by default `start`
+            where that is a store.
+        vocoder: what speaks for the cycle rate; "none" leaves it out.
+        cycle_samples: starts of each word that are spoken.
+        referees: further judges: folders of bundles, or `MODEL.keras:WORDS.txt`.
+        steps, step_size: of the ascent; 20 and the prior's own by default.
+        seed: of everything that is drawn.
+        bundle, classifier, words_file, spec, trust_model, options: as for `keras_listen.listen`.
+        block_size: samples computed together; results depend on it in their last bits.
+        out: folder, new or empty.
+        resume: continue the interrupted study in `out`.
+        track: progress, see `keras_listen.progress`.
+
+    Raises:
+        ListenError: anything given cannot be used; nothing has been written then.
+    """
+    require_tensorflow()
+    from .evaluation import carry_out
+    from .experiment import ModelChoice
+    from .report.evaluation import write_report
+    from .runs import manifest_of, require_empty, require_same
+    from .tallies import NOTE, count, real_speech, rows
+
+    given = {"priors": priors, "objectives": objectives, "samples": samples, "steps": steps}
+    command = _settings(preset, given) | {
+        "start": str(start),
+        "speech": None if speech is None else str(speech),
+        "vocoder": vocoder,
+        "cycle_samples": cycle_samples,
+        "referees": [str(referee) for referee in referees],
+        "step_size": step_size,
+        "seed": seed,
+        **{
+            name: None if path is None else str(path)
+            for name, path in (
+                ("bundle", bundle),
+                ("classifier", classifier),
+                ("words_file", words_file),
+                ("spec", spec),
+            )
+        },
+        "trust_model": trust_model,
+        "options": option_texts(options),
+        "block_size": block_size,
+    }
+    models = ModelChoice(
+        command["bundle"],
+        command["classifier"],
+        command["words_file"],
+        command["spec"],
+        trust_model,
+    )
+    grid = _grid(models, command)
+    experiment = grid.cells[0].speaker or grid.cells[0].experiment
+    manifest = manifest_of(experiment, command)
+    manifest["components"] = _components(grid)
+    manifest["referees"] = {name: _digest(name) for name in command["referees"]}
+    root = Path(out)
+    if resume:
+        require_same(root, manifest)
+    else:
+        require_empty(root, "give --resume to continue the study in it, or ")
+        make_folder(root)
+        write_json(root / "manifest.json", manifest)
+    for note in experiment.notes:
+        log.warning("%s", note)
+    begin = time.perf_counter()
+    done = carry_out(grid, root, track=track)
+    _write_timing(root, done, time.perf_counter() - begin)
+    counted = count(grid, root)
+    heard = real_speech(grid) if grid.speech is not None else None
+    lines = rows(grid, counted, heard)
+    write_json(root / "results.json", {"schema": 1, "note": NOTE, "rows": lines})
+    write_text(root / "results.csv", csv_text(lines))
+    write_report(root, grid, manifest, counted, lines)
+    return Evaluation(root, lines)
+
+
+def _settings(preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    if preset is not None and preset not in PRESETS:
+        raise ParameterError(f"no preset is called {preset!r}; known: {', '.join(sorted(PRESETS))}")
+    chosen = _DEFAULTS | PRESETS.get(preset, {})
+    chosen |= {k: v for k, v in given.items() if v is not None and v != () and v != []}
+    for name in ("priors", "objectives"):
+        chosen[name] = list(dict.fromkeys(chosen[name]))
+    return chosen
+
+
+def _grid(models, command: Mapping[str, Any]):
+    """Open the models and make every cell of the study."""
+    from .engine import Ascent
+    from .evaluation import Cell, Grid
+    from .experiment import parse_options, resolve
+    from .store import Store
+
+    if command["block_size"] < 1:
+        raise ParameterError(f"the block size is {command['block_size']}; expected at least 1")
+    options = parse_options(command["options"])
+    pairs = [(p, o) for p in command["priors"] for o in command["objectives"]]
+    _require_used(options, command)
+    opened = models.open()
+    cells = []
+    for prior, objective in pairs:
+        names = {"prior": prior, "objective": objective, "vocoder": command["vocoder"]}
+        speaker = resolve(
+            opened,
+            **names,
+            ascent=Ascent(steps=command["steps"], step_size=command["step_size"]),
+            options={key: v for key, v in options.items() if names[key[0]] == key[1]},
+            seed=command["seed"],
+            block_size=command["block_size"],
+        )
+        # Judges are the grid's; a sound is made of some samples only.
+        silent = replace(speaker, referee=None, vocoder=None)
+        cells.append(Cell(prior, objective, silent, speaker if speaker.vocoder else None))
+    spoken = command["cycle_samples"] if cells[0].speaker else 0
+    starts = None if command["start"] == "noise" else Store.open(command["start"])
+    speech = Store.open(command["speech"]) if command["speech"] else starts
+    if starts is not None:
+        for word in opened.classifier.words:
+            if word not in starts.words:
+                raise ParameterError(f"the store {starts.root} has no utterance of {word!r}")
+    referees = {} if opened.referee is None else {"referee": opened.referee}
+    for path in command["referees"]:
+        referees[Path(path).name] = _open_referee(path, opened.classifier.spec)
+    return Grid(tuple(cells), referees, command["samples"], spoken, starts, speech)
+
+
+def _require_used(options: Mapping, command: Mapping[str, Any]) -> None:
+    """Refuse options of components that no cell has."""
+    used = {
+        "prior": command["priors"],
+        "objective": command["objectives"],
+        "vocoder": [command["vocoder"]],
+    }
+    for (kind, name), values in options.items():
+        if name not in used.get(kind, ()):
+            raise ParameterError(
+                f"option {kind}.{name}.{next(iter(values))} was given, but no cell of the study "
+                f"has the {kind} {name}; drop it"
+            )
+
+
+def _open_referee(path: str, spec):
+    """Open a judge: a bundle's classifier, or a model file with its words."""
+    from .bundle import load_bundle
+    from .classifier import load_classifier, read_words
+
+    if Path(path).is_dir():
+        return load_bundle(path).classifier
+    model, colon, words = path.partition(":")
+    if not colon:
+        raise ModelError(
+            f"the referee {path} is no folder of a bundle; for a model file name its words as "
+            f"well, one a line in a file: {path}:WORDS.txt"
+        )
+    return load_classifier(model, read_words(words), spec)
+
+
+def _digest(path: str) -> str:
+    """Return what tells one referee from another of the same name."""
+    if Path(path).is_dir():
+        return sha256(Path(path) / "classifier" / "component.json")
+    return sha256(path.partition(":")[0])
+
+
+def _components(grid) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for cell in grid.cells:
+        for kind, component in (cell.speaker or cell.experiment).components.items():
+            about = {"distribution": component.distribution, "version": component.version}
+            found.setdefault(kind, {})[component.name] = about
+    return found
+
+
+def _write_timing(root: Path, samples: int, seconds: float) -> None:
+    """Add the time of this call to those of earlier ones."""
+    path = root / "timing.json"
+    before = {"samples": 0, "seconds": 0.0}
+    if path.is_file():
+        try:
+            before |= json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunError(f"{path} is damaged ({error}); delete it") from error
+    samples += before["samples"]
+    seconds += before["seconds"]
+    rate = samples / seconds if seconds else 0.0
+    about = {"samples": samples, "seconds": round(seconds, 3), "samples a second": round(rate, 2)}
+    write_json(path, about)

@@ -1,0 +1,294 @@
+"""The objective study: is the class reached, and does another classifier agree?
+
+A grid has a cell for each prior and objective. The samples of a cell are cut into chunks of a few
+blocks; each is computed by itself and kept as one file, so that memory stays flat, a killed study
+goes on where it was, and the order of work changes no byte. Rates are counted from the files.
+
+manifest.json              everything from which the study can be repeated
+chunks/<cell>/<n>.npz      what came of one chunk
+results.json, results.csv  rates with intervals, per word and overall
+timing.json                seconds, and samples a second
+
+References:
+    Soomro et al., Interspeech 2019, section 4.1.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .blocks import spans
+from .classifier import Classifier
+from .errors import ParameterError, RunError, SpecError
+from .experiment import Block, Experiment, saturated
+from .files import make_folder, replacing
+from .progress import Track, quiet
+from .rates import Spread, nearest
+from .starts import Sample, slug
+from .store import Store
+
+#: Blocks of a chunk: what a kill can cost, and how many files there are.
+_BLOCKS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One prior with one objective.
+
+    Attributes:
+        prior, objective: their names.
+        experiment: with these, and without a vocoder.
+        speaker: the same with the vocoder, for the cycle rate; None without one.
+    """
+
+    prior: str
+    objective: str
+    experiment: Experiment
+    speaker: Experiment | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the cell's folder."""
+        return slug(f"{self.prior}-{self.objective}")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Its groups of samples: target words, or the objective's label where it has none."""
+        experiment = self.experiment
+        return experiment.classifier.words if experiment.uses_targets else (self.label,)
+
+    @property
+    def label(self) -> str:
+        """What samples without a target word go by."""
+        return self.experiment.objective.label
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All cells of a study, and what they are judged by.
+
+    Attributes:
+        cells: one for each prior and objective.
+        referees: classifiers of the same words and features, by name.
+        samples: starts of each word.
+        cycle_samples: of which so many are spoken and heard again.
+        starts: a store whose testing utterances are maximized to their own words; noise if None.
+        speech: a store for the figures of real speech, and for the distance to it; may be None.
+    """
+
+    cells: tuple[Cell, ...]
+    referees: Mapping[str, Classifier]
+    samples: int
+    cycle_samples: int = 0
+    starts: Store | None = None
+    speech: Store | None = None
+    _speech: dict[tuple[str, str], np.ndarray] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ParameterError(f"samples is {self.samples}; expected at least 1")
+        if self.cycle_samples < 0:
+            raise ParameterError(f"cycle samples is {self.cycle_samples}; expected at least 0")
+        classifier = self.classifier
+        for name, referee in self.referees.items():
+            if set(referee.words) != set(classifier.words):
+                raise SpecError(
+                    f"the referee {name} knows other words ({_shortened(referee.words)}) than the "
+                    f"classifier ({_shortened(classifier.words)}); give one of the same words"
+                )
+            classifier.spec.require(referee.spec, f"the referee {name}")
+        for store in filter(None, (self.starts, self.speech)):
+            classifier.spec.require(store.spec, f"the store {store.root}")
+
+    @property
+    def classifier(self) -> Classifier:
+        """What is listened to."""
+        return self.cells[0].experiment.classifier
+
+    def utterances(self, word: str, split: str, store: Store | None = None) -> np.ndarray:
+        """Return features of a word's utterances [shape=(any, frames, mels, 1)], kept once read."""
+        store = store or self.speech
+        key = (str(store.root), split, word)
+        if key not in self._speech:
+            positions = [
+                i for i, u in enumerate(store.utterances) if u.split == split and u.word == word
+            ]
+            self._speech[key] = store.batch(np.array(positions, np.int64))
+        return self._speech[key]
+
+    def count(self, word: str) -> int:
+        """Return the number of starts of a word."""
+        if self.starts is None:
+            return self.samples
+        return min(self.samples, len(self.utterances(word, "testing", self.starts)))
+
+    def plan(self, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
+        """Return the word's position and the number of each sample of a cell, word by word.
+
+        Both have the shape (samples,).
+        """
+        counts = [self.count(word) for word in cell.words]
+        numbers = [np.arange(count) for count in counts]
+        return np.repeat(np.arange(len(counts)), counts), np.concatenate(numbers)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield every chunk, in the order of its results."""
+        for cell in self.cells:
+            total = sum(self.count(word) for word in cell.words)
+            for span in spans(total, _BLOCKS * cell.experiment.block_size):
+                yield Chunk(cell, span.start, span.stop)
+
+
+def _shortened(words: Sequence[str]) -> str:
+    return ", ".join(words[:5]) + (" …" if len(words) > 5 else "")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Samples `first` up to `stop` of a cell's plan."""
+
+    cell: Cell
+    first: int
+    stop: int
+
+    @property
+    def path(self) -> str:
+        """Where its results are, inside the study's folder."""
+        return f"chunks/{self.cell.name}/{self.first:07d}.npz"
+
+
+def carry_out(grid: Grid, root: Path, *, track: Track = quiet) -> int:
+    """Compute the chunks that a study's folder does not have; return how many samples that were."""
+    left = [chunk for chunk in grid.chunks() if not (root / chunk.path).is_file()]
+    for folder in {(root / chunk.path).parent for chunk in left}:
+        make_folder(folder)
+    total = sum(chunk.stop - chunk.first for chunk in left)
+
+    def work() -> Iterator[None]:
+        for chunk in left:
+            arrays = compute(grid, chunk)
+            with replacing(root / chunk.path) as beside:
+                np.savez(beside, **arrays)
+            yield from [None] * (chunk.stop - chunk.first)
+
+    for _ in track(work(), total=total, label="evaluate", unit="sample"):
+        pass
+    return total
+
+
+def compute(grid: Grid, chunk: Chunk) -> dict[str, np.ndarray]:
+    """Maximize the samples of a chunk and judge them.
+
+    Returns:
+        word, k: position of the target among the cell's words and number of the start
+        [shape=(samples,)]; start, own: probabilities of the classifier before and after
+        [shape=(samples, words)]; start_NAME, referee_NAME: the same of each referee, in the
+        classifier's order of words; clipped: position predicted for features clipped to [0, 1];
+        scores [shape=(samples, steps + 1)]; saturated, first_step; nearest: distance to the
+        training utterances of the word, NaN without any; cycle: position predicted for the sound,
+        -1 where there is none [each shape=(samples,)]. Further, one row for each word and block:
+        spread_word, spread_count, spread_total, spread_squares, see `Spread`; and one for each
+        first start of a word: shown_word, shown_before, shown_after.
+    """
+    labels, numbers = grid.plan(chunk.cell)
+    size = chunk.cell.experiment.block_size
+    parts = []
+    for span in spans(chunk.stop - chunk.first, size):
+        place = slice(chunk.first + span.start, chunk.first + span.stop)
+        parts.append(_compute_block(grid, chunk.cell, labels[place], numbers[place]))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _compute_block(
+    grid: Grid, cell: Cell, labels: np.ndarray, numbers: np.ndarray
+) -> dict[str, np.ndarray]:
+    aimed = cell.experiment.uses_targets
+    words = [cell.words[label] for label in labels]
+    samples = [
+        Sample(f"{slug(word)}-{k:03d}", word if aimed else "", "", int(k))
+        for word, k in zip(words, numbers, strict=True)
+    ]
+    block = cell.experiment.compute(samples, _starts(grid, words, numbers))
+    found = block.maximization
+    arrays = {
+        "word": labels.astype(np.int16),
+        "k": numbers.astype(np.int32),
+        "start": found.probabilities[0],
+        "own": found.probabilities[-1],
+        "clipped": block.clipped_probabilities.argmax(axis=1).astype(np.int16),
+        "scores": found.scores.T,
+        "saturated": saturated(found),
+        "first_step": found.first_step,
+        "nearest": _nearest(grid, words, found.features) if aimed else _nothing(labels),
+        "cycle": _cycle(grid, cell, samples, block),
+    }
+    for name, referee in grid.referees.items():
+        for when, features in (("start", found.start_features), ("referee", found.features)):
+            arrays[f"{when}_{name}"] = heard_by(referee, grid.classifier, features)
+    spreads = {label: Spread.of(found.features[labels == label]) for label in np.unique(labels)}
+    arrays["spread_word"] = np.array(list(spreads), np.int16)
+    for part in ("count", "total", "squares"):
+        arrays[f"spread_{part}"] = np.stack([getattr(s, part) for s in spreads.values()])
+    shown = numbers == 0
+    arrays["shown_word"] = arrays["word"][shown]
+    arrays["shown_before"] = found.start_features[shown, ..., 0]
+    arrays["shown_after"] = found.features[shown, ..., 0]
+    return arrays
+
+
+def _starts(grid: Grid, words: Sequence[str], numbers: np.ndarray) -> np.ndarray | None:
+    if grid.starts is None:
+        return None
+    pairs = zip(words, numbers, strict=True)
+    return np.stack([grid.utterances(w, "testing", grid.starts)[k, ..., 0] for w, k in pairs])
+
+
+def heard_by(referee: Classifier, classifier: Classifier, features: np.ndarray) -> np.ndarray:
+    """Return a referee's probabilities in the classifier's order of words."""
+    order = [referee.words.index(word) for word in classifier.words]
+    return referee.predict(features)[:, order]
+
+
+def _nothing(labels: np.ndarray) -> np.ndarray:
+    return np.full(len(labels), np.nan, np.float32)
+
+
+def _nearest(grid: Grid, words: Sequence[str], features: np.ndarray) -> np.ndarray:
+    """Return each feature's distance to the training utterances of its word, NaN without any."""
+    distances = _nothing(features)
+    for word in dict.fromkeys(words) if grid.speech is not None else ():
+        mine = np.array(words) == word
+        if len(known := grid.utterances(word, "training")):
+            distances[mine] = nearest(features[mine], known)
+    return distances
+
+
+def _cycle(grid: Grid, cell: Cell, samples: Sequence[Sample], block: Block) -> np.ndarray:
+    """Speak each word's first samples; return what the classifier hears, as positions."""
+    heard = np.full(len(samples), -1, np.int16)
+    spoken = [i for i, sample in enumerate(samples) if sample.k < grid.cycle_samples]
+    if spoken:
+        chosen = [samples[i] for i in spoken]
+        heard[spoken] = cell.speaker.speak(chosen, block.clipped[spoken])["cycle"].argmax(axis=1)
+    return heard
+
+
+def read_chunk(root: Path, chunk: Chunk) -> dict[str, np.ndarray]:
+    """Read what came of a chunk.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = root / chunk.path
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(
+            f"{path} is damaged ({error}); delete it and give --resume to compute it again"
+        ) from error

@@ -1,0 +1,101 @@
+"""Rates with their confidence intervals, and how varied a set of features is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+#: 97.5 % point of the normal distribution: intervals hold 95 %.
+_POINT = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share of samples with its 95 % interval, by Wilson.
+
+    The interval says what other starts would have given with the same trained models; it says
+    nothing of other trainings of these models.
+
+    Attributes:
+        hits, samples: counts; a rate without samples is None, as is its interval.
+
+    References:
+        Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927
+    """
+
+    hits: int
+    samples: int
+
+    @property
+    def value(self) -> float | None:
+        """The share, 0 to 1."""
+        return self.hits / self.samples if self.samples else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Lower and upper end, 0 to 1."""
+        if not self.samples:
+            return None
+        n, share, square = self.samples, self.hits / self.samples, _POINT**2
+        middle = (share + square / (2 * n)) / (1 + square / n)
+        spread = math.sqrt(share * (1 - share) / n + square / (4 * n * n)) * _POINT
+        half = spread / (1 + square / n)
+        # Rounding must not push the ends beyond what is possible.
+        return max(0.0, middle - half), min(1.0, middle + half)
+
+    def __add__(self, other: Rate) -> Rate:
+        return Rate(self.hits + other.hits, self.samples + other.samples)
+
+
+class Spread:
+    """How much the features of a set differ, gathered piece by piece.
+
+    Attributes:
+        count: features so far.
+        total: their sum [shape=(values,), float64].
+        squares: sum of their squared lengths.
+    """
+
+    def __init__(self, count: int = 0, total: np.ndarray | float = 0.0, squares: float = 0.0):
+        self.count, self.total, self.squares = count, total, squares
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> Spread:
+        """Gather features [shape=(samples, ...)]."""
+        flat = np.asarray(features, np.float64).reshape(len(features), -1)
+        return cls(len(flat), flat.sum(axis=0), float((flat**2).sum()))
+
+    def __add__(self, other: Spread) -> Spread:
+        return Spread(
+            self.count + other.count, self.total + other.total, self.squares + other.squares
+        )
+
+    @property
+    def diversity(self) -> float | None:
+        """Root mean square difference of two features of the set, per value; None below two."""
+        if self.count < 2:
+            return None
+        variance = (self.squares - (self.total**2).sum() / self.count) / (self.count - 1)
+        # Of equal features rounding may leave less than nothing.
+        return math.sqrt(max(0.0, 2 * variance / self.total.size))
+
+
+def nearest(features: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the root mean square difference of each feature from the nearest of others.
+
+    Args:
+        features: [shape=(samples, ...)].
+        others: [shape=(any, ...)], at least one.
+
+    Returns:
+        float32 [shape=(samples,)].
+    """
+    x = np.asarray(features, np.float32).reshape(len(features), -1)
+    y = np.asarray(others, np.float32).reshape(len(others), -1)
+    # Around their mean, where products of large numbers do not cancel.
+    middle = y.mean(axis=0)
+    x, y = x - middle, y - middle
+    squares = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2 * x @ y.T
+    return np.sqrt(np.maximum(squares.min(axis=1), 0) / x.shape[1]).astype(np.float32)

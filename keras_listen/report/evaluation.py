@@ -1,0 +1,146 @@
+"""Pictures and the page of an objective study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..evaluation import Grid, read_chunk
+from ..files import replacing, write_text
+from ..tallies import NOTE, Tally, total
+
+
+def write_report(
+    root: Path,
+    grid: Grid,
+    manifest: Mapping[str, Any],
+    counted: Mapping[str, Mapping[str, Tally]],
+    rows: Sequence[Mapping[str, Any]],
+) -> Path:
+    """Draw heatmaps, curves and examples, and write `index.html`; return its path."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    words = grid.classifier.words
+    pictures = {}
+    for cell in grid.cells:
+        if not cell.experiment.uses_targets:
+            continue
+        for name in grid.referees:
+            heard = mean_heard(counted[cell.name], name, words)
+            title = f"prior {cell.prior}, objective {cell.objective}"
+            stem = f"heatmap-{cell.name}-{name}"
+            draw_heatmap(root / stem, heard, words, title, name)
+            pictures[stem] = f"{title}: what {name} hears"
+    curves = {c.name: _mean_scores(total(counted[c.name])) for c in grid.cells}
+    draw_curves(root / "curves.png", curves)
+    draw_examples(root / "examples.png", root, grid)
+    pages = Environment(
+        loader=PackageLoader("keras_listen.report"), autoescape=True, undefined=StrictUndefined
+    )
+    text = pages.get_template("evaluation.html").render(
+        title=root.resolve().name,
+        manifest=manifest,
+        rows=rows,
+        rates=[key.removesuffix(" low") for key in rows[0] if key.endswith(" low")],
+        heatmaps=pictures,
+        note=NOTE,
+    )
+    write_text(root / "index.html", text)
+    return root / "index.html"
+
+
+def mean_heard(tallies: Mapping[str, Tally], referee: str, words: Sequence[str]) -> np.ndarray:
+    """Return a referee's mean probabilities: rows are targets [shape=(words, words)].
+
+    The row of a word without samples is NaN.
+    """
+    heard = np.full((len(words), len(words)), np.nan)
+    for i, word in enumerate(words):
+        if word in tallies:
+            heard[i] = tallies[word].heard[referee] / tallies[word].samples
+    return heard
+
+
+def draw_heatmap(
+    stem: Path, heard: np.ndarray, words: Sequence[str], title: str, referee: str
+) -> None:
+    """Draw the published figure 5 as `stem`.png and .pdf: darker is higher.
+
+    Rows are targets, the first word at the top; columns are what the referee hears. In the figure
+    that was published, both axes carry the words in reverse.
+
+    Args:
+        stem: path without a suffix.
+        heard: mean probabilities [shape=(words, words)].
+        words: in the order of rows and columns.
+        title, referee: for the heading.
+    """
+    from matplotlib.figure import Figure
+
+    size = 2.5 + 0.28 * len(words)
+    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+    axis = figure.subplots()
+    image = axis.imshow(heard, cmap="Greys", vmin=0, vmax=1)
+    axis.set_xticks(range(len(words)), words, rotation=90)
+    axis.set_yticks(range(len(words)), words)
+    axis.set(xlabel=f"heard by {referee}", ylabel="target word", title=title)
+    figure.colorbar(image, ax=axis, label="mean probability")
+    _save(figure, stem.with_name(stem.name + ".png"))
+    _save(figure, stem.with_name(stem.name + ".pdf"))
+
+
+def _mean_scores(group: Tally) -> np.ndarray:
+    return group.scores / group.samples
+
+
+def draw_curves(path: Path, curves: Mapping[str, np.ndarray]) -> None:
+    """Draw the mean objective by step of each cell; cells may have scales of their own."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.6 * len(curves), 3.0), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(curves)))
+    for axis, (name, scores) in zip(axes, curves.items(), strict=True):
+        axis.plot(range(len(scores)), scores)
+        axis.set(xlabel="step", ylabel="mean objective", title=f"{name}: {scores[-1]:.3g}")
+    _save(figure, path)
+
+
+def draw_examples(path: Path, root: Path, grid: Grid) -> None:
+    """Draw the published figure 2: each word's first start and what it became, cell by cell."""
+    from matplotlib.figure import Figure
+
+    cells = [cell for cell in grid.cells if cell.experiment.uses_targets]
+    if not cells:
+        return
+    words = grid.classifier.words
+    figure = Figure(figsize=(4.4 * len(cells), 1.1 * len(words)), layout="constrained")
+    axes = figure.subplots(len(words), 2 * len(cells), squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    for chunk in grid.chunks():
+        if chunk.cell not in cells:
+            continue
+        column = 2 * cells.index(chunk.cell)
+        arrays = read_chunk(root, chunk)
+        for word, *pair in zip(*(arrays[f"shown_{what}"] for what in _SHOWN), strict=True):
+            for axis, values in zip(axes[word, column : column + 2], pair, strict=True):
+                axis.imshow(values.T, origin="lower", aspect="auto", vmin=0, vmax=1, cmap="magma")
+    for column, cell in enumerate(cells):
+        axes[0, 2 * column].set_title(f"{cell.prior}, {cell.objective}\nbefore", fontsize=8)
+        axes[0, 2 * column + 1].set_title("after", fontsize=8)
+    for line, word in enumerate(words):
+        axes[line, 0].set_ylabel(word, fontsize=8)
+    _save(figure, path)
+
+
+_SHOWN = ("word", "before", "after")
+
+
+def _save(figure, target: Path) -> None:
+    # Without the time of drawing, equal studies have equal files.
+    metadata = {"CreationDate": None} if target.suffix == ".pdf" else {}
+    with replacing(target) as beside:
+        figure.savefig(beside, dpi=110, metadata=metadata)

@@ -1,0 +1,228 @@
+"""Counting what came of an objective study: rates, spread, curves, by word and overall."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .evaluation import Cell, Grid, heard_by, read_chunk
+from .rates import Rate, Spread, nearest
+
+#: What is no ascent in the column of the objective.
+UNTOUCHED = "untouched"
+#: What stands for all words in the column of the word.
+ALL = "all"
+#: What intervals mean; stands beside them wherever they are shown.
+NOTE = (
+    "95 % intervals, by Wilson, over starts, given these trained models: they say nothing of other "
+    "trainings. Transfer is a share of all starts, as published. Diversity and the distance to the "
+    "nearest training utterance of the word are root mean square differences of features."
+)
+
+
+class Tally:
+    """What is counted of a group of samples: rates, spread, curves, means.
+
+    Attributes:
+        rates: by name: own success, clipped success, cycle, and for each referee transfer and joint
+            success; the same of the untouched starts under "start".
+        spread: of the maximized features.
+        nearest, scores: sums, and number of samples, for means.
+        heard: by referee: sum of its probabilities [shape=(words,)].
+    """
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.rates: dict[str, Rate] = {}
+        self.start_rates: dict[str, Rate] = {}
+        self.spread = Spread()
+        self.nearest: tuple[float, int] = (0.0, 0)
+        self.scores: np.ndarray | float = 0.0
+        self.reached = 0.0
+        self.saturated = 0
+        self.heard: dict[str, np.ndarray] = {}
+
+    def __add__(self, other: Tally) -> Tally:
+        both = Tally()
+        both.samples = self.samples + other.samples
+        for name in ("rates", "start_rates"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            keys = dict.fromkeys([*mine, *theirs])
+            merged = {k: mine.get(k, Rate(0, 0)) + theirs.get(k, Rate(0, 0)) for k in keys}
+            setattr(both, name, merged)
+        both.spread = self.spread + other.spread
+        both.nearest = tuple(a + b for a, b in zip(self.nearest, other.nearest, strict=True))
+        both.scores = self.scores + other.scores
+        both.reached = self.reached + other.reached
+        both.saturated = self.saturated + other.saturated
+        for name in dict.fromkeys([*self.heard, *other.heard]):
+            both.heard[name] = self.heard.get(name, 0.0) + other.heard.get(name, 0.0)
+        return both
+
+
+def tally(
+    arrays: Mapping[str, np.ndarray], words: Sequence[str], referees: Sequence[str], aimed: bool
+) -> dict[str, Tally]:
+    """Count what came of one chunk, by word.
+
+    Args:
+        arrays: from `keras_listen.evaluation.compute`.
+        words: of the cell.
+        referees: their names.
+        aimed: whether samples have a target.
+    """
+    found = {}
+    for label in np.unique(arrays["word"]):
+        mine = arrays["word"] == label
+        chosen = {k: v[mine] for k, v in arrays.items() if not k.startswith(("spread", "shown"))}
+        group = found[words[label]] = _tally(chosen, label if aimed else None, referees)
+        for i in np.flatnonzero(arrays["spread_word"] == label):
+            parts = (arrays[f"spread_{part}"][i] for part in ("count", "total", "squares"))
+            group.spread += Spread(*parts)
+    return found
+
+
+def _tally(arrays: Mapping[str, np.ndarray], target: int | None, referees: Sequence[str]) -> Tally:
+    """Count samples of one word, or of none."""
+    found = Tally()
+    found.samples = len(arrays["own"])
+    found.scores = arrays["scores"].astype(np.float64).sum(axis=0)
+    found.saturated = int(arrays["saturated"].sum())
+    found.heard = {
+        name: arrays[f"referee_{name}"].astype(np.float64).sum(axis=0) for name in referees
+    }
+    if target is None:
+        return found
+    found.reached = float(arrays["own"][:, target].astype(np.float64).sum())
+    found.rates = _rates(arrays, "own", "referee", target, referees)
+    found.start_rates = _rates(arrays, "start", "start", target, referees)
+    found.rates["clipped success"] = _rate(arrays["clipped"] == target)
+    if (spoken := arrays["cycle"] >= 0).any():
+        found.rates["cycle"] = _rate(arrays["cycle"][spoken] == target)
+    measured = np.isfinite(arrays["nearest"])
+    values = arrays["nearest"][measured].astype(np.float64)
+    found.nearest = float(values.sum()), len(values)
+    return found
+
+
+def _rates(arrays, own: str, other: str, target: int, referees: Sequence[str]) -> dict[str, Rate]:
+    """Return rates as published: transfer and joint success are shares of all samples."""
+    mine = arrays[own].argmax(axis=1) == target
+    rates = {"own success": _rate(mine)}
+    for name in referees:
+        theirs = arrays[f"{other}_{name}"].argmax(axis=1) == target
+        rates[f"transfer, {name}"] = _rate(theirs)
+        rates[f"joint success, {name}"] = _rate(mine & theirs)
+    return rates
+
+
+def _rate(hits: np.ndarray) -> Rate:
+    return Rate(int(hits.sum()), len(hits))
+
+
+def count(grid: Grid, root: Path) -> dict[str, dict[str, Tally]]:
+    """Count what is in a finished study's folder, by name of the cell and word."""
+    found: dict[str, dict[str, Tally]] = {}
+    for chunk in grid.chunks():
+        cell = chunk.cell
+        groups = found.setdefault(cell.name, {})
+        arrays = read_chunk(root, chunk)
+        counted = tally(arrays, cell.words, tuple(grid.referees), cell.experiment.uses_targets)
+        for word, group in counted.items():
+            groups[word] = groups[word] + group if word in groups else group
+    return found
+
+
+def real_speech(grid: Grid) -> dict[str, Tally]:
+    """Count the same of the store's testing utterances, untouched, by word."""
+    found = {}
+    for target, word in enumerate(grid.classifier.words):
+        features = grid.utterances(word, "testing")
+        if not len(features):
+            continue
+        own = grid.classifier.predict(features)
+        known = grid.utterances(word, "training")
+        arrays: dict[str, Any] = {
+            "own": own,
+            "start": own,
+            "clipped": own.argmax(axis=1),
+            "scores": np.zeros((len(own), 1)),
+            "saturated": np.zeros(len(own), bool),
+            "cycle": np.full(len(own), -1),
+            "nearest": nearest(features, known) if len(known) else np.full(len(own), np.nan),
+        }
+        for name, referee in grid.referees.items():
+            said = heard_by(referee, grid.classifier, features)
+            arrays |= {f"referee_{name}": said, f"start_{name}": said}
+        found[word] = _tally(arrays, target, tuple(grid.referees))
+        found[word].spread = Spread.of(features)
+    return found
+
+
+def total(tallies: Mapping[str, Tally]) -> Tally:
+    """Count all words together."""
+    return sum(tallies.values(), Tally())
+
+
+def rows(
+    grid: Grid,
+    counted: Mapping[str, Mapping[str, Tally]],
+    speech: Mapping[str, Tally] | None = None,
+) -> list[dict[str, Any]]:
+    """Describe every cell, its untouched starts and real speech, per word and overall.
+
+    Args:
+        grid: what was counted.
+        counted: from `count`.
+        speech: from `real_speech`.
+
+    Returns:
+        One mapping a line: prior, objective, word, samples, for each rate its value with `low` and
+        `high` of its interval, probability, saturated, diversity and nearest. None is what has no
+        meaning there.
+    """
+    lines, seen = [], set()
+    for cell in grid.cells:
+        groups = {ALL: total(counted[cell.name])} | counted[cell.name]
+        if cell.prior not in seen and cell.experiment.uses_targets:
+            seen.add(cell.prior)
+            lines += [_start_row(cell, word, group) for word, group in groups.items()]
+        lines += [_row(cell, word, group) for word, group in groups.items()]
+    for word, group in ({ALL: total(speech)} | speech if speech else {}).items():
+        about = {"prior": "real speech", "objective": UNTOUCHED, "word": word}
+        lines.append(about | {"samples": group.samples} | _shares(group.start_rates) | _kept(group))
+    names = dict.fromkeys(name for line in lines for name in line)
+    return [{name: line.get(name) for name in names} for line in lines]
+
+
+def _row(cell: Cell, word: str, group: Tally) -> dict[str, Any]:
+    line = {"prior": cell.prior, "objective": cell.objective, "word": word}
+    line |= {"samples": group.samples} | _shares(group.rates)
+    if cell.experiment.uses_targets:
+        line["probability"] = group.reached / group.samples
+    line["saturated"] = group.saturated
+    return line | _kept(group)
+
+
+def _start_row(cell: Cell, word: str, group: Tally) -> dict[str, Any]:
+    line = {"prior": cell.prior, "objective": UNTOUCHED, "word": word}
+    return line | {"samples": group.samples} | _shares(group.start_rates)
+
+
+def _shares(rates: Mapping[str, Rate]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, rate in rates.items():
+        low, high = rate.interval or (None, None)
+        found |= {name: rate.value, f"{name} low": low, f"{name} high": high}
+    return found
+
+
+def _kept(group: Tally) -> dict[str, Any]:
+    distance, samples = group.nearest
+    return {
+        "diversity": group.spread.diversity,
+        "nearest": distance / samples if samples else None,
+    }
