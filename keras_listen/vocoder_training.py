@@ -46,6 +46,7 @@ SMALL = WaveNetConfig(
     context_channels=128,
     dropout=0.0,
     linear_prediction=32,
+    pitch_prediction=0.85,
 )
 #: Utterances that are synthesised at each checkpoint, and their longest length in frames.
 _HEARD, _HEARD_FRAMES = 3, 120
@@ -284,7 +285,7 @@ class _Training:
             int(draws.integers(0, max(1, self.recordings.lengths[recording] - frames + 1)))
             for recording in picked
         ]
-        samples, features = self._crops(picked, firsts)
+        samples, features = self._crops(picked, firsts, draws)
         before = np.pad(samples[:, :-1], ((0, 0), (1, 0)), constant_values=self.config.silence)
         if self.config.output == "softmax":
             before = np.eye(self.config.out_channels, dtype=np.float32)[before]
@@ -295,19 +296,24 @@ class _Training:
             inputs["features"] = features
         return inputs, samples
 
-    def _crops(self, picked: Sequence[int], firsts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    def _crops(
+        self, picked: Sequence[int], firsts: Sequence[int], draws: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return what the net should speak in crops, and the features that it needs for that."""
         frames, context = self.recipe.crop_frames, self.config.context_layers
-        lead, before = margins(self.config, self.spec)
-        margin = max(context, before)
+        around = margins(self.config, self.spec)
+        whole = around.before + frames + around.after
+        margin = max(context, around.features)
         sounds, features = [], []
         for recording, first in zip(picked, firsts, strict=True):
-            sounds.append(self.recordings.crop(recording, first - lead, frames + lead, 0)[0])
-            features.append(self.recordings.crop(recording, first, frames, margin)[1])
+            start = first - around.before
+            sounds.append(self.recordings.crop(recording, start, whole, 0)[0])
+            features.append(self.recordings.crop(recording, start, whole, margin)[1])
         sounds, features = np.stack(sounds), np.stack(features)
-        own = features[:, margin - before : margin + frames]
-        samples = to_net(self.config, sounds, own, self.spec)
-        return samples, features[:, margin - context : margin + frames + context]
+        own = features[:, margin - around.features : margin + whole]
+        samples = to_net(self.config, sounds, own, self.spec, draws)
+        first = margin + around.before
+        return samples, features[:, first - context : first + frames + context]
 
     def validate(self) -> float:
         """Return the mean loss on crops of recordings that training never sees, always the same."""

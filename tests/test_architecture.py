@@ -20,6 +20,7 @@ TIERS = (
     ("errors", "version", "progress", "files", "hookspecs", "plugins", "backend"),
     (
         "features",
+        "pitch",
         "linear_prediction",
         "seeds",
         "blocks",

@@ -56,6 +56,8 @@ class WaveNetConfig:
         preemphasis: factor of the first-order filter that samples went through; 0 for none.
         linear_prediction: order of the filters, made from the features, that turned the sound into
             the excitation that the net speaks (`keras_listen.linear_prediction`); 0 for none.
+        pitch_prediction: largest gain of the filters' long predictor, which repeats the period
+            before; 0 for none.
     """
 
     output: str = "logistics"
@@ -80,6 +82,7 @@ class WaveNetConfig:
     mulaw: bool = False
     preemphasis: float = 0.0
     linear_prediction: int = 0
+    pitch_prediction: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "upsample_scales", tuple(self.upsample_scales))
@@ -115,6 +118,10 @@ class WaveNetConfig:
         if self.linear_prediction and not (self.conditioning_channels and not self.preemphasis):
             raise ParameterError(
                 "linear_prediction needs conditioning_channels, and takes the place of preemphasis"
+            )
+        if not 0 <= self.pitch_prediction < 1:
+            raise ParameterError(
+                f"pitch_prediction is {self.pitch_prediction}; expected 0 up to below 1"
             )
         if self.speakers and not self.speaker_channels:
             raise ParameterError(f"{self.speakers} speakers need speaker_channels of at least 1")

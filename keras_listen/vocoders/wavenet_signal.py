@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..features import FeatureSpec
-from ..linear_prediction import color, predictors, reach, whiten
+from ..linear_prediction import (
+    excitation_of,
+    filters_of,
+    look_ahead,
+    memory,
+    reach,
+    sound_of,
+)
 from ..models.wavenet import WaveNetConfig
 from ..models.wavenet_outputs import compand, expand, from_levels, to_levels
 
 #: Excitation, whose variance is about 1, is cut off here.
-_RANGE = 16.0
+_RANGE = 8.0
 
 
-def margins(config: WaveNetConfig, spec: FeatureSpec) -> tuple[int, int]:
-    """Return the frames of sound, and of features, that `to_net` needs before a piece of sound."""
+@dataclass(frozen=True)
+class Margins:
+    """Frames that `to_net` needs around a piece of sound.
+
+    Attributes:
+        before, after: of sound.
+        features: of features before those of the sound.
+    """
+
+    before: int = 0
+    after: int = 0
+    features: int = 0
+
+
+def margins(config: WaveNetConfig, spec: FeatureSpec) -> Margins:
+    """Return what `to_net` needs around a piece of sound; nothing without linear prediction."""
     if not config.linear_prediction:
-        return 0, 0
-    return -(-config.linear_prediction // spec.hop_length), reach(spec)
+        return Margins()
+    return Margins(memory(spec), look_ahead(spec), reach(spec))
 
 
 def to_net(
-    config: WaveNetConfig, sounds: np.ndarray, features: np.ndarray, spec: FeatureSpec
+    config: WaveNetConfig,
+    sounds: np.ndarray,
+    features: np.ndarray,
+    spec: FeatureSpec,
+    draws: np.random.Generator,
 ) -> np.ndarray:
     """Turn sound into what the net speaks.
 
@@ -30,19 +57,22 @@ def to_net(
 
     Args:
         config: of the network.
-        sounds: [shape=(batch, samples), in [-1, 1]].
-        features: of the sounds [shape=(batch, frames, mels)]. Sounds and features begin earlier
-            than what is returned, by the frames of `margins`.
+        sounds: [shape=(batch, samples), in [-1, 1]], with `margins` around what is returned.
+        features: [shape=(batch, frames, mels)]: those of the sounds, and `margins` before them.
         spec: of the features.
+        draws: of what takes the place of sound that features say nothing of.
 
     Returns:
-        Samples, or levels [shape=(batch, samples of what is returned)].
+        Samples, or levels [shape=(batch, samples without margins)].
     """
     y = np.asarray(sounds)
     if order := config.linear_prediction:
-        lead = margins(config, spec)[0] * spec.hop_length
-        filters = predictors(features, spec, order)
-        y = np.clip(whiten(y[:, lead - order :], filters) / _RANGE, -1, 1)
+        around = margins(config, spec)
+        filters = filters_of(features, spec, order, config.pitch_prediction)
+        y = excitation_of(y, filters, spec, draws)
+        hop = spec.hop_length
+        y = y[:, around.before * hop : y.shape[1] - around.after * hop]
+        y = np.clip(y / _RANGE, -1, 1)
     elif config.preemphasis:
         before = np.pad(y[:, :-1], ((0, 0), (1, 0)))
         y = (y - config.preemphasis * before) / (1 + config.preemphasis)
@@ -54,7 +84,7 @@ def to_net(
 def from_net(
     config: WaveNetConfig, spoken: np.ndarray, features: np.ndarray, spec: FeatureSpec
 ) -> np.ndarray:
-    """Undo `to_net`, after silence.
+    """Turn what the net speaks into sound.
 
     Args:
         config: of the network.
@@ -71,7 +101,8 @@ def from_net(
         spoken = expand(spoken, 256)
     if order := config.linear_prediction:
         before = np.pad(features, ((0, 0), (reach(spec), 0), (0, 0)))
-        spoken = color(_RANGE * spoken, predictors(before, spec, order))
+        filters = filters_of(before, spec, order, config.pitch_prediction)
+        spoken = sound_of(_RANGE * spoken, filters, spec)
     elif config.preemphasis:
         from scipy.signal import lfilter
 
