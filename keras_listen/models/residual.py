@@ -20,7 +20,7 @@ def build_residual(
     Takes features [shape=(batch, frames, mels, 1)], returns probabilities [shape=(batch, words)].
     Like res8 of Tang and Lin it has a stem, three blocks and an average over what is left. Unlike
     there, sizes are halved early and again between blocks, while maps become more: so an epoch
-    takes as long as one of the classifier.
+    takes about as long as one of the classifier.
 
     Args:
         words: number of classes, at least 2.
