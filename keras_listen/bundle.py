@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +26,13 @@ from .files import make_folder, replace_folder, sha256, write_json, write_text
 from .modelfiles import open_model, save_model
 from .version import __version__
 
+if TYPE_CHECKING:
+    from .classifier import Classifier
+
 SCHEMA = 1
+
+#: Components that judge what the classifier was made to hear, in the order they are listed in.
+REFEREES = ("referee", "residual", "separable")
 
 
 class Component:
@@ -139,6 +145,21 @@ class Bundle:
     def referee(self):
         """A separately trained Classifier that judges, or None where the bundle has none."""
         return self.classifier_of("referee") if "referee" in self.names() else None
+
+    @cached_property
+    def referees(self) -> dict[str, Classifier]:
+        """Every Classifier that judges, by its name and in the order of `REFEREES`.
+
+        That a twin of the classifier agrees with it proves little; networks of other architectures
+        prove more. Names that the bundle does not have are left out.
+        """
+        names = self.names()
+        # `referee` is opened once, whichever way it is asked for.
+        return {
+            name: self.referee if name == "referee" else self.classifier_of(name)
+            for name in REFEREES
+            if name in names
+        }
 
     def classifier_of(self, name: str):
         """Open the component `name` as a Classifier with the bundle's words and spec."""

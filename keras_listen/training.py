@@ -1,7 +1,8 @@
-"""Training the four models of a bundle from a store: resumable, best weights kept.
+"""Training the models of a bundle from a store: resumable, best weights kept.
 
     classifier, referee   the same network with two seeds
     ae, vae               autoencoders whose decoders serve as priors
+    residual, separable   referees of other architectures
 
 Each epoch ends with its state on disk in `<bundle>/.training/<component>`; a call that was killed
 continues there. What is finished becomes a component of the bundle.
@@ -31,6 +32,8 @@ from .errors import ParameterError, RunError, unknown
 from .files import csv_text
 from .models.autoencoder import build_autoencoder, build_decoder, build_encoder
 from .models.classifier import build_classifier
+from .models.residual import build_residual
+from .models.separable import build_separable
 from .models.vae import build_vae, build_vae_encoder
 from .store import Store
 
@@ -69,6 +72,16 @@ RECIPES = {
     "referee": Recipe(120, Augmentation(), "accuracy", seed_offset=5),
     "ae": Recipe(30, GENTLE, "loss", seed_offset=2),
     "vae": Recipe(40, GENTLE, "loss", seed_offset=3),
+    "residual": Recipe(120, Augmentation(), "accuracy", seed_offset=6),
+    "separable": Recipe(120, Augmentation(), "accuracy", seed_offset=7),
+}
+
+#: What tells words apart, and the architecture of each.
+CLASSIFIERS = {
+    "classifier": build_classifier,
+    "referee": build_classifier,
+    "residual": build_residual,
+    "separable": build_separable,
 }
 
 
@@ -167,8 +180,8 @@ def _corpus_facts(store: Store) -> dict[str, Any]:
 def _build(name: str, store: Store, recipe: Recipe, seed: int) -> Trainee:
     keras.utils.set_random_seed(seed + recipe.seed_offset)
     size = {"frames": store.spec.frames, "mels": store.spec.n_mels}
-    if name in ("classifier", "referee"):
-        model = build_classifier(len(store.words), **size)
+    if name in CLASSIFIERS:
+        model = CLASSIFIERS[name](len(store.words), **size)
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         return Trainee(model, {"model": model}, labelled=True)
     decoder = build_decoder(**size)
@@ -352,7 +365,7 @@ def measure(bundle: Bundle, name: str, store: Store, split: str = "testing") -> 
     positions = store.split(split)
     features, labels = store.batch(positions), store.labels[positions]
     figures: dict[str, Any] = {"split": split, "utterances": len(positions)}
-    if name in ("classifier", "referee"):
+    if name in CLASSIFIERS:
         predicted = bundle.classifier_of(name).predict(features).argmax(axis=1)
         confusion = np.zeros((len(store.words),) * 2, int)
         np.add.at(confusion, (labels, predicted), 1)

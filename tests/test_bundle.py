@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_listen.bundle import Bundle, create_bundle, load_bundle
+from keras_listen.bundle import REFEREES, Bundle, create_bundle, load_bundle
 from keras_listen.errors import BundleError, ModelError, RunError, SpecError
 from keras_listen.features import FeatureSpec
 from keras_listen.modelfiles import open_model, save_model
@@ -98,6 +98,31 @@ def test_classifier_and_referee_speak_the_bundles_words(bundle):
     np.testing.assert_allclose(
         again.referee.predict(features()), outputs(small_model(7)), atol=1e-6
     )
+
+
+def test_referees_are_those_the_bundle_has_in_a_fixed_order(bundle):
+    assert bundle.referees == {}
+    bundle.add("separable", {"model": small_model(8)})
+    assert list(Bundle(bundle.root).referees) == ["separable"]
+    bundle.add("residual", {"model": small_model(9)})
+    bundle.add("referee", {"model": small_model(7)})
+    again = Bundle(bundle.root)
+    assert list(again.referees) == ["referee", "residual", "separable"]
+    assert again.referees["referee"] is again.referee
+    for (name, referee), seed in zip(again.referees.items(), (7, 9, 8), strict=True):
+        assert referee.words == WORDS
+        assert referee.spec == SPEC
+        assert referee.what == f"{name} of the bundle {bundle.root}"
+        np.testing.assert_allclose(
+            referee.predict(features()), outputs(small_model(seed)), atol=1e-6
+        )
+
+
+def test_the_embedded_bundles_referees_are_found():
+    embedded = load_bundle()
+    kept = [name for name in REFEREES if name in embedded.names()]
+    assert list(embedded.referees) == kept
+    assert "referee" in kept
 
 
 def test_a_classifier_that_does_not_fit_the_bundle_is_named(bundle):

@@ -6,13 +6,15 @@ import csv
 import itertools
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from keras_listen.bundle import Bundle, create_bundle
+from keras_listen.bundle import REFEREES, Bundle, create_bundle
+from keras_listen.cli.train import train as train_command
 from keras_listen.corpus import read_corpus
 from keras_listen.errors import BundleError, CorpusError, ParameterError, RunError
 from keras_listen.features import FeatureSpec
@@ -21,7 +23,7 @@ from keras_listen.models.vae import build_vae_encoder
 from keras_listen.preparation import prepare
 from keras_listen.report.training import draw_training
 from keras_listen.store import Store
-from keras_listen.training import measure, train
+from keras_listen.training import CLASSIFIERS, RECIPES, measure, train
 
 SMALL = FeatureSpec(sample_rate=16000, n_fft=1024, hop_length=512, frames=32, n_mels=24)
 
@@ -146,7 +148,15 @@ def test_pictures_are_drawn_of_every_component(learned, tmp_path):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("name", ["classifier", pytest.param("vae", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "classifier",
+        "residual",
+        pytest.param("separable", marks=pytest.mark.slow),
+        pytest.param("vae", marks=pytest.mark.slow),
+    ],
+)
 def test_a_resumed_training_equals_an_undisturbed_one(small_store, tmp_path, name):
     whole = train(small_store, tmp_path / "whole", only=[name], epochs=4)
     with pytest.raises(Rows.StopError):
@@ -241,6 +251,44 @@ def test_active_units_are_those_that_vary_over_real_features(small_store, tmp_pa
     decoded = np.asarray(decoder(encoder(features)[0]))
     error = ((decoded - features) ** 2).mean()
     assert figures["mean_squared_error"] == pytest.approx(error, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["residual", "separable"])
+def test_a_referee_of_another_architecture_learns_words(tiny_store, tmp_path, name):
+    bundle = train(tiny_store, tmp_path, only=[name], epochs=40, augment=False)
+    rows = curves(bundle, name)
+    assert rows[-1]["loss"] < 0.1 * rows[0]["loss"]
+    assert rows[-1]["val_loss"] < 0.5 * rows[0]["val_loss"]
+    # A bundle need not have a classifier to have referees.
+    assert bundle.referee is None
+    assert list(bundle.referees) == [name]
+    positions = tiny_store.split("testing")
+    features, labels = tiny_store.batch(positions), tiny_store.labels[positions]
+    predicted = bundle.referees[name].predict(features).argmax(axis=1)
+    accuracy = (predicted == labels).mean()
+    assert accuracy > 0.6
+    component = bundle.component(name)
+    assert component.about["kind"] == name
+    assert component.about["provenance"]["recipe"]["epochs"] == 40
+    assert component.figures["accuracy"] == pytest.approx(accuracy)
+    confusion = np.array(component.figures["confusion"])
+    assert confusion.sum(axis=1).tolist() == [6, 6, 6]
+    assert np.trace(confusion) / 18 == pytest.approx(accuracy)
+    names = {path.name for path in draw_training(bundle).iterdir()}
+    assert names == {f"{name}-curves.png", f"{name}-confusion.png"}
+
+
+def test_what_judges_is_trained_like_the_classifier_with_a_seed_of_its_own():
+    assert set(CLASSIFIERS) == {"classifier", *REFEREES}
+    for name in REFEREES:
+        same = replace(RECIPES[name], seed_offset=RECIPES["classifier"].seed_offset)
+        assert same == RECIPES["classifier"]
+    assert len({recipe.seed_offset for recipe in RECIPES.values()}) == len(RECIPES)
+
+
+def test_the_command_line_trains_every_component():
+    [only] = [option for option in train_command.params if option.name == "only"]
+    assert only.default.split(",") == list(RECIPES)
 
 
 def test_an_unknown_component_gets_its_nearest_match(small_store, tmp_path):

@@ -14,7 +14,7 @@ from .common import bar, duration, split_list
 @click.argument("folders", nargs=-1, required=True, type=click.Path(), metavar="[STORE] BUNDLE")
 @click.option(
     "--only",
-    default="classifier,referee,ae,vae",
+    default="classifier,referee,ae,vae,residual,separable",
     show_default=True,
     callback=split_list,
     help="Components to train; also: wavenet, which needs --audio and no STORE.",

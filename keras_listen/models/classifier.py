@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from ..errors import ParameterError
+from .pieces import require_size
 
 #: Below this size the three valid convolutions and poolings leave nothing.
 SMALLEST = 22
@@ -27,13 +27,7 @@ def build_classifier(
     References:
         Soomro et al., Interspeech 2019, section 3.1, and its code.
     """
-    if words < 2:
-        raise ParameterError(f"a classifier of {words} word(s) is none; expected at least 2")
-    if min(frames, mels) < SMALLEST:
-        raise ParameterError(
-            f"features of {frames} frames and {mels} mels are too small for three poolings; "
-            f"expected at least {SMALLEST} of each"
-        )
+    require_size(words, frames, mels, SMALLEST, "three poolings")
     x = inputs = keras.Input((frames, mels, 1), name="features")
     for i, filters in enumerate((8, 16, 32), start=1):
         x = _conv(filters, name=f"conv_{i}")(x)
