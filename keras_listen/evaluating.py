@@ -15,6 +15,7 @@ from .backend import require_tensorflow
 from .errors import ModelError, ParameterError, RunError
 from .files import csv_text, make_folder, sha256, write_json, write_text
 from .progress import Track, quiet
+from .starts import slug
 
 log = logging.getLogger("keras_listen")
 
@@ -194,10 +195,30 @@ def _grid(models, command: Mapping[str, Any]):
         for word in opened.classifier.words:
             if word not in starts.words:
                 raise ParameterError(f"the store {starts.root} has no utterance of {word!r}")
-    referees = {} if opened.referee is None else {"referee": opened.referee}
+    referees = _fitting(opened)
     for path in command["referees"]:
-        referees[Path(path).name] = _open_referee(path, opened.classifier.spec)
+        referees[_name_of(path, referees)] = _open_referee(path, opened.classifier.spec)
     return Grid(tuple(cells), referees, command["samples"], spoken, starts, speech)
+
+
+def _fitting(bundle) -> dict[str, Any]:
+    """Return the bundle's own referees, without those that do not fit a classifier of the user."""
+    classifier, fitting = bundle.classifier, {}
+    for name, referee in bundle.referees.items():
+        if set(referee.words) == set(classifier.words) and not classifier.spec.differing(
+            referee.spec
+        ):
+            fitting[name] = referee
+        else:
+            log.warning("%s of the bundle knows other words or features and does not judge", name)
+    return fitting
+
+
+def _name_of(path: str, taken: Mapping[str, Any]) -> str:
+    """Call a judge by its file or folder, with a number where that name is taken."""
+    stem = slug(Path(path.partition(":")[0]).stem)
+    names = [stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 2))]
+    return next(name for name in names if name not in taken)
 
 
 def _require_used(options: Mapping, command: Mapping[str, Any]) -> None:

@@ -201,8 +201,8 @@ def rows(
 def _row(cell: Cell, word: str, group: Tally) -> dict[str, Any]:
     line = {"prior": cell.prior, "objective": cell.objective, "word": word}
     line |= {"samples": group.samples} | _shares(group.rates)
-    if cell.experiment.uses_targets:
-        line["probability"] = group.reached / group.samples
+    aimed = cell.experiment.uses_targets
+    line["probability"] = group.reached / group.samples if aimed else None
     line["saturated"] = group.saturated
     return line | _kept(group)
 

@@ -1,0 +1,271 @@
+"""The objective study: its figures against a run's, its files, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_run import HOSTILE, WORDS, small_classifier, write_small_bundle
+
+from keras_listen import evaluate, listen, load_bundle
+from keras_listen.bundle import create_bundle
+from keras_listen.errors import CorpusError, ModelError, ParameterError, RunError, SpecError
+from keras_listen.features import FeatureSpec
+from keras_listen.report.evaluation import mean_heard
+from keras_listen.tallies import Tally
+
+SMALL = {"samples": 5, "steps": 3, "block_size": 2, "seed": 5}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    return write_small_bundle(tmp_path_factory.mktemp("bundle") / "small")
+
+
+@pytest.fixture(scope="module")
+def study(bundle, tmp_path_factory):
+    out = tmp_path_factory.mktemp("study") / "study"
+    return evaluate(["ae", "none"], ["softmax"], bundle=bundle, **SMALL, out=out)
+
+
+def line(study, prior: str, objective: str = "softmax", word: str = "all") -> dict:
+    wanted = (prior, objective, word)
+    (found,) = [r for r in study.rows if (r["prior"], r["objective"], r["word"]) == wanted]
+    return found
+
+
+def digests(root: Path) -> dict[str, str]:
+    """Return the checksum of each file but timing.json."""
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name != "timing.json"
+    }
+
+
+@pytest.mark.parametrize("prior", ["ae", "none"])
+def test_rates_are_those_of_a_run(study, bundle, tmp_path, prior):
+    run = listen(prior=prior, vocoder="none", bundle=bundle, **SMALL, out=tmp_path / "run")
+    found = line(study, prior)
+    assert found["samples"] == len(run.rows) == 20
+    assert found["own success"] == run.summary["own success"]
+    assert found["transfer, referee"] == run.summary["transfer"]
+    assert found["joint success, referee"] == run.summary["joint success"]
+    clipped = np.mean([row["predicted_clipped"] == row["word"] for row in run.rows])
+    assert found["clipped success"] == clipped
+    probability = np.mean([float(row["probability"]) for row in run.rows])
+    assert found["probability"] == pytest.approx(probability, abs=1e-5)
+    untouched = np.mean([row["predicted_before"] == row["word"] for row in run.rows])
+    assert line(study, prior, "untouched")["own success"] == untouched
+    for word in WORDS:
+        mine = [row["predicted"] == word for row in run.rows if row["word"] == word]
+        assert line(study, prior, word=word)["own success"] == np.mean(mine)
+    features = [np.load(run.root / f"{row['id']}.npy") for row in run.rows if row["word"] == "up"]
+    pairs = [((a - b) ** 2).mean() for i, a in enumerate(features) for b in features[:i]]
+    assert line(study, prior, word="up")["diversity"] == pytest.approx(
+        np.sqrt(np.mean(pairs)), rel=1e-4
+    )
+
+
+def test_the_files_say_what_the_rows_say(study):
+    stored = json.loads((study.root / "results.json").read_text(encoding="utf-8"))
+    assert stored["rows"] == study.rows
+    assert "given these trained models" in stored["note"]
+    with open(study.root / "results.csv", newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == len(study.rows)
+    for text, row in zip(table, study.rows, strict=True):
+        assert text["word"] == row["word"]
+        if row["own success"] is not None:
+            assert float(text["own success"]) == row["own success"]
+    timing = json.loads((study.root / "timing.json").read_text(encoding="utf-8"))
+    assert timing["samples"] == 40
+    assert timing["samples a second"] > 0
+
+
+def test_pictures_and_page_are_there(study):
+    for prior in ("ae", "none"):
+        for suffix in ("png", "pdf"):
+            assert (study.root / f"heatmap-{prior}-softmax-referee.{suffix}").stat().st_size > 5000
+    for name in ("curves.png", "examples.png"):
+        assert (study.root / name).stat().st_size > 5000
+    page = (study.root / "index.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(" in page
+    assert "given these trained models" in page
+
+
+def test_rows_of_the_heatmap_are_targets():
+    first, second = Tally(), Tally()
+    first.samples, first.heard = 2, {"referee": np.array([1.0, 0.5, 0.5])}
+    second.samples, second.heard = 1, {"referee": np.array([0.1, 0.2, 0.7])}
+    heard = mean_heard({"b": first, "c": second}, "referee", ("a", "b", "c"))
+    np.testing.assert_allclose(heard[1:], [[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]])
+    assert np.isnan(heard[0]).all()
+
+
+def test_a_killed_study_is_finished_as_if_undisturbed(study, bundle, tmp_path):
+    def killed(iterable, **about):
+        for done, item in enumerate(iterable):
+            if done == 25:
+                raise KeyboardInterrupt
+            yield item
+
+    settings = {"bundle": bundle, **SMALL, "out": tmp_path / "study"}
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(["ae", "none"], ["softmax"], **settings, track=killed)
+    assert not (tmp_path / "study" / "results.json").exists()
+    before = set(digests(tmp_path / "study"))
+    evaluate(["ae", "none"], ["softmax"], **settings, resume=True)
+    assert len(before) < len(digests(tmp_path / "study"))
+    assert digests(tmp_path / "study") == digests(study.root)
+
+
+def test_a_store_gives_starts_and_the_figures_of_real_speech(tiny_store, tmp_path):
+    bundle = create_bundle(tmp_path / "bundle", tiny_store.words, tiny_store.spec)
+    inputs = small_classifier(1)
+    import keras
+
+    # The small classifier has four words; the store three.
+    head = keras.layers.Dense(3, activation="softmax", kernel_initializer="random_normal")
+    model = keras.Model(inputs.inputs[0], head(inputs.layers[-2].output))
+    bundle.add("classifier", {"model": model})
+    found = evaluate(
+        ["none"], ["softmax"], start=tiny_store.root, bundle=bundle.root, samples=4, steps=2,
+        block_size=4, out=tmp_path / "study",
+    )  # fmt: skip
+    testing = tiny_store.split("testing")
+    features = tiny_store.batch(testing)
+    predicted = load_bundle(bundle.root).classifier.predict(features).argmax(axis=1)
+    real = line(found, "real speech", "untouched")
+    assert real["samples"] == len(testing)
+    assert real["own success"] == np.mean(predicted == tiny_store.labels[testing])
+    # The untouched starts are the first four testing utterances of each word.
+    first = [p for label in range(3) for p in testing[tiny_store.labels[testing] == label][:4]]
+    heard = load_bundle(bundle.root).classifier.predict(tiny_store.batch(np.array(first)))
+    untouched = line(found, "none", "untouched")
+    assert untouched["samples"] == 12
+    wanted = np.mean(heard.argmax(axis=1) == tiny_store.labels[first])
+    assert untouched["own success"] == pytest.approx(wanted)
+    assert 0 < real["nearest"] < real["diversity"]
+
+
+def test_the_cycle_rate_is_of_the_samples_that_were_spoken(bundle, tmp_path):
+    found = evaluate(
+        ["ae"], ["softmax"], vocoder="griffin-lim", cycle_samples=2, bundle=bundle, **SMALL,
+        options=["vocoder.griffin-lim.iterations=1"], out=tmp_path / "study",
+    )  # fmt: skip
+    run = listen(
+        vocoder="griffin-lim", bundle=bundle, **SMALL | {"samples": 2},
+        options=["vocoder.griffin-lim.iterations=1"], out=tmp_path / "run",
+    )  # fmt: skip
+    assert line(found, "ae")["cycle"] == pytest.approx(run.summary["cycle"])
+
+
+def test_objectives_without_a_target_have_no_success(bundle, tmp_path):
+    layer = load_bundle(bundle).classifier.model.layers[-1].name
+    options = [f"objective.neuron.layer={layer}", "objective.neuron.unit=1"]
+    found = evaluate(
+        ["none"], ["neuron"], bundle=bundle, **SMALL, options=options, out=tmp_path / "study"
+    )
+    (row,) = [row for row in found.rows if row["word"] == "all"]
+    assert row["samples"] == 5
+    assert row.get("own success") is None
+    assert row["diversity"] > 0
+
+
+def test_a_further_referee_may_have_its_words_in_another_order(study, bundle, tmp_path):
+    other = create_bundle(tmp_path / "other", WORDS[::-1], FeatureSpec())
+    turned = small_classifier(2)
+    kernel, bias = turned.layers[-1].get_weights()
+    turned.layers[-1].set_weights([kernel[:, ::-1], bias[::-1]])
+    other.add("classifier", {"model": turned})
+    found = evaluate(
+        ["ae"], bundle=bundle, **SMALL, referees=[tmp_path / "other"], out=tmp_path / "study"
+    )
+    # It is the bundle's own referee in disguise.
+    assert line(found, "ae")["transfer, other"] == line(study, "ae")["transfer, referee"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"samples": 0}, ParameterError, "samples is 0; expected at least 1"),
+        ({"cycle_samples": -1, "vocoder": "griffin-lim"}, ParameterError, "cycle samples is -1"),
+        ({"preset": "papr"}, ParameterError, "no preset is called 'papr'; .*known: paper"),
+        ({"options": ["prior.vae.weights=x"]}, ParameterError, "no cell of the study has"),
+        ({"start": "nowhere"}, CorpusError, "nowhere is no store"),
+        ({"speech": "nowhere"}, CorpusError, "nowhere is no store"),
+        ({"referees": ["judge.keras"]}, ModelError, r"judge\.keras:WORDS\.txt"),
+        ({"block_size": 0}, ParameterError, "the block size is 0"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_is_written(
+    bundle, tmp_path, monkeypatch, settings, error, message
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        evaluate(**{"bundle": bundle, **SMALL, **settings, "out": tmp_path / "study"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_referees_of_other_words_or_features_are_refused(bundle, tmp_path):
+    words = create_bundle(tmp_path / "words", ("a", "b", "c", "d"), FeatureSpec())
+    words.add("classifier", {"model": small_classifier(2)})
+    spec = create_bundle(tmp_path / "spec", WORDS, FeatureSpec(fmax=7000.0))
+    spec.add("classifier", {"model": small_classifier(2)})
+    for name, error, message in (
+        ("words", SpecError, r"the referee words knows other words \(a, b, c, d\)"),
+        ("spec", SpecError, "the referee spec was made for other features: fmax"),
+    ):
+        with pytest.raises(error, match=message):
+            evaluate(bundle=bundle, **SMALL, referees=[tmp_path / name], out=tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+def test_foreign_and_damaged_folders_are_refused_and_kept(study, bundle, tmp_path):
+    settings = {"bundle": bundle, **SMALL}
+    with pytest.raises(RunError, match="is not empty; give --resume"):
+        evaluate(["ae", "none"], ["softmax"], **settings, out=study.root)
+    with pytest.raises(RunError, match=r"other settings \(command\.seed 5, now 6"):
+        evaluate(["ae", "none"], ["softmax"], **settings | {"seed": 6}, out=study.root, resume=True)
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "mine.txt").write_text("mine")
+    with pytest.raises(RunError, match="no run to resume"):
+        evaluate(["ae"], ["softmax"], **settings, out=tmp_path / "foreign", resume=True)
+    assert [p.name for p in (tmp_path / "foreign").iterdir()] == ["mine.txt"]
+
+
+def test_a_damaged_chunk_is_named(bundle, tmp_path):
+    settings = {"bundle": bundle, **SMALL, "out": tmp_path / "study"}
+    evaluate(["none"], **settings)
+    (chunk, *_) = sorted((tmp_path / "study" / "chunks").rglob("*.npz"))
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[:1000])
+    with pytest.raises(RunError, match=r"npz is damaged .*delete it and give --resume"):
+        evaluate(["none"], **settings, resume=True)
+    chunk.unlink()
+    evaluate(["none"], **settings, resume=True)
+    assert chunk.read_bytes() == whole
+
+
+def test_the_command_prints_a_line_a_cell(call, bundle, tmp_path):
+    done = call(
+        "evaluate", "--bundle", bundle, "--prior", "none", "--samples", 2, "--steps", 1,
+        "--block-size", 2, "--out", tmp_path / "study",
+    )  # fmt: skip
+    assert done.status == 0
+    lines = done.out.splitlines()
+    assert lines[0].split()[:3] == ["prior", "objective", "samples"]
+    assert lines[1].startswith("none   untouched")
+    assert lines[2].startswith("none   softmax")
+    assert "%" in lines[2]
+    assert lines[-1] == f"page: {tmp_path / 'study' / 'index.html'}"
+    again = call("evaluate", "--bundle", bundle, "--samples", 0, "--out", tmp_path / "other")
+    assert again.status == 1
+    assert again.err.count("\n") == 1
+    assert HOSTILE in json.loads((tmp_path / "study" / "manifest.json").read_text())["words"]
