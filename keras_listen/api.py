@@ -193,8 +193,7 @@ def vocode(
     """
     from .bundle import load_bundle
     from .experiment import make_vocoder, parse_options
-    from .files import csv_text, make_folder, write_text
-    from .runs import require_empty
+    from .files import csv_text, make_folder, require_empty, write_text
     from .vocoding import vocode as vocode_each
 
     root = require_empty(out)

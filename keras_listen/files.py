@@ -71,6 +71,22 @@ def make_folder(path: str | Path) -> Path:
     return path
 
 
+def require_empty(root: str | Path, otherwise: str = "") -> Path:
+    """Return the output folder `root`, which must be new or empty.
+
+    Raises:
+        RunError: it is a file or holds something; `otherwise` is what else could be done.
+    """
+    root = Path(root)
+    if root.is_file():
+        raise RunError(f"the output folder {root} is a file; name another with --out")
+    if root.is_dir() and any(root.iterdir()):
+        raise RunError(
+            f"the output folder {root} is not empty; {otherwise}name another folder with --out"
+        )
+    return root
+
+
 def replace_folder(fresh: Path, target: Path) -> None:
     """Rename the folder `fresh` to `target`; one that is there steps aside first.
 

@@ -28,7 +28,7 @@ from .bundle import versions
 from .errors import RunError
 from .experiment import Block, Experiment
 from .features import FeatureSpec
-from .files import make_folder, replacing, sha256, write_json
+from .files import make_folder, replacing, require_empty, sha256, write_json
 from .progress import Track, quiet
 from .rows import COLUMNS, Row, rows_of
 from .starts import Sample, read_starts
@@ -202,22 +202,6 @@ def _differing(before: Mapping, now: Mapping, prefix: str = "") -> list[str]:
 def _numbered(parent: Path) -> list[tuple[int, Path]]:
     matches = ((re.fullmatch(r"listen-(\d{3,})", path.name), path) for path in parent.iterdir())
     return sorted((int(match[1]), path) for match, path in matches if match)
-
-
-def require_empty(root: str | Path, otherwise: str = "") -> Path:
-    """Return the output folder `root`, which must be new or empty.
-
-    Raises:
-        RunError: it is a file or holds something; `otherwise` is what else could be done.
-    """
-    root = Path(root)
-    if root.is_file():
-        raise RunError(f"the output folder {root} is a file; name another with --out")
-    if root.is_dir() and any(root.iterdir()):
-        raise RunError(
-            f"the output folder {root} is not empty; {otherwise}name another folder with --out"
-        )
-    return root
 
 
 def next_folder(parent: Path) -> Path:
