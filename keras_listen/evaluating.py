@@ -13,7 +13,7 @@ from typing import Any
 from .api import option_texts
 from .backend import require_tensorflow
 from .errors import ModelError, ParameterError, RunError
-from .files import csv_text, make_folder, sha256, write_json, write_text
+from .files import csv_text, make_folder, require_empty, sha256, write_json, write_text
 from .progress import Track, quiet
 from .starts import slug
 
@@ -93,7 +93,7 @@ def evaluate(
     from .evaluation import carry_out
     from .experiment import ModelChoice
     from .report.evaluation import write_report
-    from .runs import manifest_of, require_empty, require_same
+    from .runs import manifest_of, require_same
     from .tallies import NOTE, count, real_speech, rows
 
     given = {"priors": priors, "objectives": objectives, "samples": samples, "steps": steps}
