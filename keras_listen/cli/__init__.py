@@ -13,7 +13,7 @@ from ..version import __version__
 from .common import remembering_interrupts
 
 _COMMANDS = {
-    "convert": "Turn a published vocoder checkpoint into a bundle.",
+    "convert": "Turn published networks into a bundle.",
     "doctor": "Say whether a model file can be listened to, and how to mend it.",
     "evaluate": "Count how often words are reached, and whether other classifiers agree.",
     "fetch": "Download a corpus of speech.",
