@@ -245,16 +245,61 @@ def test_files_of_todays_keras_in_the_old_format_are_read(classifier, halves, tm
         assert_same(ours[1], decoder, run(encoder, features()))
 
 
-def test_the_source_of_these_files_computes_as_published():
-    """The first convolution and pooling of the source, in NumPy: channels last, time first."""
-    source = published_classifier()
-    kernel, bias = source.layers[0].get_weights()
-    inputs = features(1)
-    patches = [inputs[:, i : 89 + i, j : 79 + j, 0] for i in range(2) for j in range(2)]
-    convolved = np.einsum("pbtm,pc->btmc", np.stack(patches), kernel.reshape(4, 8)) + bias
-    pooled = np.maximum(convolved, 0)[:, :88, :78].reshape(1, 44, 2, 39, 2, 8).max(axis=(2, 4))
-    tapped = keras.Model(source.inputs[0], source.layers[1].output)
-    np.testing.assert_allclose(run(tapped, inputs)[0], pooled[0], atol=1e-5)
+def convolve(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, *, same: bool) -> np.ndarray:
+    """Convolve as TensorFlow does: of an odd margin, the larger part lies at the end."""
+    size = len(kernel)
+    if same:
+        margin = ((size - 1) // 2, size // 2)
+        x = np.pad(x, ((0, 0), margin, margin, (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))
+    return np.einsum("btmcij,ijcd->btmd", windows, kernel, optimize=True) + bias
+
+
+def pool(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    batch, time, mels, channels = x.shape
+    time, mels = time // rows, mels // columns
+    x = x[:, : time * rows, : mels * columns]
+    return x.reshape(batch, time, rows, mels, columns, channels).max(axis=(2, 4))
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, 0)
+
+
+def pairs(*models: keras.Model) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return kernels and biases in float64, in the order of layers."""
+    arrays = [array.astype(float) for model in models for array in model.get_weights()]
+    return list(zip(arrays[::2], arrays[1::2], strict=True))
+
+
+def test_predictions_are_those_of_numpy(files, classifier):
+    stored = pairs(classifier)
+    x = features().astype(float)
+    for kernel, bias in stored[:3]:
+        x = pool(relu(convolve(x, kernel, bias, same=False)), 2, 2)
+    x = x.reshape(len(x), -1)
+    for kernel, bias in stored[3:6]:
+        x = relu(x @ kernel + bias)
+    x = np.exp(x @ stored[6][0] + stored[6][1])
+    ours = run(read_classifier(files / "A.h5", WORDS), features())
+    np.testing.assert_allclose(ours, x / x.sum(axis=1, keepdims=True), rtol=0, atol=1e-5)
+
+
+def test_encodings_and_decodings_are_those_of_numpy(files, halves):
+    stored = pairs(*halves)
+    x = features().astype(float)
+    for (kernel, bias), size in zip(stored[:3], ((3, 2), (3, 2), (2, 2)), strict=True):
+        x = pool(relu(convolve(x, kernel, bias, same=True)), *size)
+    x = relu(convolve(x, *stored[3], same=True))
+    latents = x.reshape(len(x), -1) @ stored[4][0] + stored[4][1]
+    encoder, decoder = read_autoencoder(files / "B.h5")
+    np.testing.assert_allclose(run(encoder, features()), latents, rtol=0, atol=1e-5)
+    x = (latents @ stored[5][0] + stored[5][1]).reshape(-1, 5, 10, 128)
+    for (kernel, bias), (rows, columns) in zip(stored[6:9], ((2, 2), (3, 2), (3, 2)), strict=True):
+        x = relu(convolve(x, kernel, bias, same=True)).repeat(rows, axis=1).repeat(columns, axis=2)
+    decoded = 1 / (1 + np.exp(-convolve(x, *stored[9], same=True)))
+    ours = run(decoder, latents.astype(np.float32))
+    np.testing.assert_allclose(ours, decoded, rtol=0, atol=1e-5)
 
 
 def test_the_bundle_has_all_parts_with_their_sources(files, classifier, halves, tmp_path):
