@@ -51,6 +51,11 @@ def listen(
     start: str = "noise",
     steps: int = 20,
     step_size: float | None = None,
+    optimizer: str = "normalized",
+    shift: int = 0,
+    gain: float = 0.0,
+    stop_at: float | None = None,
+    keep_best: bool = False,
     seed: int = 0,
     bundle: str | Path | None = None,
     classifier: str | Path | None = None,
@@ -74,6 +79,11 @@ def listen(
         samples: starts for each word; by default one of noise, or all recordings of a folder.
         start: "noise", one recording, or a folder with one folder a word (class-to-class).
         steps, step_size: of the ascent; the prior's step size by default.
+        optimizer: "normalized" as published, "momentum" or "adam".
+        shift, gain: while climbing, features are moved by up to so many frames and made louder or
+            softer by up to so many dB, by other amounts at each step.
+        stop_at: a sample whose target has this probability is left where it is.
+        keep_best: keep the step with the highest objective instead of the last.
         seed: of the noise and everything else that is drawn.
         bundle: folder of a bundle; the embedded one by default.
         classifier: a `.keras` file in place of the bundle's classifier, with its `words_file`
@@ -93,7 +103,6 @@ def listen(
         ListenError: anything given cannot be used; nothing has been written then.
     """
     require_tensorflow()
-    from .engine import Ascent
     from .experiment import ModelChoice, parse_options, resolve
     from .report.figures import draw_sample
     from .runs import Run, carry_out, manifest_of
@@ -106,6 +115,15 @@ def listen(
     default_registry().find("reader", reader)
     texts = option_texts(options)
     models = ModelChoice(*map(_text, (bundle, classifier, words_file, spec)), trust_model)
+    climbing = {
+        "steps": steps,
+        "step_size": step_size,
+        "optimizer": optimizer,
+        "shift": shift,
+        "gain": gain,
+        "stop_at": stop_at,
+        "keep_best": keep_best,
+    }
     command = {
         "prior": prior,
         "objective": objective,
@@ -113,8 +131,7 @@ def listen(
         "words": list(words),
         "samples": samples,
         "start": str(start),
-        "steps": steps,
-        "step_size": step_size,
+        **climbing,
         "seed": seed,
         "bundle": models.bundle,
         "classifier": models.classifier,
@@ -130,7 +147,7 @@ def listen(
         prior=prior,
         objective=objective,
         vocoder=vocoder,
-        ascent=Ascent(steps=steps, step_size=step_size),
+        ascent=climbing,
         options=parse_options(texts),
         seed=seed,
         block_size=block_size,

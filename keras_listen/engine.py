@@ -38,7 +38,8 @@ class Ascent:
     Attributes:
         steps: number of steps; 20 as published.
         step_size: root mean square of a step's change of z; the prior's default where None.
-        optimizer: "plain" (as published), "momentum" or "adam", all on normalised gradients.
+        optimizer: "normalized" (as published), "momentum" or "adam", all on normalised
+            gradients.
         transforms: functions `(features, step, seeds) -> features` applied before the classifier
             while climbing; scores of the steps are then those of transformed features.
         stop_at: a sample whose target probability has reached this stays where it is.
@@ -47,7 +48,7 @@ class Ascent:
 
     steps: int = 20
     step_size: float | None = None
-    optimizer: str = "plain"
+    optimizer: str = "normalized"
     transforms: tuple[Transform, ...] = ()
     stop_at: float | None = None
     keep_best: bool = False
@@ -307,7 +308,7 @@ def _reached(first, probabilities: tf.Tensor, targets: tf.Tensor, z: tf.Tensor, 
     return tf.where(now, number, first_step), tf.where(_column(now, z) > 0, z, first_z)
 
 
-def _plain(gradient, slots, number):
+def _normalized(gradient, slots, number):
     return gradient, slots
 
 
@@ -330,7 +331,7 @@ def _adam(gradient, slots, number, first: float = 0.9, second: float = 0.999):
 
 #: Each optimizer: what it remembers of a sample, and the direction of its next step.
 _OPTIMIZERS = {
-    "plain": (lambda z: (), _plain),
+    "normalized": (lambda z: (), _normalized),
     "momentum": (lambda z: (tf.zeros_like(z),), _momentum),
     "adam": (lambda z: (tf.zeros_like(z), tf.zeros_like(z)), _adam),
 }

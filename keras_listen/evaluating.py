@@ -51,6 +51,11 @@ def evaluate(
     referees: Sequence[str | Path] = (),
     steps: int | None = None,
     step_size: float | None = None,
+    optimizer: str = "normalized",
+    shift: int = 0,
+    gain: float = 0.0,
+    stop_at: float | None = None,
+    keep_best: bool = False,
     seed: int = 0,
     bundle: str | Path | None = None,
     classifier: str | Path | None = None,
@@ -78,7 +83,8 @@ def evaluate(
         vocoder: what speaks for the cycle rate; "none" leaves it out.
         cycle_samples: starts of each word that are spoken.
         referees: further judges: folders of bundles, or `MODEL.keras:WORDS.txt`.
-        steps, step_size: of the ascent; 20 and the prior's own by default.
+        steps, step_size, optimizer, shift, gain, stop_at, keep_best: of the ascent, as for
+            `keras_listen.listen`.
         seed: of everything that is drawn.
         bundle, classifier, words_file, spec, trust_model, options: as for `keras_listen.listen`.
         block_size: samples computed together; results depend on it in their last bits.
@@ -104,6 +110,11 @@ def evaluate(
         "cycle_samples": cycle_samples,
         "referees": [str(referee) for referee in referees],
         "step_size": step_size,
+        "optimizer": optimizer,
+        "shift": shift,
+        "gain": gain,
+        "stop_at": stop_at,
+        "keep_best": keep_best,
         "seed": seed,
         **{
             name: None if path is None else str(path)
@@ -163,7 +174,6 @@ def _settings(preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _grid(models, command: Mapping[str, Any]):
     """Open the models and make every cell of the study."""
-    from .engine import Ascent
     from .evaluation import Cell, Grid
     from .experiment import parse_options, resolve
     from .store import Store
@@ -180,7 +190,7 @@ def _grid(models, command: Mapping[str, Any]):
         speaker = resolve(
             opened,
             **names,
-            ascent=Ascent(steps=command["steps"], step_size=command["step_size"]),
+            ascent=command,
             options={key: v for key, v in options.items() if names[key[0]] == key[1]},
             seed=command["seed"],
             block_size=command["block_size"],

@@ -212,7 +212,7 @@ def resolve(
     prior: str = "ae",
     objective: str = "softmax",
     vocoder: str = "wavenet",
-    ascent: Ascent | None = None,
+    ascent: Mapping[str, Any] | None = None,
     options: Options | None = None,
     seed: int = 0,
     block_size: int = BLOCK_SIZE,
@@ -245,12 +245,34 @@ def resolve(
         classifier=classifier,
         referee=_fitting_referee(bundle, classifier, notes),
         **made,
-        ascent=ascent or Ascent(),
+        ascent=make_ascent(ascent, classifier.spec) if ascent else Ascent(),
         seed=seed,
         block_size=block_size,
         components=found,
         notes=tuple(notes),
     )
+
+
+def make_ascent(settings: Mapping[str, Any], spec: FeatureSpec) -> Ascent:
+    """Return how to climb.
+
+    Args:
+        settings: steps, step_size, optimizer, shift (frames), gain (dB), stop_at, keep_best; see
+            `keras_listen.listen`.
+        spec: of the classifier's features.
+
+    Raises:
+        ParameterError: a value is out of its range.
+    """
+    from .transforms import Gain, Shift
+
+    transforms: list[Any] = []
+    if settings["shift"]:
+        transforms.append(Shift(settings["shift"]))
+    if settings["gain"]:
+        transforms.append(Gain(-settings["gain"] / spec.floor_db))
+    names = ("steps", "step_size", "optimizer", "stop_at", "keep_best")
+    return Ascent(**{name: settings[name] for name in names}, transforms=tuple(transforms))
 
 
 def make_vocoder(

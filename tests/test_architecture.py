@@ -33,7 +33,7 @@ TIERS = (
     ("modelfiles", "models"),
     ("classifier", "bundle", "augmentation", "checkpoints"),
     ("keras2_conversion", "wavenet_conversion"),
-    ("objectives", "priors", "vocoders", "engine"),
+    ("objectives", "priors", "vocoders", "engine", "transforms"),
     ("training", "vocoder_training"),
     ("vocoding", "starts"),
     ("experiment", "doctor"),

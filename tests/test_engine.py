@@ -268,7 +268,7 @@ def test_counts_must_agree(classifier, softmax, prior, z):
         ({"step_size": -0.1}, "step_size is -0.1"),
         ({"step_size": float("nan")}, "step_size is nan"),
         ({"step_size": float("inf")}, "step_size is inf"),
-        ({"optimizer": "sgd"}, "optimizer is 'sgd'; expected one of plain, momentum, adam"),
+        ({"optimizer": "sgd"}, "optimizer is 'sgd'; expected one of normalized, momentum, adam"),
         ({"stop_at": 0}, "stop_at is 0"),
         ({"stop_at": 1.5}, "stop_at is 1.5"),
     ],

@@ -92,6 +92,13 @@ def model_options(command):
     return command
 
 
+def ascent_options(command):
+    """Add the options that say how to climb."""
+    for option in reversed(_ASCENT_OPTIONS):
+        command = option(command)
+    return command
+
+
 component_options = click.option(
     "-o",
     "options",
@@ -106,4 +113,29 @@ _MODEL_OPTIONS = (
     click.option("--words-file", type=click.Path(), help="Its words, one a line."),
     click.option("--spec", type=click.Path(), help="TOML file with its FeatureSpec.  [default]"),
     click.option("--trust-model", is_flag=True, help="Open it even if it holds Python code."),
+)
+
+_ASCENT_OPTIONS = (
+    click.option("--step-size", type=float, help="Size of a step.  [the prior's]"),
+    click.option(
+        "--optimizer",
+        type=click.Choice(["normalized", "momentum", "adam"]),
+        default="normalized",
+        show_default=True,
+        help="What makes a step of a gradient.",
+    ),
+    click.option(
+        "--shift",
+        type=click.IntRange(min=0),
+        default=0,
+        help="While climbing, move features by up to so many frames.",
+    ),
+    click.option(
+        "--gain",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        help="While climbing, make features louder or softer by up to so many dB.",
+    ),
+    click.option("--stop-at", type=float, help="Leave a sample where its target is so probable."),
+    click.option("--keep-best", is_flag=True, help="Keep each sample's best step, not its last."),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .common import bar, component_options, model_options, table
+from .common import ascent_options, bar, component_options, model_options, table
 
 
 @click.command()
@@ -37,7 +37,7 @@ from .common import bar, component_options, model_options, table
     help="A further judge; may be repeated.",
 )
 @click.option("--steps", type=click.IntRange(min=0), help="[20]")
-@click.option("--step-size", type=float, help="Size of a step.  [the prior's]")
+@ascent_options
 @click.option("--seed", type=int, default=0, show_default=True)
 @model_options
 @component_options

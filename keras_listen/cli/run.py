@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .common import bar, component_options, model_options, table
+from .common import ascent_options, bar, component_options, model_options, table
 
 
 @click.command()
@@ -24,7 +24,7 @@ from .common import bar, component_options, model_options, table
     help="noise, one recording, or a folder with one folder of recordings a word.",
 )
 @click.option("--steps", type=click.IntRange(min=0), default=20, show_default=True)
-@click.option("--step-size", type=float, help="Size of a step.  [the prior's]")
+@ascent_options
 @click.option("--seed", type=int, default=0, show_default=True)
 @model_options
 @component_options
