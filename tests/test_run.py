@@ -61,9 +61,9 @@ def small_autoencoder() -> dict[str, keras.Model]:
     return {"encoder": encoder, "decoder": keras.Model(latent, features)}
 
 
-def write_small_bundle(root: Path) -> Path:
+def write_small_bundle(root: Path, spec: FeatureSpec | None = None) -> Path:
     """Write a bundle of the four words with classifier, referee and ae."""
-    bundle = create_bundle(root, WORDS, FeatureSpec())
+    bundle = create_bundle(root, WORDS, spec or FeatureSpec())
     bundle.add("classifier", {"model": small_classifier(1)})
     bundle.add("referee", {"model": small_classifier(2)})
     bundle.add("ae", small_autoencoder())
@@ -77,9 +77,9 @@ def bundle(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(bundle, tmp_path_factory):
-    """An ordinary run with the default components: two samples of each word."""
-    out = tmp_path_factory.mktemp("plain") / "run"
-    return listen(bundle=bundle, samples=2, steps=3, block_size=4, seed=5, out=out)
+    """An ordinary run: two samples of each word."""
+    settings = {"vocoder": "griffin-lim", "samples": 2, "steps": 3, "block_size": 4, "seed": 5}
+    return listen(bundle=bundle, **settings, out=tmp_path_factory.mktemp("plain") / "run")
 
 
 def table(root: Path) -> list[dict[str, str]]:
@@ -213,9 +213,7 @@ def test_manifest_says_how_to_repeat_the_run(plain, bundle):
     assert manifest["block_size"] == 4
     names = {kind: about["name"] for kind, about in manifest["components"].items()}
     assert names == {"prior": "ae", "objective": "softmax", "vocoder": "griffin-lim"}
-    (note,) = manifest["notes"]
-    assert "no WaveNet weights" in note
-    assert "griffin-lim" in note
+    assert manifest["notes"] == []
     assert manifest["words"] == list(WORDS)
     assert FeatureSpec.from_dict(manifest["spec"]) == FeatureSpec()
     assert set(manifest["models"]) == {"classifier", "referee", "ae"}
@@ -228,9 +226,8 @@ def test_manifest_says_how_to_repeat_the_run(plain, bundle):
 
 
 def test_the_same_command_writes_the_same_bytes(plain, bundle, tmp_path):
-    again = listen(
-        bundle=bundle, samples=2, steps=3, block_size=4, seed=5, out=tmp_path / plain.root.name
-    )
+    settings = {"vocoder": "griffin-lim", "samples": 2, "steps": 3, "block_size": 4, "seed": 5}
+    again = listen(bundle=bundle, **settings, out=tmp_path / plain.root.name)
     assert contents(again.root) == contents(plain.root)
 
 
@@ -269,6 +266,46 @@ def test_runs_without_a_name_are_numbered(bundle, tmp_path, monkeypatch):
     assert roots == ["listen-008", "listen-009"]
     # Without a name, what is resumed is the newest.
     assert listen(**settings, resume=True).root.name == "listen-009"
+
+
+def test_griffin_lim_speaks_where_no_wavenet_knows_the_features(tmp_path, caplog):
+    folder = write_small_bundle(tmp_path / "bundle", FeatureSpec(fmax=7000.0))
+    run = listen(bundle=folder, words=["up"], steps=1, block_size=1, seed=5, out=tmp_path / "run")
+    (note,) = run.manifest["notes"]
+    assert "the embedded one was made for other features (fmax)" in note
+    assert "falling back to griffin-lim" in note
+    assert note in caplog.text
+    assert run.manifest["components"]["vocoder"]["name"] == "griffin-lim"
+    features = np.clip(np.load(run.root / "up-000.npy"), 0, 1)[None]
+    wanted = GriffinLim(FeatureSpec(fmax=7000.0)).synthesize(features, derive(5, "up", 0)[None])[0]
+    written, _ = soundfile.read(run.root / "up-000.wav")
+    np.testing.assert_allclose(written, wanted / max(1, np.abs(wanted).max()), atol=2e-3)
+
+
+def test_options_of_the_ascent_reach_the_engine(bundle, tmp_path):
+    settings = {"bundle": bundle, "words": ["up"], "vocoder": "none", "block_size": 1}
+    still = listen(**settings, stop_at=1e-6, steps=3, out=tmp_path / "still")
+    assert still.rows[0]["score_after"] == still.rows[0]["score_before"]
+    scores = {
+        name: float(
+            listen(**settings, steps=5, **change, out=tmp_path / name).rows[0]["score_after"]
+        )
+        for name, change in {
+            "normalized": {},
+            "adam": {"optimizer": "adam"},
+            "shifted": {"shift": 4},
+            "louder": {"gain": 6.0},
+        }.items()
+    }
+    assert len(set(scores.values())) == 4
+    far = {"steps": 8, "step_size": 30.0}
+    last = listen(**settings, **far, out=tmp_path / "last").rows[0]
+    best = listen(**settings, **far, keep_best=True, out=tmp_path / "best")
+    assert best.manifest["command"]["keep_best"] is True
+    assert float(best.rows[0]["score_after"]) >= float(last["score_after"])
+    with pytest.raises(ParameterError, match="a gain of 1 times the features' range"):
+        listen(**settings, gain=100.0, out=tmp_path / "deaf")
+    assert not (tmp_path / "deaf").exists()
 
 
 def test_without_a_vocoder_there_is_no_sound(bundle, tmp_path):

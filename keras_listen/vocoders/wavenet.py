@@ -18,7 +18,6 @@ from ..features import LENGTH_FIELDS, FeatureSpec, count_samples, left_padding
 from ..hookspecs import hookimpl
 
 _FALLBACK = "griffin-lim"
-_REASON = "no WaveNet weights are there"
 
 
 class WaveNetVocoder:
@@ -101,8 +100,6 @@ def wavenet(
 def _embedded_for(spec: FeatureSpec) -> Bundle:
     """Return the embedded bundle, whose WaveNet serves others that have the same features."""
     bundle = load_bundle()
-    if "wavenet" not in bundle.names():
-        raise Unavailable(_REASON, fallback=_FALLBACK)
     if names := bundle.spec.differing(spec, ignore=LENGTH_FIELDS):
         raise Unavailable(
             f"the bundle has no WaveNet, and the embedded one was made for other features "
