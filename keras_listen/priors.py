@@ -10,6 +10,7 @@ from typing import Annotated
 
 import numpy as np
 
+from .errors import BundleError, ParameterError
 from .features import FeatureSpec
 from .hookspecs import hookimpl
 from .seeds import normal
@@ -49,15 +50,33 @@ class Latent:
         spec: of the features.
         encoder, decoder: Keras models; an encoder with two outputs gives mean and log-variance.
         start_deviation: standard deviation of the noise that an ascent starts from.
+        pull: share of its way to the mean that a latent is drawn back at each step, along units
+            whose deviation is the usual one; along narrower ones more.
+        mean, deviation: of the latents of real speech [shape=(units,)].
     """
 
     bounded = True
     step_size = 0.1
 
-    def __init__(self, spec: FeatureSpec, encoder, decoder, start_deviation: float):
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        encoder,
+        decoder,
+        start_deviation: float,
+        pull: float = 0.0,
+        mean: np.ndarray | float = 0.0,
+        deviation: np.ndarray | float = 1.0,
+    ):
+        if not 0 <= pull < 1:
+            raise ParameterError(f"pull is {pull}; expected at least 0 and below 1")
         self.spec, self.start_deviation = spec, start_deviation
         self._encoder, self._decoder = encoder, decoder
         self._units = decoder.input_shape[1:]
+        self._mean = np.float32(mean)
+        variance = np.square(np.float32(deviation))
+        # The way up the density of a normal distribution; no unit overshoots its mean.
+        self._pull = np.minimum(pull * np.median(variance) / np.maximum(variance, 1e-12), 1.0)
 
     def start(self, targets: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """Return noise for each row of `seeds` [shape=(batch, units)]."""
@@ -72,9 +91,14 @@ class Latent:
         """Return features [shape=(batch, frames, mels, 1), in [0, 1]]."""
         return self._decoder(z, training=False)
 
+    def move(self, z, *, step, seeds):
+        """Return the pull towards the latents of real speech [shape=(batch, units)]."""
+        return self._pull * (self._mean - z)
+
 
 _Deviation = Annotated[float, "standard deviation of the noise an ascent starts from"]
 _Weights = Annotated[str, "component of the bundle with encoder and decoder"]
+_Pull = Annotated[float, "pull towards the latents of real speech, at each step"]
 
 
 def none(bundle, *, start_deviation: _Deviation = 0.1):
@@ -82,20 +106,28 @@ def none(bundle, *, start_deviation: _Deviation = 0.1):
     return Identity(bundle.spec, start_deviation)
 
 
-def ae(bundle, *, weights: _Weights = "ae", start_deviation: _Deviation = 0.1):
+def ae(bundle, *, weights: _Weights = "ae", start_deviation: _Deviation = 0.1, pull: _Pull = 0.0):
     """The decoder of an autoencoder, as published."""
-    return _latent(bundle, weights, start_deviation)
-
-
-def vae(bundle, *, weights: _Weights = "vae", start_deviation: _Deviation = 1.0):
-    """The decoder of a variational autoencoder; starts are draws from its prior, N(0, 1)."""
-    return _latent(bundle, weights, start_deviation)
-
-
-def _latent(bundle, weights: str, start_deviation: float) -> Latent:
     component = bundle.component(weights)
+    known = {}
+    if pull:
+        if "latent_mean" not in component.arrays:
+            raise BundleError(
+                f"component {weights} of the bundle {bundle.root} does not say how the latents of "
+                "real speech are distributed; train it again, or leave the pull out"
+            )
+        known = {name: component.arrays[f"latent_{name}"] for name in ("mean", "deviation")}
+    return _latent(component, start_deviation, pull, **known)
+
+
+def vae(bundle, *, weights: _Weights = "vae", start_deviation: _Deviation = 1.0, pull: _Pull = 0.0):
+    """The decoder of a variational autoencoder; starts are draws from its prior, N(0, 1)."""
+    return _latent(bundle.component(weights), start_deviation, pull)
+
+
+def _latent(component, *settings, **known) -> Latent:
     encoder, decoder = component.model("encoder"), component.model("decoder")
-    return Latent(component.spec, encoder, decoder, start_deviation)
+    return Latent(component.spec, encoder, decoder, *settings, **known)
 
 
 @hookimpl

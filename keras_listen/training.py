@@ -348,11 +348,23 @@ def _add(
     bundle.add(
         name,
         trainee.parts,
+        arrays=latent_arrays(trainee.parts["encoder"], store) if "encoder" in trainee.parts else {},
         texts={"curves.csv": csv_text(trainee.curves)},
         about={"kind": name, "provenance": provenance},
         compact=compact,
     )
     bundle.describe(name, figures=measure(bundle, name, store))
+
+
+def latent_arrays(encoder, store: Store) -> dict[str, np.ndarray]:
+    """Say how the latents of training utterances are distributed.
+
+    Returns:
+        latent_mean and latent_deviation of each unit [shape=(units,), float32].
+    """
+    features = store.batch(store.split("training"))
+    latents = in_blocks(lambda block: _mean(encoder(block, training=False)), features)
+    return {"latent_mean": latents.mean(axis=0), "latent_deviation": latents.std(axis=0)}
 
 
 def measure(bundle: Bundle, name: str, store: Store, split: str = "testing") -> dict[str, Any]:

@@ -14,6 +14,7 @@ from test_run import HOSTILE, WORDS, small_classifier, write_small_bundle
 from keras_listen import evaluate, listen, load_bundle
 from keras_listen.bundle import create_bundle
 from keras_listen.errors import CorpusError, ModelError, ParameterError, RunError, SpecError
+from keras_listen.evaluating import _settings
 from keras_listen.features import FeatureSpec
 from keras_listen.report.evaluation import mean_heard
 from keras_listen.tallies import Tally
@@ -166,6 +167,28 @@ def test_the_cycle_rate_is_of_the_samples_that_were_spoken(bundle, tmp_path):
     assert line(found, "ae")["cycle"] == pytest.approx(run.summary["cycle"])
 
 
+def test_presets_are_settings_and_what_is_given_wins():
+    paper = _settings("paper", {"priors": ["ae"], "samples": None})
+    assert (paper["samples"], paper["steps"], paper["step_size"]) == (10000, 20, None)
+    assert (paper["priors"], paper["objectives"]) == (["ae"], ["softmax"])
+    transfer = _settings("transfer", {"steps": 5, "shift": 0, "gain": None})
+    assert (transfer["priors"], transfer["steps"], transfer["step_size"]) == (["vae"], 5, 0.05)
+    assert (transfer["shift"], transfer["gain"]) == (0, 0.0)
+    assert list(transfer["options"]) == ["prior.vae.pull=0.03"]
+
+
+@pytest.mark.slow
+def test_the_preset_transfer_convinces_other_architectures_more(tmp_path):
+    """On few starts: that the published settings reach less is far outside of chance."""
+    settings = {"samples": 3, "seed": 77}
+    found = evaluate(preset="transfer", **settings, out=tmp_path / "transfer")
+    paper = evaluate(["ae"], **settings, out=tmp_path / "ae")
+    for name in ("residual", "separable"):
+        more = line(found, "vae")[f"transfer, {name}"]
+        assert more > line(paper, "ae")[f"transfer, {name}"] + 0.1
+    assert line(found, "vae")["own success"] > 0.9
+
+
 def test_objectives_without_a_target_have_no_success(bundle, tmp_path):
     layer = load_bundle(bundle).classifier.model.layers[-1].name
     options = [f"objective.neuron.layer={layer}", "objective.neuron.unit=1"]
@@ -196,7 +219,11 @@ def test_a_further_referee_may_have_its_words_in_another_order(study, bundle, tm
     [
         ({"samples": 0}, ParameterError, "samples is 0; expected at least 1"),
         ({"cycle_samples": -1, "vocoder": "griffin-lim"}, ParameterError, "cycle samples is -1"),
-        ({"preset": "papr"}, ParameterError, "no preset is called 'papr'; .*known: paper"),
+        (
+            {"preset": "papr"},
+            ParameterError,
+            "no preset is called 'papr'; .*known: paper, transfer",
+        ),
         ({"options": ["prior.vae.weights=x"]}, ParameterError, "no cell of the study has"),
         ({"start": "nowhere"}, CorpusError, "nowhere is no store"),
         ({"speech": "nowhere"}, CorpusError, "nowhere is no store"),

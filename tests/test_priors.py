@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from keras_listen import load_bundle, priors
-from keras_listen.errors import BundleError
+from keras_listen.bundle import create_bundle
+from keras_listen.errors import BundleError, ParameterError
 from keras_listen.features import FeatureSpec
 from keras_listen.plugins import default_registry
 from keras_listen.seeds import derive, normal
@@ -128,3 +129,42 @@ def test_every_prior_keeps_the_contract(component, bundle):
 
 def test_built_in_priors_are_registered():
     assert {"none", "ae", "vae"} <= {component.name for component in REGISTERED}
+
+
+def test_the_pull_goes_up_the_density_of_real_latents(bundle):
+    mean, deviation = np.float32([1, 0, -2]), np.float32([1, 2, 0.5])
+    component = bundle.component("ae")
+    encoder, decoder = component.model("encoder"), component.model("decoder")
+    prior = priors.Latent(bundle.spec, encoder, decoder, 0.1, 0.1, mean, deviation)
+    z = np.float32([[2, 2, 2], [1, 0, -2]])
+    # A tenth along the unit of the middle deviation, 1; a quarter of that where it is 2, and four
+    # times as much where it is a half.
+    np.testing.assert_allclose(
+        prior.move(z, step=0, seeds=None), [[-0.1, -0.05, -1.6], [0, 0, 0]], atol=1e-6
+    )
+    strong = priors.Latent(bundle.spec, encoder, decoder, 0.1, 0.9, mean, deviation)
+    np.testing.assert_allclose(z + strong.move(z, step=0, seeds=None), [[1.1, 1.55, -2], z[1]])
+
+
+def test_the_pull_of_a_bundle_is_towards_its_training_latents(bundle):
+    prior = priors.ae(bundle, pull=0.05)
+    arrays = bundle.component("ae").arrays
+    np.testing.assert_array_equal(
+        prior.move(arrays["latent_mean"][None], step=0, seeds=None), np.zeros((1, 256))
+    )
+    z = np.ones((1, 256), np.float32)
+    np.testing.assert_allclose(priors.vae(bundle, pull=0.05).move(z, step=0, seeds=None), -0.05 * z)
+    for made in (priors.ae(bundle), priors.vae(bundle)):
+        assert not np.any(made.move(z, step=0, seeds=None))
+
+
+def test_a_pull_needs_to_know_where_to_and_how_much(bundle, tmp_path):
+    with pytest.raises(ParameterError, match=r"pull is 1\.5; expected at least 0 and below 1"):
+        priors.vae(bundle, pull=1.5)
+    old = create_bundle(tmp_path / "old", bundle.words, bundle.spec)
+    component = bundle.component("ae")
+    old.add("ae", {part: component.model(part) for part in ("encoder", "decoder")})
+    with pytest.raises(
+        BundleError, match=r"component ae .*; train it again, or leave the pull out"
+    ):
+        priors.ae(old, pull=0.1)

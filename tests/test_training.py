@@ -235,6 +235,16 @@ def test_an_autoencoder_is_measured_once_there_is_a_classifier(small_store, tmp_
         assert figures[f"accuracy_on_{what}"] == pytest.approx(right.mean())
 
 
+def test_a_prior_comes_with_the_distribution_of_its_training_latents(small_store, tmp_path):
+    bundle = train(small_store, tmp_path / "b", only=["ae"], epochs=1)
+    component = bundle.component("ae")
+    features = small_store.batch(small_store.split("training"))
+    latents = np.asarray(component.model("encoder")(features, training=False))
+    assert component.arrays.keys() == {"latent_mean", "latent_deviation"}
+    np.testing.assert_allclose(component.arrays["latent_mean"], latents.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(component.arrays["latent_deviation"], latents.std(axis=0), atol=1e-4)
+
+
 def test_active_units_are_those_that_vary_over_real_features(small_store, tmp_path):
     size = {"frames": SMALL.frames, "mels": SMALL.n_mels, "latent": 16}
     encoder, decoder = build_vae_encoder(**size), build_decoder(**size)

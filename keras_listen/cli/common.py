@@ -127,14 +127,12 @@ _ASCENT_OPTIONS = (
     click.option(
         "--shift",
         type=click.IntRange(min=0),
-        default=0,
-        help="While climbing, move features by up to so many frames.",
+        help="While climbing, move features by up to so many frames.  [0]",
     ),
     click.option(
         "--gain",
         type=click.FloatRange(min=0),
-        default=0.0,
-        help="While climbing, make features louder or softer by up to so many dB.",
+        help="While climbing, make features louder or softer by up to so many dB.  [0]",
     ),
     click.option("--stop-at", type=float, help="Leave a sample where its target is so probable."),
     click.option("--keep-best", is_flag=True, help="Keep each sample's best step, not its last."),

@@ -10,7 +10,7 @@ from .common import ascent_options, bar, component_options, model_options, table
 @click.command()
 @click.option("--prior", "priors", multiple=True, help="May be repeated.  [none, ae]")
 @click.option("--objective", "objectives", multiple=True, help="May be repeated.  [softmax]")
-@click.option("--preset", type=click.Choice(["paper"]), help="Settings by name.")
+@click.option("--preset", type=click.Choice(["paper", "transfer"]), help="Settings by name.")
 @click.option("--samples", type=int, help="Starts of each word.  [1000]")
 @click.option(
     "--start",
