@@ -120,8 +120,9 @@ def test_what_features_say_nothing_of_becomes_noise():
 
     excitation = excitation_of(padded, filters, SPEC, rng())
     for hertz in (20, 9500):
-        assert density_near(_short(padded, filters.short, False), hertz) > 200
-        assert density_near(excitation, hertz) < 10
+        flat = density_near(_short(padded, filters.short, False), hertz)
+        assert flat > 200
+        assert density_near(excitation, hertz) < min(flat / 10, 30)
 
 
 def test_noise_through_the_filters_has_the_features_that_they_came_from():
