@@ -15,6 +15,7 @@ _HOMES = {
     "Maximization": "engine",
     "Store": "store",
     "evaluate": "evaluating",
+    "evaluate_published": "evaluating",
     "hookimpl": "hookspecs",
     "listen": "api",
     "load_bundle": "bundle",

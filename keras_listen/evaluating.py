@@ -81,6 +81,7 @@ def evaluate(
     trust_model: bool = False,
     options: Iterable[str] | Mapping[str, Any] = (),
     block_size: int = 64,
+    npz: bool = False,
     out: str | Path = "evaluation",
     resume: bool = False,
     track: Track = quiet,
@@ -106,6 +107,7 @@ def evaluate(
         seed: of everything that is drawn.
         bundle, classifier, words_file, spec, trust_model, options: as for `keras_listen.listen`.
         block_size: samples computed together; results depend on it in their last bits.
+        npz: write the scores as the published tooling does too, see `keras_listen.interchange`.
         out: folder, new or empty.
         resume: continue the interrupted study in `out`.
         track: progress, see `keras_listen.progress`.
@@ -116,6 +118,7 @@ def evaluate(
     require_tensorflow()
     from .evaluation import carry_out
     from .experiment import ModelChoice
+    from .interchange import require_referee, write_published
     from .report.evaluation import write_report
     from .runs import manifest_of, require_same
     from .tallies import NOTE, count, real_speech, rows
@@ -154,6 +157,8 @@ def evaluate(
         trust_model,
     )
     grid = _grid(models, command)
+    if npz:
+        require_referee(grid)
     experiment = grid.cells[0].speaker or grid.cells[0].experiment
     manifest = manifest_of(experiment, command)
     manifest["components"] = _components(grid)
@@ -175,7 +180,36 @@ def evaluate(
     lines = rows(grid, counted, heard)
     write_json(root / "results.json", {"schema": 1, "note": NOTE, "rows": lines})
     write_text(root / "results.csv", csv_text(lines))
+    if npz:
+        write_published(root, grid)
     write_report(root, grid, manifest, counted, lines)
+    return Evaluation(root, lines)
+
+
+def evaluate_published(folder: str | Path, out: str | Path = "evaluation") -> Evaluation:
+    """Count and draw what is in published `10k_class_<word>.npz` files, whoever made them.
+
+    Does what `keras-listen evaluate --from-npz` does.
+
+    Args:
+        folder: of the files.
+        out: folder, new or empty.
+
+    Raises:
+        ListenError: a file cannot be used; nothing has been written then.
+    """
+    from . import interchange
+    from .report.evaluation import write_published_report
+    from .tallies import published_rows
+
+    root = require_empty(out)
+    words, counted = interchange.read_published(folder)
+    lines = published_rows(counted)
+    make_folder(root)
+    about = {"schema": 1, "note": interchange.NOTE, "words": list(words), "rows": lines}
+    write_json(root / "results.json", about)
+    write_text(root / "results.csv", csv_text(lines))
+    write_published_report(root, words, counted, interchange.SEPARATE)
     return Evaluation(root, lines)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .evaluation import Cell, Grid, heard_by, read_chunk
+from .evaluation import Grid, heard_by, read_chunk
 from .rates import Rate, Spread, nearest
 
 #: What is no ascent in the column of the objective.
@@ -87,36 +87,59 @@ def tally(
 
 def _tally(arrays: Mapping[str, np.ndarray], target: int | None, referees: Sequence[str]) -> Tally:
     """Count samples of one word, or of none."""
-    found = Tally()
-    found.samples = len(arrays["own"])
+    judged = {name: (arrays[f"start_{name}"], arrays[f"referee_{name}"]) for name in referees}
+    found = tally_scores(arrays["start"], arrays["own"], judged, target)
     found.scores = arrays["scores"].astype(np.float64).sum(axis=0)
     found.saturated = int(arrays["saturated"].sum())
-    found.heard = {
-        name: arrays[f"referee_{name}"].astype(np.float64).sum(axis=0) for name in referees
-    }
     if target is None:
         return found
-    found.reached = float(arrays["own"][:, target].astype(np.float64).sum())
-    found.rates = _rates(arrays, "own", "referee", target, referees)
-    found.start_rates = _rates(arrays, "start", "start", target, referees)
     found.rates["clipped success"] = _rate(arrays["clipped"] == target)
     if (spoken := arrays["cycle"] >= 0).any():
         found.rates["cycle"] = _rate(arrays["cycle"][spoken] == target)
     measured = np.isfinite(arrays["nearest"])
-    values = arrays["nearest"][measured].astype(np.float64)
-    found.nearest = float(values.sum()), len(values)
+    found.nearest = _sum(arrays["nearest"][measured]), int(measured.sum())
     return found
 
 
-def _rates(arrays, own: str, other: str, target: int, referees: Sequence[str]) -> dict[str, Rate]:
+def tally_scores(
+    start: np.ndarray,
+    own: np.ndarray,
+    judged: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    target: int | None,
+) -> Tally:
+    """Count samples of one word by what classifiers say of them.
+
+    Args:
+        start, own: probabilities of the classifier before and after [shape=(samples, words)].
+        judged: the same of each referee, by name.
+        target: position of the word; None where there is none.
+    """
+    found = Tally()
+    found.samples = len(own)
+    found.heard = {
+        name: after.astype(np.float64).sum(axis=0) for name, (_, after) in judged.items()
+    }
+    if target is not None:
+        found.reached = _sum(own[:, target])
+        found.rates = _rates(own, {name: after for name, (_, after) in judged.items()}, target)
+        before = {name: before for name, (before, _) in judged.items()}
+        found.start_rates = _rates(start, before, target)
+    return found
+
+
+def _rates(own: np.ndarray, judged: Mapping[str, np.ndarray], target: int) -> dict[str, Rate]:
     """Return rates as published: transfer and joint success are shares of all samples."""
-    mine = arrays[own].argmax(axis=1) == target
+    mine = own.argmax(axis=1) == target
     rates = {"own success": _rate(mine)}
-    for name in referees:
-        theirs = arrays[f"{other}_{name}"].argmax(axis=1) == target
+    for name, said in judged.items():
+        theirs = said.argmax(axis=1) == target
         rates[f"transfer, {name}"] = _rate(theirs)
         rates[f"joint success, {name}"] = _rate(mine & theirs)
     return rates
+
+
+def _sum(values: np.ndarray) -> float:
+    return float(values.astype(np.float64).sum())
 
 
 def _rate(hits: np.ndarray) -> Rate:
@@ -144,21 +167,14 @@ def real_speech(grid: Grid) -> dict[str, Tally]:
         if not len(features):
             continue
         own = grid.classifier.predict(features)
-        known = grid.utterances(word, "training")
-        arrays: dict[str, Any] = {
-            "own": own,
-            "start": own,
-            "clipped": own.argmax(axis=1),
-            "scores": np.zeros((len(own), 1)),
-            "saturated": np.zeros(len(own), bool),
-            "cycle": np.full(len(own), -1),
-            "nearest": nearest(features, known) if len(known) else np.full(len(own), np.nan),
+        judged = {
+            name: (heard_by(referee, grid.classifier, features),) * 2
+            for name, referee in grid.referees.items()
         }
-        for name, referee in grid.referees.items():
-            said = heard_by(referee, grid.classifier, features)
-            arrays |= {f"referee_{name}": said, f"start_{name}": said}
-        found[word] = _tally(arrays, target, tuple(grid.referees))
-        found[word].spread = Spread.of(features)
+        group = found[word] = tally_scores(own, own, judged, target)
+        group.spread = Spread.of(features)
+        if len(known := grid.utterances(word, "training")):
+            group.nearest = _sum(nearest(features, known)), len(features)
     return found
 
 
@@ -187,28 +203,47 @@ def rows(
     lines, seen = [], set()
     for cell in grid.cells:
         groups = {ALL: total(counted[cell.name])} | counted[cell.name]
-        if cell.prior not in seen and cell.experiment.uses_targets:
+        aimed = cell.experiment.uses_targets
+        if cell.prior not in seen and aimed:
             seen.add(cell.prior)
-            lines += [_start_row(cell, word, group) for word, group in groups.items()]
-        lines += [_row(cell, word, group) for word, group in groups.items()]
+            lines += [_start_row(cell.prior, word, group) for word, group in groups.items()]
+        lines += [
+            _row(cell.prior, cell.objective, word, group, aimed) for word, group in groups.items()
+        ]
     for word, group in ({ALL: total(speech)} | speech if speech else {}).items():
-        about = {"prior": "real speech", "objective": UNTOUCHED, "word": word}
-        lines.append(about | {"samples": group.samples} | _shares(group.start_rates) | _kept(group))
+        lines.append(_start_row("real speech", word, group) | _kept(group))
+    return _same_columns(lines)
+
+
+def published_rows(counted: Mapping[str, Tally]) -> list[dict[str, Any]]:
+    """Describe what is in published files, in the columns of `rows`.
+
+    Args:
+        counted: from `keras_listen.interchange.read_published`.
+    """
+    groups = {ALL: total(counted)} | counted
+    lines = [_start_row("published files", word, group) for word, group in groups.items()]
+    lines += [
+        _row("published files", "maximized", word, group, True) for word, group in groups.items()
+    ]
+    return _same_columns(lines)
+
+
+def _same_columns(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     names = dict.fromkeys(name for line in lines for name in line)
     return [{name: line.get(name) for name in names} for line in lines]
 
 
-def _row(cell: Cell, word: str, group: Tally) -> dict[str, Any]:
-    line = {"prior": cell.prior, "objective": cell.objective, "word": word}
+def _row(prior: str, objective: str, word: str, group: Tally, aimed: bool) -> dict[str, Any]:
+    line = {"prior": prior, "objective": objective, "word": word}
     line |= {"samples": group.samples} | _shares(group.rates)
-    aimed = cell.experiment.uses_targets
     line["probability"] = group.reached / group.samples if aimed else None
     line["saturated"] = group.saturated
     return line | _kept(group)
 
 
-def _start_row(cell: Cell, word: str, group: Tally) -> dict[str, Any]:
-    line = {"prior": cell.prior, "objective": UNTOUCHED, "word": word}
+def _start_row(prior: str, word: str, group: Tally) -> dict[str, Any]:
+    line = {"prior": prior, "objective": UNTOUCHED, "word": word}
     return line | {"samples": group.samples} | _shares(group.start_rates)
 
 

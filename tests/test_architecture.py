@@ -41,6 +41,7 @@ TIERS = (
     ("runs",),
     ("evaluation", "debugging", "study"),
     ("tallies",),
+    ("interchange",),
     ("report",),
     ("api",),
     ("evaluating",),

@@ -44,7 +44,14 @@ from .common import ascent_options, bar, component_options, model_options, table
 @click.option("--block-size", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--out", type=click.Path(), default="evaluation", show_default=True)
 @click.option("--resume", is_flag=True, help="Finish the interrupted study in the folder.")
-def evaluate(**settings) -> None:
+@click.option("--npz", is_flag=True, help="Write 10k_class_<word>.npz as published, too.")
+@click.option(
+    "--from-npz",
+    type=click.Path(),
+    metavar="DIR",
+    help="Count and draw such files instead, whoever made them.",
+)
+def evaluate(from_npz, **settings) -> None:
     """Count how often maximization reaches its word, and whether other classifiers agree.
 
     Combines every prior with every objective. Writes results.json, results.csv, heatmaps,
@@ -52,7 +59,10 @@ def evaluate(**settings) -> None:
     """
     from ..backend import start_quietly
 
-    start_quietly()
+    start_quietly(engine=from_npz is None)
+    if from_npz is not None:
+        _show_published(from_npz, settings["out"])
+        return
     from ..evaluating import evaluate as carry_out
     from ..tallies import NOTE
 
@@ -60,6 +70,16 @@ def evaluate(**settings) -> None:
     click.echo(table(_overall(done.rows)))
     click.echo(NOTE)
     click.echo(f"page: {done.root / 'index.html'}")
+
+
+def _show_published(folder: str, out: str) -> None:
+    from ..evaluating import evaluate_published
+    from ..interchange import NOTE
+
+    done = evaluate_published(folder, out)
+    click.echo(table(_overall(done.rows)))
+    click.echo(NOTE)
+    click.echo(f"heatmap: {done.root / 'heatmap.png'}")
 
 
 def _overall(rows: list[dict]) -> list[list[str]]:

@@ -52,6 +52,21 @@ def write_report(
     return root / "index.html"
 
 
+def write_published_report(
+    root: Path, words: Sequence[str], counted: Mapping[str, Tally], judge: str
+) -> Path:
+    """Draw the heatmap of published files and return its path.
+
+    Args:
+        root: folder to write to.
+        words, counted: from `keras_listen.interchange.read_published`.
+        judge: what the other classifier is called in the tallies.
+    """
+    heard = mean_heard(counted, judge, words)
+    draw_heatmap(root / "heatmap", heard, words, "published files", judge)
+    return root / "heatmap.png"
+
+
 def mean_heard(tallies: Mapping[str, Tally], referee: str, words: Sequence[str]) -> np.ndarray:
     """Return a referee's mean probabilities: rows are targets [shape=(words, words)].
 
