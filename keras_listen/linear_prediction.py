@@ -205,12 +205,12 @@ def _low_pass(spec: FeatureSpec) -> np.ndarray:
 def _short(signal, filters, forward):
     """Return what the short predictor leaves of sounds; forward: the sounds that leave this."""
     batch, samples = signal.shape
-    order, length = filters.shape[2] - 1, samples // filters.shape[1]
+    parts, order = filters.shape[1], filters.shape[2] - 1
     out = np.empty((batch, samples))
     for row in range(batch):
         y = out[row] if forward else signal[row]
         for n in range(samples):
-            f = filters[row, n // length]
+            f = filters[row, n * parts // samples]
             said = 0.0
             for k in range(min(order, n)):
                 said += f[1 + k] * y[n - 1 - k]
@@ -225,16 +225,16 @@ def _short(signal, filters, forward):
 def _long(signal, lags, gains, taps, forward):
     """Return what the pitch predictor leaves; forward: the signals that leave this."""
     batch, samples = signal.shape
-    length, half = samples // lags.shape[1], len(taps) // 2
+    parts, half = lags.shape[1], len(taps) // 2
     out = np.empty((batch, samples))
     for row in range(batch):
         past = out[row] if forward else signal[row]
         for n in range(samples):
-            part = n // length
+            part = n * parts // samples
             said = 0.0
             place = n - lags[row, part]
             whole = int(np.floor(place))
-            if gains[row, part] > 0 and whole >= half:
+            if gains[row, part] > 0 and whole >= half and whole + half + 1 < n:
                 share = place - whole
                 for k in range(-half, half + 1):
                     between = (1 - share) * past[whole + k] + share * past[whole + k + 1]

@@ -72,4 +72,6 @@ def _combs(spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     smooth, _ = np.linalg.qr(curves)
     combs = np.array(combs)
     combs -= (combs @ smooth) @ smooth.T
-    return candidates, combs / np.linalg.norm(combs, axis=1, keepdims=True), smooth
+    # Of few bands nothing is left behind the smooth curve: then all frames are unvoiced.
+    sizes = np.linalg.norm(combs, axis=1, keepdims=True)
+    return candidates, np.where(sizes > 1, combs / np.maximum(sizes, 1), 0), smooth

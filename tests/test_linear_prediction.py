@@ -184,3 +184,31 @@ def test_a_piece_with_its_margins_has_the_excitation_of_the_whole():
     both = scipy.signal.butter(6, (300, 6500), "bandpass", fs=22050, output="sos")
     a, b = (scipy.signal.sosfiltfilt(both, y) for y in (wanted, cut[:, begin:end]))
     assert np.corrcoef(a[0], b[0])[0, 1] > 0.995
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sample_rate": 16000, "n_fft": 400, "hop_length": 110, "n_mels": 40, "fmax": 7900.0},
+        {"power": 2.0, "floor_db": -80.0, "window": "hann", "padding": "center"},
+    ],
+)
+def test_other_features_have_filters_too(changes):
+    """Parts that do not divide a frame, no room above the highest band, other magnitudes."""
+    spec = FeatureSpec(peak=0.0, **changes)
+    noise = 0.1 * rng(8).standard_normal(2 * spec.sample_rate)
+    filters, padded = described(noise, spec)
+    excitation = excitation_of(padded, filters, spec, rng())
+    assert excitation.shape == padded.shape
+    assert excitation[0, 2048:-2048].std() == pytest.approx(1.0, abs=0.2)
+    sound = sound_of(excitation, filters, spec)[0, 2048:-2048]
+    inside = scipy.signal.butter(4, (300, 3000), "bandpass", fs=spec.sample_rate, output="sos")
+    levels = [scipy.signal.sosfilt(inside, y).std() for y in (sound, padded[0, 2048:-2048])]
+    assert levels[0] == pytest.approx(levels[1], rel=0.1)
+
+
+def test_bands_too_few_for_a_pitch_have_none():
+    spec = FeatureSpec(sample_rate=8000, n_fft=256, hop_length=80, n_mels=4, fmax=4000.0, peak=0.0)
+    filters, padded = described(0.1 * rng(8).standard_normal(16000), spec)
+    assert not filters.gains.any()
+    assert np.isfinite(excitation_of(padded, filters, spec, rng())).all()

@@ -246,6 +246,8 @@ def test_a_prior_comes_with_the_distribution_of_its_training_latents(small_store
 
 
 def test_active_units_are_those_that_vary_over_real_features(small_store, tmp_path):
+    # Whether five units follow the features enough depends on the layers before them.
+    keras.utils.set_random_seed(0)
     size = {"frames": SMALL.frames, "mels": SMALL.n_mels, "latent": 16}
     encoder, decoder = build_vae_encoder(**size), build_decoder(**size)
     kernel, bias = encoder.get_layer("mean").get_weights()
