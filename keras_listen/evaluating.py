@@ -35,10 +35,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"samples": 10000},
     "transfer": {
         "priors": ("vae",),
-        "steps": 60,
+        "steps": 100,
         "step_size": 0.05,
         "shift": 8,
-        "options": ("prior.vae.pull=0.03",),
+        "options": ("prior.vae.pull=0.02",),
     },
 }
 
@@ -220,6 +220,8 @@ def _settings(preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     chosen |= {k: v for k, v in given.items() if v is not None and v != () and v != []}
     for name in ("priors", "objectives"):
         chosen[name] = list(dict.fromkeys(chosen[name]))
+    # A preset's options are of its own priors; others may have been given in their place.
+    chosen["options"] = [o for o in chosen["options"] if o.split(".")[1] in chosen["priors"]]
     return chosen
 
 
@@ -252,14 +254,30 @@ def _grid(models, command: Mapping[str, Any]):
     spoken = command["cycle_samples"] if cells[0].speaker else 0
     starts = None if command["start"] == "noise" else Store.open(command["start"])
     speech = Store.open(command["speech"]) if command["speech"] else starts
-    if starts is not None:
-        for word in opened.classifier.words:
-            if word not in starts.words:
-                raise ParameterError(f"the store {starts.root} has no utterance of {word!r}")
     referees = _fitting(opened)
     for path in command["referees"]:
-        referees[_name_of(path, referees)] = _open_referee(path, opened.classifier.spec)
-    return Grid(tuple(cells), referees, command["samples"], spoken, starts, speech)
+        referees[_name_of(path, referees)] = _open_referee(
+            path, opened.classifier.spec, trust=command["trust_model"]
+        )
+    grid = Grid(tuple(cells), referees, command["samples"], spoken, starts, speech)
+    for cell in grid.cells:
+        for word in cell.words:
+            _require_starts(grid, cell, word)
+    return grid
+
+
+def _require_starts(grid, cell, word: str) -> None:
+    if grid.count(word):
+        return
+    if not cell.experiment.uses_targets:
+        raise ParameterError(
+            f"the objective {cell.objective} has no words, so a store cannot be its start; leave "
+            "--start out"
+        )
+    raise ParameterError(
+        f"the store {grid.starts.root} has no testing utterance of {word!r} to start from; prepare "
+        "more files, or start from noise"
+    )
 
 
 def _fitting(bundle) -> dict[str, Any]:
@@ -297,27 +315,31 @@ def _require_used(options: Mapping, command: Mapping[str, Any]) -> None:
             )
 
 
-def _open_referee(path: str, spec):
+def _open_referee(path: str, spec, *, trust: bool):
     """Open a judge: a bundle's classifier, or a model file with its words."""
     from .bundle import load_bundle
     from .classifier import load_classifier, read_words
 
     if Path(path).is_dir():
         return load_bundle(path).classifier
-    model, colon, words = path.partition(":")
-    if not colon:
+    model, _, words = path.partition(":")
+    if not Path(model).exists():
+        raise ModelError(
+            f"the referee {model} does not exist; name a bundle or MODEL.keras:WORDS.txt"
+        )
+    if not words:
         raise ModelError(
             f"the referee {path} is no folder of a bundle; for a model file name its words as "
             f"well, one a line in a file: {path}:WORDS.txt"
         )
-    return load_classifier(model, read_words(words), spec)
+    return load_classifier(model, read_words(words), spec, trust=trust)
 
 
-def _digest(path: str) -> str:
+def _digest(path: str) -> list[str]:
     """Return what tells one referee from another of the same name."""
     if Path(path).is_dir():
-        return sha256(Path(path) / "classifier" / "component.json")
-    return sha256(path.partition(":")[0])
+        return [sha256(Path(path) / "classifier" / "component.json")]
+    return [sha256(file) for file in path.split(":")]
 
 
 def _components(grid) -> dict[str, Any]:

@@ -288,7 +288,7 @@ def read_chunk(root: Path, chunk: Chunk) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return dict(stored)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(
             f"{path} is damaged ({error}); delete it and give --resume to compute it again"
         ) from error

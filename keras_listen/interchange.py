@@ -67,9 +67,15 @@ def _write_cell(root: Path, grid: Grid, cell: Cell) -> Path:
                 parts = [arrays[name][mine][:, None] for name in names]
                 gathered.setdefault(int(label), []).append(parts)
     folder = make_folder(root / "npz" / cell.name)
+    taken: set[str] = set()
     for label, parts in gathered.items():
+        name = slug(cell.words[label])
+        # Some file systems do not tell capitals from small letters.
+        while name.casefold() in taken:
+            name += "_"
+        taken.add(name.casefold())
         scores = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        path = folder / f"10k_class_{slug(cell.words[label])}.npz"
+        path = folder / f"10k_class_{name}.npz"
         with replacing(path) as beside:
             np.savez(beside, class_index=label, **dict(zip(_SCORES, scores, strict=True)))
     return folder
@@ -114,7 +120,7 @@ def _read(path: Path) -> tuple[int, dict[str, np.ndarray]]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = dict(stored)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(
             f"{path} cannot be read ({error}); expected an npz file without pickled objects"
         ) from error

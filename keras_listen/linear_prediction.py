@@ -86,6 +86,8 @@ def filters_of(features: np.ndarray, spec: FeatureSpec, order: int, pitch: float
     # The middle of frame j's window is n_fft / 2 samples after the first sample of frame j.
     middles = (np.arange(_PARTS * frames) + 0.5) / _PARTS - spec.n_fft / (2 * spec.hop_length)
     place = middles + before
+    # The middle of a short window may come after the sample: then the last frame serves.
+    place = np.minimum(place, features.shape[1] - 1 - 1e-9)
     low = place.astype(int)
     share = (place - low)[:, None]
     between = features[:, low] * (1 - share) + features[:, low + 1] * share
@@ -139,8 +141,8 @@ def excitation_of(
 ) -> np.ndarray:
     """Turn sounds into their excitation, of about unit variance.
 
-    Below the lowest and above the highest band features say nothing; what is there is replaced by
-    white noise, so that a net need not learn it.
+    Of rumble, below 70 Hz, and of what is above the highest band features say nothing; it is
+    replaced by white noise, so that a net need not learn it.
 
     Args:
         sounds: [shape=(batch, samples)], after silence.

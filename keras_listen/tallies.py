@@ -13,8 +13,8 @@ from .rates import Rate, Spread, nearest
 
 #: What is no ascent in the column of the objective.
 UNTOUCHED = "untouched"
-#: What stands for all words in the column of the word.
-ALL = "all"
+#: What stands for all words in the column of the word; "all" may be a word.
+ALL = "all words"
 #: What intervals mean; stands beside them wherever they are shown.
 NOTE = (
     "95 % intervals, by Wilson, over starts, given these trained models: they say nothing of other "

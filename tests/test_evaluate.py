@@ -33,7 +33,7 @@ def study(bundle, tmp_path_factory):
     return evaluate(["ae", "none"], ["softmax"], bundle=bundle, **SMALL, out=out)
 
 
-def line(study, prior: str, objective: str = "softmax", word: str = "all") -> dict:
+def line(study, prior: str, objective: str = "softmax", word: str = "all words") -> dict:
     wanted = (prior, objective, word)
     (found,) = [r for r in study.rows if (r["prior"], r["objective"], r["word"]) == wanted]
     return found
@@ -155,6 +155,19 @@ def test_a_store_gives_starts_and_the_figures_of_real_speech(tiny_store, tmp_pat
     assert 0 < real["nearest"] < real["diversity"]
 
 
+def test_a_store_must_have_starts_for_every_word(bundle, tiny_store, tmp_path):
+    with pytest.raises(ParameterError, match="no testing utterance of '<script"):
+        evaluate(["none"], start=tiny_store.root, bundle=bundle, **SMALL, out=tmp_path / "study")
+    layer = load_bundle(bundle).classifier.model.layers[-1].name
+    options = [f"objective.neuron.layer={layer}"]
+    with pytest.raises(ParameterError, match="neuron has no words, so a store cannot be its start"):
+        evaluate(
+            ["none"], ["neuron"], start=tiny_store.root, bundle=bundle, options=options, **SMALL,
+            out=tmp_path / "study",
+        )  # fmt: skip
+    assert not (tmp_path / "study").exists()
+
+
 def test_the_cycle_rate_is_of_the_samples_that_were_spoken(bundle, tmp_path):
     found = evaluate(
         ["ae"], ["softmax"], vocoder="griffin-lim", cycle_samples=2, bundle=bundle, **SMALL,
@@ -174,7 +187,8 @@ def test_presets_are_settings_and_what_is_given_wins():
     transfer = _settings("transfer", {"steps": 5, "shift": 0, "gain": None})
     assert (transfer["priors"], transfer["steps"], transfer["step_size"]) == (["vae"], 5, 0.05)
     assert (transfer["shift"], transfer["gain"]) == (0, 0.0)
-    assert list(transfer["options"]) == ["prior.vae.pull=0.03"]
+    assert transfer["options"] == ["prior.vae.pull=0.02"]
+    assert _settings("transfer", {"priors": ["ae"]})["options"] == []
 
 
 @pytest.mark.slow
@@ -195,7 +209,7 @@ def test_objectives_without_a_target_have_no_success(bundle, tmp_path):
     found = evaluate(
         ["none"], ["neuron"], bundle=bundle, **SMALL, options=options, out=tmp_path / "study"
     )
-    (row,) = [row for row in found.rows if row["word"] == "all"]
+    (row,) = [row for row in found.rows if row["word"] == "all words"]
     assert row["samples"] == 5
     assert row.get("own success") is None
     assert row["diversity"] > 0
@@ -227,7 +241,8 @@ def test_a_further_referee_may_have_its_words_in_another_order(study, bundle, tm
         ({"options": ["prior.vae.weights=x"]}, ParameterError, "no cell of the study has"),
         ({"start": "nowhere"}, CorpusError, "nowhere is no store"),
         ({"speech": "nowhere"}, CorpusError, "nowhere is no store"),
-        ({"referees": ["judge.keras"]}, ModelError, r"judge\.keras:WORDS\.txt"),
+        ({"referees": ["judge.keras"]}, ModelError, r"judge\.keras does not exist; name a bundle"),
+        ({"referees": [__file__]}, ModelError, r"test_evaluate\.py:WORDS\.txt"),
         ({"block_size": 0}, ParameterError, "the block size is 0"),
     ],
 )

@@ -70,9 +70,11 @@ def test_scores_are_written_as_published(study):
 
 def test_what_was_written_is_read_again(study, tmp_path):
     found = evaluate_published(study.root / "npz" / "ae-softmax", tmp_path / "out")
-    (mine,) = [r for r in found.rows if (r["objective"], r["word"]) == ("maximized", "all")]
+    (mine,) = [r for r in found.rows if (r["objective"], r["word"]) == ("maximized", "all words")]
     (wanted,) = [
-        r for r in study.rows if (r["prior"], r["objective"], r["word"]) == ("ae", "softmax", "all")
+        r
+        for r in study.rows
+        if (r["prior"], r["objective"], r["word"]) == ("ae", "softmax", "all words")
     ]
     assert mine["samples"] == wanted["samples"]
     assert mine["own success"] == wanted["own success"]
@@ -133,6 +135,11 @@ def test_what_is_no_such_file_is_named(call, tmp_path):
         (folder / "10k_class_yes.npz").write_bytes(data)
         with pytest.raises(RunError, match=r"yes\.npz cannot be read"):
             evaluate_published(folder, tmp_path / "out")
+    write_files(tmp_path / "array")
+    with open(tmp_path / "array" / "10k_class_yes.npz", "wb") as file:
+        np.save(file, scores())
+    with pytest.raises(RunError, match=r"yes\.npz cannot be read"):
+        evaluate_published(tmp_path / "array", tmp_path / "out")
     write_files(tmp_path / "keys")
     np.savez(tmp_path / "keys" / "10k_class_yes.npz", class_index=1)
     done = call("evaluate", "--from-npz", tmp_path / "keys", "--out", tmp_path / "out")
@@ -158,3 +165,19 @@ def test_without_a_referee_nothing_is_written(tmp_path):
     with pytest.raises(ParameterError, match="there is no referee; name one with --referee"):
         evaluate(["none"], bundle=bundle.root, samples=1, npz=True, out=tmp_path / "study")
     assert not (tmp_path / "study").exists()
+
+
+def test_words_that_are_one_file_name_get_two(tmp_path):
+    words = ("a b", "a/b", "A b", "$$")
+    bundle = create_bundle(tmp_path / "bundle", words, FeatureSpec())
+    bundle.add("classifier", {"model": small_classifier(1)})
+    bundle.add("referee", {"model": small_classifier(2)})
+    settings = {"samples": 1, "steps": 1, "block_size": 4, "npz": True}
+    evaluate(["none"], bundle=bundle.root, **settings, out=tmp_path / "study")
+    files = sorted((tmp_path / "study" / "npz" / "none-softmax").iterdir())
+    indices = []
+    for file in files:
+        with np.load(file) as stored:
+            indices.append(int(stored["class_index"]))
+    assert len({file.name.casefold() for file in files}) == 4
+    assert sorted(indices) == [0, 1, 2, 3]

@@ -84,9 +84,11 @@ def _show_published(folder: str, out: str) -> None:
 
 def _overall(rows: list[dict]) -> list[list[str]]:
     """Return the table of the lines that stand for all words."""
+    from ..tallies import ALL
+
     rates = [name.removesuffix(" low") for name in rows[0] if name.endswith(" low")]
     lines = [["prior", "objective", "samples", *rates, "diversity", "nearest"]]
-    for row in (row for row in rows if row["word"] == "all"):
+    for row in (row for row in rows if row["word"] == ALL):
         shown = [_rate(row, name) for name in rates]
         far = [_number(row["diversity"]), _number(row["nearest"])]
         lines.append([row["prior"], row["objective"], str(row["samples"]), *shown, *far])

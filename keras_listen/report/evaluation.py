@@ -10,7 +10,7 @@ import numpy as np
 
 from ..evaluation import Grid, read_chunk
 from ..files import replacing, write_text
-from ..tallies import NOTE, Tally, total
+from ..tallies import ALL, NOTE, Tally, total
 
 
 def write_report(
@@ -47,6 +47,7 @@ def write_report(
         rates=[key.removesuffix(" low") for key in rows[0] if key.endswith(" low")],
         heatmaps=pictures,
         note=NOTE,
+        all_words=ALL,
     )
     write_text(root / "index.html", text)
     return root / "index.html"
@@ -98,6 +99,8 @@ def draw_heatmap(
     size = 2.5 + 0.28 * len(words)
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axis = figure.subplots()
+    # Matplotlib would read what stands between dollars as mathematics.
+    words = [word.replace("$", r"\$") for word in words]
     image = axis.imshow(heard, cmap="Greys", vmin=0, vmax=1)
     axis.set_xticks(range(len(words)), words, rotation=90)
     axis.set_yticks(range(len(words)), words)
@@ -147,7 +150,7 @@ def draw_examples(path: Path, root: Path, grid: Grid) -> None:
         axes[0, 2 * column].set_title(f"{cell.prior}, {cell.objective}\nbefore", fontsize=8)
         axes[0, 2 * column + 1].set_title("after", fontsize=8)
     for line, word in enumerate(words):
-        axes[line, 0].set_ylabel(word, fontsize=8)
+        axes[line, 0].set_ylabel(word.replace("$", r"\$"), fontsize=8)
     _save(figure, path)
 
 
