@@ -114,7 +114,7 @@ def listen(
         raise ParameterError(f"the block size is {block_size}; expected at least 1")
     default_registry().find("reader", reader)
     texts = option_texts(options)
-    models = ModelChoice(*map(_text, (bundle, classifier, words_file, spec)), trust_model)
+    models = ModelChoice(*map(as_text, (bundle, classifier, words_file, spec)), trust_model)
     climbing = {
         "steps": steps,
         "step_size": step_size,
@@ -261,5 +261,5 @@ def option_texts(options: Iterable[str] | Mapping[str, Any]) -> list[str]:
     return list(options)
 
 
-def _text(path: str | Path | None) -> str | None:
+def as_text(path: str | Path | None) -> str | None:
     return None if path is None else str(path)

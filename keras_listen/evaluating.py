@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .api import option_texts
+from .api import as_text, option_texts
 from .backend import require_tensorflow
 from .errors import ModelError, ParameterError, RunError
 from .files import csv_text, make_folder, require_empty, sha256, write_json, write_text
@@ -123,12 +123,13 @@ def evaluate(
     from .runs import manifest_of, require_same
     from .tallies import NOTE, count, real_speech, rows
 
+    models = ModelChoice(*map(as_text, (bundle, classifier, words_file, spec)), trust_model)
     given = {"priors": priors, "objectives": objectives, "samples": samples, "steps": steps}
     given |= {"step_size": step_size, "shift": shift, "gain": gain}
     chosen = _settings(preset, given)
     command = chosen | {
         "start": str(start),
-        "speech": None if speech is None else str(speech),
+        "speech": as_text(speech),
         "vocoder": vocoder,
         "cycle_samples": cycle_samples,
         "referees": [str(referee) for referee in referees],
@@ -136,26 +137,14 @@ def evaluate(
         "stop_at": stop_at,
         "keep_best": keep_best,
         "seed": seed,
-        **{
-            name: None if path is None else str(path)
-            for name, path in (
-                ("bundle", bundle),
-                ("classifier", classifier),
-                ("words_file", words_file),
-                ("spec", spec),
-            )
-        },
+        "bundle": models.bundle,
+        "classifier": models.classifier,
+        "words_file": models.words_file,
+        "spec": models.spec,
         "trust_model": trust_model,
         "options": [*chosen["options"], *option_texts(options)],
         "block_size": block_size,
     }
-    models = ModelChoice(
-        command["bundle"],
-        command["classifier"],
-        command["words_file"],
-        command["spec"],
-        trust_model,
-    )
     grid = _grid(models, command)
     if npz:
         require_referee(grid)

@@ -60,12 +60,9 @@ class Cell:
     def words(self) -> tuple[str, ...]:
         """Its groups of samples: target words, or the objective's label where it has none."""
         experiment = self.experiment
-        return experiment.classifier.words if experiment.uses_targets else (self.label,)
-
-    @property
-    def label(self) -> str:
-        """What samples without a target word go by."""
-        return self.experiment.objective.label
+        if experiment.uses_targets:
+            return experiment.classifier.words
+        return (experiment.objective.label,)
 
 
 @dataclass(frozen=True)

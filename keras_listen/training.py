@@ -362,8 +362,11 @@ def latent_arrays(encoder, store: Store) -> dict[str, np.ndarray]:
     Returns:
         latent_mean and latent_deviation of each unit [shape=(units,), float32].
     """
-    features = store.batch(store.split("training"))
-    latents = in_blocks(lambda block: _mean(encoder(block, training=False)), features)
+    # Read block by block: a whole training split may not fit into memory.
+    latents = in_blocks(
+        lambda positions: _mean(encoder(store.batch(positions), training=False)),
+        store.split("training"),
+    )
     return {"latent_mean": latents.mean(axis=0), "latent_deviation": latents.std(axis=0)}
 
 

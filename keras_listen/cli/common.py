@@ -87,14 +87,17 @@ def duration(seconds: float) -> str:
 
 def model_options(command):
     """Add the options that name models; every command that listens has the same."""
-    for option in reversed(_MODEL_OPTIONS):
-        command = option(command)
-    return command
+    return _with(_MODEL_OPTIONS, command)
 
 
 def ascent_options(command):
     """Add the options that say how to climb."""
-    for option in reversed(_ASCENT_OPTIONS):
+    return _with(_ASCENT_OPTIONS, command)
+
+
+def _with(options, command):
+    """Add options, which help shows in their order."""
+    for option in reversed(options):
         command = option(command)
     return command
 

@@ -34,6 +34,13 @@ def normalise(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return layers.BatchNormalization(axis=-1, momentum=_MOMENTUM, name=f"{name}_norm")(x)
 
 
+def classify(x: keras.KerasTensor, words: int, dropout: float) -> keras.KerasTensor:
+    """Average each map over its places and tell words by the averages."""
+    x = layers.GlobalAveragePooling2D(data_format="channels_last", name="average")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    return layers.Dense(words, activation="softmax", name="probabilities")(x)
+
+
 def rectify(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Set what is below zero to zero."""
     return layers.Activation("relu", name=f"{name}_relu")(x)

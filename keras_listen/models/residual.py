@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from .pieces import normalise, rectify, require_size
+from .pieces import classify, normalise, rectify, require_size
 
 #: The steps of the stem, the pooling and the last two blocks multiply to this.
 SMALLEST = 16
@@ -44,10 +44,7 @@ def build_residual(
     x = rectify(normalise(x, "stem"), "stem")
     for i, (filters, stride) in enumerate(((16, 1), (48, 2), (96, 2)), start=1):
         x = _block(x, filters, stride, f"block_{i}")
-    x = layers.GlobalAveragePooling2D(data_format=_LAST, name="average")(x)
-    x = layers.Dropout(dropout, name="dropout")(x)
-    outputs = layers.Dense(words, activation="softmax", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="residual")
+    return keras.Model(inputs, classify(x, words, dropout), name="residual")
 
 
 def _block(x: keras.KerasTensor, filters: int, stride: int, name: str) -> keras.KerasTensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from .pieces import normalise, rectify, require_size
+from .pieces import classify, normalise, rectify, require_size
 
 #: The steps along frames of the stem and of the first block multiply to this.
 SMALLEST = 10
@@ -42,10 +42,7 @@ def build_separable(
     x = rectify(normalise(x, "stem"), "stem")
     for i, stride in enumerate((2, 1, 1, 1), start=1):
         x = _separable(x, 128, stride, f"block_{i}")
-    x = layers.GlobalAveragePooling2D(data_format=_LAST, name="average")(x)
-    x = layers.Dropout(dropout, name="dropout")(x)
-    outputs = layers.Dense(words, activation="softmax", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="separable")
+    return keras.Model(inputs, classify(x, words, dropout), name="separable")
 
 
 def _separable(x: keras.KerasTensor, filters: int, stride: int, name: str) -> keras.KerasTensor:
