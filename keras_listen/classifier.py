@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from .blocks import BLOCK_SIZE, in_blocks
 from .errors import ModelError, ParameterError, unknown
 from .features import FeatureSpec
 from .modelfiles import open_model
+from .rewrites import Rewritten, interruptible
+
+#: Makes a function of features from a model, in inference mode.
+Compute = Callable[[keras.Model], Callable]
 
 #: Layers that pass probabilities on as they are.
 _TRANSPARENT = (keras.layers.Dropout, keras.layers.Flatten, keras.layers.Reshape)
@@ -45,6 +50,8 @@ class Classifier:
         self.model, self.words, self.what = model, tuple(words), what
         self.spec = spec or FeatureSpec()
         self._taps: dict[str, keras.Model] = {}
+        self._compute: Compute = _plainly
+        self._computed: dict[str, Callable] = {}
         if problems := check_shapes(model, self.words, self.spec):
             raise ModelError(f"{what}: {problems[0]}")
         self.head = find_head(model)
@@ -73,7 +80,7 @@ class Classifier:
     def probabilities(self, features):
         """Return probabilities [shape=(batch, words), rows sum to 1]."""
         if self.head.logits is None:
-            return self.model(features, training=False)
+            return self._function("", self.model)(features)
         return ops.softmax(self.head.logits(features))
 
     def activations(self, features, layer: str):
@@ -82,7 +89,7 @@ class Classifier:
         Raises:
             ParameterError: no such layer.
         """
-        return self._tap(layer)(features, training=False)
+        return self._function(layer, self._tap(layer))(features)
 
     def layer_shape(self, layer: str) -> tuple[int, ...]:
         """Return the shape of a layer's output, without the batch.
@@ -91,6 +98,28 @@ class Classifier:
             ParameterError: no such layer.
         """
         return tuple(self._tap(layer).output_shape[1:])
+
+    @cached_property
+    def rewritten(self) -> Classifier:
+        """The same classifier, computed in the faster ways of `keras_listen.rewrites`."""
+        other = copy.copy(self)
+        made: list[Rewritten] = []
+
+        def compute(model: keras.Model) -> Rewritten:
+            made.append(Rewritten(model))
+            return made[-1]
+
+        other._compute, other._computed = compute, {}
+        other.head = find_head(self.model, compute)
+        other.refresh = lambda: [each.refresh() for each in made]
+        other.__dict__["rewritten"] = other  # takes the place of the cached property
+        return other
+
+    def _function(self, name: str, model: keras.Model) -> Callable:
+        """Return what computes a part of the model, made once."""
+        if name not in self._computed:
+            self._computed[name] = self._compute(model)
+        return self._computed[name]
 
     def _tap(self, layer: str) -> keras.Model:
         if layer not in self._taps:
@@ -103,7 +132,8 @@ class Classifier:
 
     def predict(self, features: np.ndarray, *, block_size: int = BLOCK_SIZE) -> np.ndarray:
         """Return probabilities as NumPy [shape=(batch, words)], computed in fixed blocks."""
-        return in_blocks(self._compiled, np.asarray(features, np.float32), block_size)
+        with interruptible():
+            return in_blocks(self._compiled, np.asarray(features, np.float32), block_size)
 
     @cached_property
     def _compiled(self):
@@ -112,7 +142,7 @@ class Classifier:
             return lambda block: ops.convert_to_numpy(self.probabilities(block))
         import tensorflow as tf
 
-        return tf.function(lambda block: self.probabilities(block), reduce_retracing=True)
+        return tf.function(self.rewritten.probabilities, reduce_retracing=True)
 
     def label(self, word: str) -> int:
         """Return the position of `word`.
@@ -138,8 +168,12 @@ class Head:
         self.kind, self.logits, self.reason = kind, logits, reason
 
 
-def find_head(model: keras.Model) -> Head:
-    """Find the final softmax of a model and a way around it."""
+def _plainly(model: keras.Model) -> Callable:
+    return lambda features: model(features, training=False)
+
+
+def find_head(model: keras.Model, compute: Compute = _plainly) -> Head:
+    """Find the final softmax of a model and a way around it, computed by what `compute` makes."""
     layer, entering = _end(model)
     activation = getattr(layer, "activation", None)
     if activation is keras.activations.sigmoid:
@@ -149,16 +183,16 @@ def find_head(model: keras.Model) -> Head:
             "the words",
         )
     if isinstance(layer, keras.layers.Softmax) or _is_plain(layer, keras.activations.softmax):
-        return Head("softmax", _tap_input(model, entering))
+        return Head("softmax", _tap_input(model, entering, compute))
     if isinstance(layer, keras.layers.Dense) and activation is keras.activations.softmax:
-        return Head("softmax", _dense_logits(model, layer, entering))
+        return Head("softmax", _dense_logits(model, layer, entering, compute))
     if activation is keras.activations.softmax or _sums_to_one(model):
         return Head(
             "hidden softmax",
             reason="its softmax is not in a last Dense, Softmax or Activation layer; rebuild it to "
             "end in one, or use the objective softmax",
         )
-    return Head("logits", lambda features: model(features, training=False))
+    return Head("logits", compute(model))
 
 
 def _single(inputs: list):
@@ -186,19 +220,19 @@ def _is_plain(layer, activation) -> bool:
     return isinstance(layer, keras.layers.Activation) and layer.activation is activation
 
 
-def _tap_input(model: keras.Model, entering: list, finish=lambda x: x):
+def _tap_input(model: keras.Model, entering: list, compute: Compute, finish=lambda x: x):
     """Return a function from features to what `finish` makes of the tensor `entering`."""
-    before = keras.Model(_single(model.inputs), _single(entering))
+    before = compute(keras.Model(_single(model.inputs), _single(entering)))
     shape = (-1, model.output_shape[-1])
-    return lambda features: ops.reshape(finish(before(features, training=False)), shape)
+    return lambda features: ops.reshape(finish(before(features)), shape)
 
 
-def _dense_logits(model: keras.Model, layer: keras.layers.Dense, entering: list):
+def _dense_logits(model: keras.Model, layer, entering: list, compute: Compute):
     def linear(x):
         x = ops.matmul(x, layer.kernel)
         return x + layer.bias if layer.use_bias else x
 
-    return _tap_input(model, entering, linear)
+    return _tap_input(model, entering, compute, linear)
 
 
 def _sums_to_one(model: keras.Model) -> bool:

@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from .blocks import BLOCK_SIZE, pad_block, spans
 from .errors import ParameterError
+from .rewrites import interruptible
 
 #: Added to the root mean square of a gradient before dividing by it. A gradient smaller than this
 #: is damped instead of normalised: the objective is saturated.
@@ -130,11 +131,13 @@ def maximize(
             f"got {len(z)} starts, {len(targets)} targets and {len(seeds)} seeds; expected the "
             "same number of each, at least one"
         )
+    classifier, prior = _rewritten(classifier), _rewritten(prior)
     climb = _climber(_Same(classifier), _Same(objective), _Same(prior), ascent)
     parts = []
     for span in spans(len(z), block_size):
         block = [pad_block(array[span], block_size) for array in (z, targets, seeds)]
-        parts.append((climb(*block), span.stop - span.start))
+        with interruptible():
+            parts.append((climb(*block), span.stop - span.start))
     return _join(parts)
 
 
@@ -146,6 +149,14 @@ def _join(parts: list[tuple[Maximization, int]]) -> Maximization:
         arrays = [np.take(getattr(m, name), range(count), axis) for m, count in parts]
         joined[name] = np.concatenate(arrays, axis)
     return Maximization(**joined)
+
+
+def _rewritten(component):
+    """Return the equal component that is computed faster, where one offers it."""
+    component = getattr(component, "rewritten", component)
+    if refresh := getattr(component, "refresh", None):
+        refresh()
+    return component
 
 
 class _Seen:
@@ -201,6 +212,9 @@ def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
     step_size = prior.step_size if ascent.step_size is None else ascent.step_size
     slots_of, direction = _OPTIMIZERS[ascent.optimizer]
 
+    def decode(z):
+        return prior.decode(z)
+
     def look(z, targets):
         seen = _Seen(classifier)
         features = prior.decode(z)
@@ -235,14 +249,15 @@ def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
         return z + change, values, probabilities, tf.reshape(rms, [-1]), *state
 
     # Without AutoGraph our errors leave the graph as they were raised.
+    decode = tf.function(decode, autograph=False)
     look = tf.function(look, autograph=False)
     step = tf.function(step, autograph=False)
 
     def climb(z, targets, seeds) -> Maximization:
         z, targets, seeds = tf.constant(z), tf.constant(targets), tf.constant(seeds)
-        start_features, values, _ = look(z, targets)
-        slots, best = slots_of(z), (tf.fill(tf.shape(values), -np.inf), z)
-        first = (tf.fill(tf.shape(values), -1), z)
+        start_features = decode(z)
+        slots, best = slots_of(z), (tf.fill(targets.shape, -np.inf), z)
+        first = (tf.fill(targets.shape, -1), z)
         curve = []
         for number in range(ascent.steps):
             z, *seen, slots, best, first = step(
@@ -255,7 +270,8 @@ def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
             _, z = _better(best, values, z)
             features, values, probabilities = look(z, targets)
         scores = _stack([c[0] for c in curve] + [values])
-        if not np.isfinite(scores).all():
+        # A rectified score of what is not finite may be finite.
+        if not (np.isfinite(scores).all() and np.isfinite(z).all()):
             raise ParameterError(
                 "the objective gave values that are not finite; check the classifier with "
                 "keras-listen doctor, or take smaller steps"

@@ -30,7 +30,7 @@ TIERS = (
         "readers",
     ),
     ("corpus", "store", "recordings", "preparation", "downloading", "fetching"),
-    ("modelfiles", "models"),
+    ("modelfiles", "models", "rewrites"),
     ("classifier", "bundle", "augmentation", "checkpoints"),
     ("keras2_conversion", "wavenet_conversion"),
     ("objectives", "priors", "vocoders", "engine", "transforms"),
