@@ -241,11 +241,9 @@ def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
             change += prior.move(z, step=number, seeds=seeds)
         if ascent.stop_at is not None:
             change *= _column(_of_target(probabilities, targets) < ascent.stop_at, z)
-        state = (
-            slots,
-            _better(best, values, z),
-            _reached(first, probabilities, targets, z, number),
-        )
+        if ascent.keep_best:
+            best = _better(best, values, z)
+        state = slots, best, _reached(first, probabilities, targets, z, number)
         return z + change, values, probabilities, tf.reshape(rms, [-1]), *state
 
     # Without AutoGraph our errors leave the graph as they were raised.
@@ -321,7 +319,12 @@ def _reached(first, probabilities: tf.Tensor, targets: tf.Tensor, z: tf.Tensor, 
     first_step, first_z = first
     predicted = tf.argmax(probabilities, axis=1, output_type=tf.int32)
     now = (predicted == targets) & (first_step < 0)
-    return tf.where(now, number, first_step), tf.where(_column(now, z) > 0, z, first_z)
+
+    def keep():
+        return tf.where(_column(now, z) > 0, z, first_z)
+
+    # Latents are large; most steps are the first success of nobody.
+    return tf.where(now, number, first_step), tf.cond(tf.reduce_any(now), keep, lambda: first_z)
 
 
 def _normalized(gradient, slots, number):

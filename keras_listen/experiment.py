@@ -169,10 +169,14 @@ class Experiment:
             block_size=self.block_size,
         )
         clipped = np.clip(result.features[..., 0], 0.0, 1.0)
+        # Clipping changes nothing of what a bounded prior gives.
+        heard = result.probabilities[-1]
+        if not self.prior.bounded:
+            heard = self._predict(self.classifier, clipped[..., None])
         block = {
             "referee": self.referee and self._predict(self.referee, result.features),
             "clipped": clipped,
-            "clipped_probabilities": self._predict(self.classifier, clipped[..., None]),
+            "clipped_probabilities": heard,
         }
         if self.vocoder is not None:
             block |= self.speak(samples, clipped, track=track)

@@ -30,6 +30,7 @@ from .experiment import Block, Experiment
 from .features import FeatureSpec
 from .files import make_folder, replacing, require_empty, sha256, write_json
 from .progress import Track, quiet
+from .rewrites import enabled as rewrites_enabled
 from .rows import COLUMNS, Row, rows_of
 from .starts import Sample, read_starts
 from .vocoding import wav_bytes
@@ -61,6 +62,7 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
         "vocoder": dict(getattr(experiment.vocoder, "files", {})),
         "block_size": experiment.block_size,
         "threads": os.cpu_count(),
+        "rewrites": rewrites_enabled(),
     }
 
 
