@@ -52,6 +52,8 @@ def start_quietly(*, engine: bool = True) -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
+            # Several classifiers are traced once each; it takes that for one that is traced anew.
+            tf.get_logger().setLevel("ERROR")
 
 
 @contextlib.contextmanager
