@@ -36,6 +36,10 @@ def register_priors(register: Register) -> None:
     each ascent step. `decode` and `move` are traced by TensorFlow; `start` returns NumPy arrays and
     must draw each sample from its own row of `seeds` [shape=(batch, 2), uint32].
 
+    A prior whose decoder is a Keras model may have `rewritten`, an equal prior that computes it as
+    `keras_listen.rewrites.Rewritten(model)`: the engine climbs with that one, and calls its
+    `refresh()`, where it has one, before each ascent.
+
         @hookimpl
         def register_priors(register):
             def half(bundle, *, scale: float = 0.5):
