@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,10 @@ from .errors import ParameterError, RunError, SpecError
 from .experiment import Block, Experiment, saturated
 from .files import make_folder, replacing
 from .progress import Track, quiet
-from .rates import Spread, nearest
+from .rates import Spread
 from .starts import Sample, slug
 from .store import Store
+from .utterances import Utterances
 
 #: Blocks of a chunk: what a kill can cost, and how many files there are.
 _BLOCKS = 4
@@ -84,7 +86,6 @@ class Grid:
     cycle_samples: int = 0
     starts: Store | None = None
     speech: Store | None = None
-    _speech: dict[tuple[str, str], np.ndarray] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -107,31 +108,32 @@ class Grid:
         """What is listened to."""
         return self.cells[0].experiment.classifier
 
-    def utterances(self, word: str, split: str, store: Store | None = None) -> np.ndarray:
-        """Return features of a word's utterances [shape=(any, frames, mels, 1)], kept once read."""
-        store = store or self.speech
-        key = (str(store.root), split, word)
-        if key not in self._speech:
-            positions = [
-                i for i, u in enumerate(store.utterances) if u.split == split and u.word == word
-            ]
-            self._speech[key] = store.batch(np.array(positions, np.int64))
-        return self._speech[key]
+    @cached_property
+    def start_utterances(self) -> Utterances | None:
+        """Those of `starts`."""
+        return self.starts and Utterances(self.starts)
+
+    @cached_property
+    def speech_utterances(self) -> Utterances | None:
+        """Those of `speech`."""
+        return self.speech and Utterances(self.speech)
 
     def count(self, word: str) -> int:
         """Return the number of starts of a word."""
         if self.starts is None:
             return self.samples
-        return min(self.samples, len(self.utterances(word, "testing", self.starts)))
+        return min(self.samples, self.start_utterances.count(word, "testing"))
 
-    def plan(self, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
-        """Return the word's position and the number of each sample of a cell, word by word.
+    def plan(self, chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
+        """Return the word's position and the number of each sample of a chunk, word by word.
 
         Both have the shape (samples,).
         """
-        counts = [self.count(word) for word in cell.words]
-        numbers = [np.arange(count) for count in counts]
-        return np.repeat(np.arange(len(counts)), counts), np.concatenate(numbers)
+        counts = np.array([self.count(word) for word in chunk.cell.words])
+        ends = counts.cumsum()
+        places = np.arange(chunk.first, chunk.stop)
+        labels = np.searchsorted(ends, places, side="right")
+        return labels, places - (ends - counts)[labels]
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield every chunk, in the order of its results."""
@@ -192,12 +194,11 @@ def compute(grid: Grid, chunk: Chunk) -> dict[str, np.ndarray]:
         spread_word, spread_count, spread_total, spread_squares, see `Spread`; and one for each
         first start of a word: shown_word, shown_before, shown_after.
     """
-    labels, numbers = grid.plan(chunk.cell)
+    labels, numbers = grid.plan(chunk)
     size = chunk.cell.experiment.block_size
     parts = []
     for span in spans(chunk.stop - chunk.first, size):
-        place = slice(chunk.first + span.start, chunk.first + span.stop)
-        parts.append(_compute_block(grid, chunk.cell, labels[place], numbers[place]))
+        parts.append(_compute_block(grid, chunk.cell, labels[span], numbers[span]))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -242,7 +243,8 @@ def _starts(grid: Grid, words: Sequence[str], numbers: np.ndarray) -> np.ndarray
     if grid.starts is None:
         return None
     pairs = zip(words, numbers, strict=True)
-    return np.stack([grid.utterances(w, "testing", grid.starts)[k, ..., 0] for w, k in pairs])
+    known = grid.start_utterances
+    return np.stack([known.features(word, "testing")[k, ..., 0] for word, k in pairs])
 
 
 def heard_by(referee: Classifier, classifier: Classifier, features: np.ndarray) -> np.ndarray:
@@ -260,8 +262,8 @@ def _nearest(grid: Grid, words: Sequence[str], features: np.ndarray) -> np.ndarr
     distances = _nothing(features)
     for word in dict.fromkeys(words) if grid.speech is not None else ():
         mine = np.array(words) == word
-        if len(known := grid.utterances(word, "training")):
-            distances[mine] = nearest(features[mine], known)
+        if known := grid.speech_utterances.neighbours(word):
+            distances[mine] = known.nearest(features[mine])
     return distances
 
 
@@ -275,8 +277,15 @@ def _cycle(grid: Grid, cell: Cell, samples: Sequence[Sample], block: Block) -> n
     return heard
 
 
-def read_chunk(root: Path, chunk: Chunk) -> dict[str, np.ndarray]:
+def read_chunk(
+    root: Path, chunk: Chunk, names: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
     """Read what came of a chunk.
+
+    Args:
+        root: the study's folder.
+        chunk: which.
+        names: of the arrays that are wanted; all by default.
 
     Raises:
         RunError: the file is damaged.
@@ -284,8 +293,8 @@ def read_chunk(root: Path, chunk: Chunk) -> dict[str, np.ndarray]:
     path = root / chunk.path
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return dict(stored)
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            return {name: stored[name] for name in (stored if names is None else names)}
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(
             f"{path} is damaged ({error}); delete it and give --resume to compute it again"
         ) from error

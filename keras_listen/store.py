@@ -117,6 +117,12 @@ class Store:
         """Read features of utterances [shape=(len(positions), frames, mels, 1), float32]."""
         return np.asarray(self.features[self.rows[positions]])[..., None]
 
+    def read(self, positions: np.ndarray) -> np.ndarray:
+        """Do what `batch` does, and let go of the file: pages of a mapping that was read count as
+        memory of the process for as long as it stands.
+        """
+        return np.asarray(self._map("features.npy")[self.rows[positions]])[..., None]
+
     def counts(self) -> dict[str, int]:
         """Return the number of utterances of each split."""
         return {split: sum(u.split == split for u in self.utterances) for split in SPLITS}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .evaluation import Grid, heard_by, read_chunk
-from .rates import Rate, Spread, nearest
+from .rates import Rate, Spread
 
 #: What is no ascent in the column of the objective.
 UNTOUCHED = "untouched"
@@ -161,9 +161,9 @@ def count(grid: Grid, root: Path) -> dict[str, dict[str, Tally]]:
 
 def real_speech(grid: Grid) -> dict[str, Tally]:
     """Count the same of the store's testing utterances, untouched, by word."""
-    found = {}
+    found, utterances = {}, grid.speech_utterances
     for target, word in enumerate(grid.classifier.words):
-        features = grid.utterances(word, "testing")
+        features = utterances.features(word, "testing")
         if not len(features):
             continue
         own = grid.classifier.predict(features)
@@ -173,8 +173,8 @@ def real_speech(grid: Grid) -> dict[str, Tally]:
         }
         group = found[word] = tally_scores(own, own, judged, target)
         group.spread = Spread.of(features)
-        if len(known := grid.utterances(word, "training")):
-            group.nearest = _sum(nearest(features, known)), len(features)
+        if known := utterances.neighbours(word):
+            group.nearest = _sum(known.nearest(features)), len(features)
     return found
 
 

@@ -29,7 +29,7 @@ TIERS = (
         "tfio_reader",
         "readers",
     ),
-    ("corpus", "store", "recordings", "preparation", "downloading", "fetching"),
+    ("corpus", "store", "utterances", "recordings", "preparation", "downloading", "fetching"),
     ("modelfiles", "models"),
     ("classifier", "bundle", "augmentation", "checkpoints"),
     ("keras2_conversion", "wavenet_conversion"),

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from keras_listen import evaluate, listen, load_bundle
 from keras_listen.bundle import create_bundle
 from keras_listen.errors import CorpusError, ModelError, ParameterError, RunError, SpecError
 from keras_listen.evaluating import _settings
+from keras_listen.evaluation import Chunk, Grid
 from keras_listen.features import FeatureSpec
 from keras_listen.report.evaluation import mean_heard
 from keras_listen.tallies import Tally
@@ -98,6 +100,17 @@ def test_pictures_and_page_are_there(study):
     assert "<script" not in page
     assert "&lt;script&gt;alert(" in page
     assert "given these trained models" in page
+
+
+def test_a_chunk_knows_its_words_and_numbers():
+    grid = SimpleNamespace(count={"a": 2, "b": 0, "c": 3}.get)
+    cell = SimpleNamespace(words=("a", "b", "c"))
+    labels, numbers = Grid.plan(grid, Chunk(cell, 0, 5))
+    assert labels.tolist() == [0, 0, 2, 2, 2]
+    assert numbers.tolist() == [0, 1, 0, 1, 2]
+    labels, numbers = Grid.plan(grid, Chunk(cell, 1, 4))
+    assert labels.tolist() == [0, 2, 2]
+    assert numbers.tolist() == [1, 0, 1]
 
 
 def test_rows_of_the_heatmap_are_targets():

@@ -139,11 +139,12 @@ def draw_examples(path: Path, root: Path, grid: Grid) -> None:
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     for chunk in grid.chunks():
-        if chunk.cell not in cells:
+        # Only chunks in which a word begins have something to show.
+        if chunk.cell not in cells or (grid.plan(chunk)[1] > 0).all():
             continue
         column = 2 * cells.index(chunk.cell)
-        arrays = read_chunk(root, chunk)
-        for word, *pair in zip(*(arrays[f"shown_{what}"] for what in _SHOWN), strict=True):
+        arrays = read_chunk(root, chunk, _SHOWN)
+        for word, *pair in zip(*(arrays[name] for name in _SHOWN), strict=True):
             for axis, values in zip(axes[word, column : column + 2], pair, strict=True):
                 axis.imshow(values.T, origin="lower", aspect="auto", vmin=0, vmax=1, cmap="magma")
     for column, cell in enumerate(cells):
@@ -154,7 +155,7 @@ def draw_examples(path: Path, root: Path, grid: Grid) -> None:
     _save(figure, path)
 
 
-_SHOWN = ("word", "before", "after")
+_SHOWN = ("shown_word", "shown_before", "shown_after")
 
 
 def _save(figure, target: Path) -> None:
