@@ -152,6 +152,8 @@ def evaluate(
     manifest = manifest_of(experiment, command)
     manifest["components"] = _components(grid)
     manifest["referees"] = {name: _digest(name) for name in command["referees"]}
+    stores = {"start": grid.starts, "speech": grid.speech}
+    manifest["stores"] = {role: store.identity() for role, store in stores.items() if store}
     root = Path(out)
     if resume:
         require_same(root, manifest)

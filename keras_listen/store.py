@@ -15,12 +15,14 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .corpus import SPLITS, Utterance
 from .errors import CorpusError
 from .features import FeatureSpec
+from .files import sha256
 
 SCHEMA = 1
 
@@ -73,6 +75,23 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CorpusError(f"the store {root} is damaged ({error}); prepare it again") from error
         return cls(root, spec, words, utterances, rows)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what tells the store from one that was prepared anew, without reading it all.
+
+        That is the checksums of its description, which has a digest of the sounds' sizes and times,
+        and of its index, and the size of its features [bytes].
+
+        Raises:
+            CorpusError: a file is missing.
+        """
+        try:
+            found = {name: sha256(self.root / name) for name in ("store.json", "index.csv")}
+            return found | {"features.npy": (self.root / "features.npy").stat().st_size}
+        except OSError as error:
+            raise CorpusError(
+                f"the store {self.root} is damaged ({error}); prepare it again"
+            ) from error
 
     @cached_property
     def features(self) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -293,6 +294,27 @@ def test_foreign_and_damaged_folders_are_refused_and_kept(study, bundle, tmp_pat
     with pytest.raises(RunError, match="no run to resume"):
         evaluate(["ae"], ["softmax"], **settings, out=tmp_path / "foreign", resume=True)
     assert [p.name for p in (tmp_path / "foreign").iterdir()] == ["mine.txt"]
+
+
+def test_a_store_that_was_prepared_anew_is_noticed(bundle, tiny_store, tmp_path):
+    store = shutil.copytree(tiny_store.root, tmp_path / "store")
+    settings = {"bundle": bundle, **SMALL, "speech": store, "out": tmp_path / "study"}
+    found = evaluate(["none"], **settings)
+    before = digests(found.root)
+    stored = json.loads((found.root / "manifest.json").read_text(encoding="utf-8"))["stores"]
+    assert stored["speech"]["features.npy"] == (store / "features.npy").stat().st_size
+    assert list(stored) == ["speech"]
+    for name in ("store.json", "index.csv", "features.npy"):
+        whole = (store / name).read_bytes()
+        (store / name).write_bytes(whole + b"\n")
+        with pytest.raises(RunError, match=rf"other settings \(stores\.speech\.{name} [^;]*\)"):
+            evaluate(["none"], **settings, resume=True)
+        (store / name).write_bytes(whole)
+    evaluate(["none"], **settings, resume=True)
+    assert digests(found.root) == before
+    (store / "features.npy").unlink()
+    with pytest.raises(CorpusError, match=r"is damaged .*features\.npy.*; prepare it again"):
+        evaluate(["none"], **settings, resume=True)
 
 
 def test_a_damaged_chunk_is_named(bundle, tmp_path):
