@@ -14,6 +14,7 @@ from .api import as_text, option_texts
 from .backend import require_tensorflow
 from .errors import ModelError, ParameterError, RunError
 from .files import csv_text, make_folder, require_empty, sha256, write_json, write_text
+from .plugins import OWN, Component, default_registry
 from .progress import Track, quiet
 from .starts import slug
 
@@ -212,7 +213,8 @@ def _settings(preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("priors", "objectives"):
         chosen[name] = list(dict.fromkeys(chosen[name]))
     # A preset's options are of its own priors; others may have been given in their place.
-    chosen["options"] = [o for o in chosen["options"] if o.split(".")[1] in chosen["priors"]]
+    own = [prior.removeprefix(f"{OWN}:") for prior in chosen["priors"]]
+    chosen["options"] = [o for o in chosen["options"] if o.split(".")[1] in own]
     return chosen
 
 
@@ -225,17 +227,19 @@ def _grid(models, command: Mapping[str, Any]):
     if command["block_size"] < 1:
         raise ParameterError(f"the block size is {command['block_size']}; expected at least 1")
     options = parse_options(command["options"])
-    pairs = [(p, o) for p in command["priors"] for o in command["objectives"]]
-    _require_used(options, command)
+    found = _find(command)
+    _require_used(options, found)
+    pairs = [(p, o) for p in found["prior"] for o in found["objective"]]
     opened = models.open()
     cells = []
     for prior, objective in pairs:
         names = {"prior": prior, "objective": objective, "vocoder": command["vocoder"]}
+        used = [found[kind][name] for kind, name in names.items() if name in found[kind]]
         speaker = resolve(
             opened,
             **names,
             ascent=command,
-            options={key: v for key, v in options.items() if names[key[0]] == key[1]},
+            options={key: v for key, v in options.items() if _is_among(key, used)},
             seed=command["seed"],
             block_size=command["block_size"],
         )
@@ -291,15 +295,37 @@ def _name_of(path: str, taken: Mapping[str, Any]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def _require_used(options: Mapping, command: Mapping[str, Any]) -> None:
-    """Refuse options of components that no cell has."""
-    used = {
+def _find(command: Mapping[str, Any]) -> dict[str, dict[str, Component]]:
+    """Return the components of the study by kind and by the name that was given.
+
+    One that was given by both its names is there once, as if it had been given twice by the same.
+    """
+    registry, vocoder = default_registry(), command["vocoder"]
+    named = {
         "prior": command["priors"],
         "objective": command["objectives"],
-        "vocoder": [command["vocoder"]],
+        "vocoder": [] if vocoder == "none" else [vocoder],
     }
+    found: dict[str, dict[str, Component]] = {kind: {} for kind in named}
+    for kind, names in named.items():
+        for name in names:
+            component = registry.find(kind, name)
+            if component not in found[kind].values():
+                found[kind][name] = component
+    return found
+
+
+def _is_among(key: tuple[str, str], components: Iterable[Component]) -> bool:
+    """Say whether one of the components is of this kind and has this name."""
+    kind, name = key
+    return any(c.kind == kind and c.is_called(name) for c in components)
+
+
+def _require_used(options: Mapping, found: Mapping[str, Mapping[str, Component]]) -> None:
+    """Refuse options of components that no cell has."""
+    used = [component for mine in found.values() for component in mine.values()]
     for (kind, name), values in options.items():
-        if name not in used.get(kind, ()):
+        if not _is_among((kind, name), used):
             raise ParameterError(
                 f"option {kind}.{name}.{next(iter(values))} was given, but no cell of the study "
                 f"has the {kind} {name}; drop it"

@@ -100,6 +100,7 @@ class Grid:
                     f"classifier ({_shortened(classifier.words)}); give one of the same words"
                 )
             classifier.spec.require(referee.spec, f"the referee {name}")
+        _require_folders(self.cells)
         for store in filter(None, (self.starts, self.speech)):
             classifier.spec.require(store.spec, f"the store {store.root}")
 
@@ -141,6 +142,18 @@ class Grid:
             total = sum(self.count(word) for word in cell.words)
             for span in spans(total, _BLOCKS * cell.experiment.block_size):
                 yield Chunk(cell, span.start, span.stop)
+
+
+def _require_folders(cells: Sequence[Cell]) -> None:
+    """Refuse two cells whose folders some file systems take for one."""
+    last = {cell.name.casefold(): cell for cell in cells}
+    for cell in cells:
+        if (other := last[cell.name.casefold()]) is not cell:
+            raise ParameterError(
+                f"prior {cell.prior} with objective {cell.objective} and prior {other.prior} "
+                f"with objective {other.objective} would have one folder, {cell.name}; "
+                "evaluate them one after the other"
+            )
 
 
 def _shortened(words: Sequence[str]) -> str:

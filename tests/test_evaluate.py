@@ -17,7 +17,7 @@ from keras_listen import evaluate, listen, load_bundle
 from keras_listen.bundle import create_bundle
 from keras_listen.errors import CorpusError, ModelError, ParameterError, RunError, SpecError
 from keras_listen.evaluating import _settings
-from keras_listen.evaluation import Chunk, Grid
+from keras_listen.evaluation import Cell, Chunk, Grid
 from keras_listen.features import FeatureSpec
 from keras_listen.report.evaluation import mean_heard
 from keras_listen.tallies import Tally
@@ -203,6 +203,47 @@ def test_presets_are_settings_and_what_is_given_wins():
     assert (transfer["shift"], transfer["gain"]) == (0, 0.0)
     assert transfer["options"] == ["prior.vae.pull=0.02"]
     assert _settings("transfer", {"priors": ["ae"]})["options"] == []
+
+
+def test_a_preset_knows_its_priors_by_both_names():
+    transfer = _settings("transfer", {"priors": ["ae", "keras-listen:vae"]})
+    assert transfer["options"] == ["prior.vae.pull=0.02"]
+    assert _settings("transfer", {"priors": ["other:vae"]})["options"] == []
+
+
+@pytest.mark.parametrize("prior", ["ae", "keras-listen:ae"])
+@pytest.mark.parametrize("owner", ["", "keras-listen:"])
+def test_options_follow_either_name_of_a_component(study, bundle, tmp_path, prior, owner):
+    options = [
+        f"prior.{owner}ae.start_deviation=0.5", "objective.keras-listen:neuron.unit=2",
+        f"objective.neuron.layer={load_bundle(bundle).classifier.model.layers[-1].name}",
+    ]  # fmt: skip
+    found = evaluate(
+        [prior, "none"], ["softmax", "keras-listen:neuron"], bundle=bundle, **SMALL,
+        options=options, out=tmp_path / "study",
+    )  # fmt: skip
+    run = listen(
+        prior=prior, vocoder="none", bundle=bundle, **SMALL, options=options[:1],
+        out=tmp_path / "run",
+    )  # fmt: skip
+    probability = np.mean([float(row["probability"]) for row in run.rows])
+    assert line(found, prior)["probability"] == pytest.approx(probability, abs=1e-5)
+    assert line(found, prior)["probability"] != line(study, "ae")["probability"]
+    assert line(found, "none") == line(found, "none") | line(study, "none")
+
+
+def test_two_names_of_one_prior_are_one_cell(bundle, tmp_path):
+    found = evaluate(["ae", "keras-listen:ae"], bundle=bundle, **SMALL, out=tmp_path / "study")
+    assert {row["prior"] for row in found.rows} == {"ae"}
+    assert [path.name for path in (tmp_path / "study" / "chunks").iterdir()] == ["ae-softmax"]
+
+
+def test_cells_of_one_folder_are_refused():
+    cells = (Cell("a", "b-c", None), Cell("a-B", "c", None))
+    grid = SimpleNamespace(cells=cells, samples=1, cycle_samples=0, referees={}, classifier=None)
+    message = "prior a with objective b-c and prior a-B with objective c would have one folder"
+    with pytest.raises(ParameterError, match=message):
+        Grid.__post_init__(grid)
 
 
 @pytest.mark.slow
