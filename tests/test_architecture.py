@@ -39,7 +39,7 @@ TIERS = (
     ("experiment", "doctor"),
     ("rows",),
     ("runs",),
-    ("evaluation", "debugging", "study"),
+    ("evaluation", "judges", "debugging", "study"),
     ("tallies",),
     ("interchange",),
     ("report",),

@@ -19,6 +19,7 @@ from keras_listen.errors import CorpusError, ModelError, ParameterError, RunErro
 from keras_listen.evaluating import _settings
 from keras_listen.evaluation import Cell, Chunk, Grid
 from keras_listen.features import FeatureSpec
+from keras_listen.judges import checksums, open_judges
 from keras_listen.report.evaluation import mean_heard
 from keras_listen.tallies import Tally
 
@@ -281,6 +282,52 @@ def test_a_further_referee_may_have_its_words_in_another_order(study, bundle, tm
     )
     # It is the bundle's own referee in disguise.
     assert line(found, "ae")["transfer, other"] == line(study, "ae")["transfer, referee"]
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "name"),
+    [
+        ("judge.keras", "words.txt", "judge"),
+        ("a:judge.keras", "words.txt", "a_judge"),
+        ("judge.keras", "b:words.txt", "judge"),
+        ("a:b:judge.keras", "c:words.txt", "a_b_judge"),
+    ],
+)
+def test_a_referee_may_have_colons_in_its_path(bundle, tmp_path, monkeypatch, model, words, name):
+    monkeypatch.chdir(tmp_path)
+    small_classifier(2).save(model)
+    Path(words).write_text("\n".join(WORDS), encoding="utf-8")
+    (judge,) = set(open_judges(load_bundle(bundle), [f"{model}:{words}"])) - {"referee"}
+    assert judge == name
+    files = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (model, words)]
+    assert checksums(f"{model}:{words}") == files
+
+
+def test_a_folder_may_have_colons_in_its_path(bundle, tmp_path):
+    folder = shutil.copytree(bundle, tmp_path / "a:b")
+    judges = open_judges(load_bundle(bundle), [str(folder), str(folder)])
+    assert list(judges) == ["referee", "a_b", "a_b-2"]
+    listened = load_bundle(bundle).classifier
+    features = np.random.default_rng(0).random((2, 90, 80, 1), np.float32)
+    np.testing.assert_array_equal(judges["a_b"].predict(features), listened.predict(features))
+    description = (folder / "classifier" / "component.json").read_bytes()
+    assert checksums(str(folder)) == [hashlib.sha256(description).hexdigest()]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("a.keras:b.txt", r"the referee a\.keras does not exist; name a bundle"),
+        ("model:1.keras", "model:1.keras:WORDS.txt"),
+        ("model:1.keras:", "model:1.keras:WORDS.txt"),
+        ("model:1.keras:no.txt", r"cannot read the words file no\.txt"),
+    ],
+)
+def test_what_is_missing_of_a_referee_is_named(bundle, tmp_path, monkeypatch, path, message):
+    monkeypatch.chdir(tmp_path)
+    small_classifier(2).save("model:1.keras")
+    with pytest.raises(ModelError, match=message):
+        open_judges(load_bundle(bundle), [path])
 
 
 @pytest.mark.parametrize(
