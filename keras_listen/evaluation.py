@@ -201,11 +201,12 @@ def compute(grid: Grid, chunk: Chunk) -> dict[str, np.ndarray]:
         [shape=(samples,)]; start, own: probabilities of the classifier before and after
         [shape=(samples, words)]; start_NAME, referee_NAME: the same of each referee, in the
         classifier's order of words; clipped: position predicted for features clipped to [0, 1];
-        scores [shape=(samples, steps + 1)]; saturated, first_step; nearest: distance to the
-        training utterances of the word, NaN without any; cycle: position predicted for the sound,
-        -1 where there is none [each shape=(samples,)]. Further, one row for each word and block:
-        spread_word, spread_count, spread_total, spread_squares, see `Spread`; and one for each
-        first start of a word: shown_word, shown_before, shown_after.
+        scores [shape=(samples, steps + 1)]; saturated, first_step; nearest, nearest_before:
+        distance to the training utterances of the word, NaN without any; cycle: position predicted
+        for the sound, -1 where there is none [each shape=(samples,)]. Further, one row for each
+        word and block: spread_word, spread_count, spread_total, spread_squares, see `Spread`, and
+        the same of the starts, spread_before_...; and one for each first start of a word:
+        shown_word, shown_before, shown_after.
     """
     labels, numbers = grid.plan(chunk)
     size = chunk.cell.experiment.block_size
@@ -224,6 +225,7 @@ def _compute_block(
         Sample(f"{slug(word)}-{k:03d}", word if aimed else "", "", int(k))
         for word, k in zip(words, numbers, strict=True)
     ]
+    targets = words if aimed else ()
     block = cell.experiment.compute(samples, _starts(grid, words, numbers))
     found = block.maximization
     arrays = {
@@ -235,21 +237,28 @@ def _compute_block(
         "scores": found.scores.T,
         "saturated": saturated(found),
         "first_step": found.first_step,
-        "nearest": _nearest(grid, words, found.features) if aimed else _nothing(labels),
+        "nearest": _nearest(grid, targets, found.features),
+        "nearest_before": _nearest(grid, targets, found.start_features),
         "cycle": _cycle(grid, cell, samples, block),
     }
     for name, referee in grid.referees.items():
         for when, features in (("start", found.start_features), ("referee", found.features)):
             arrays[f"{when}_{name}"] = heard_by(referee, grid.classifier, features)
-    spreads = {label: Spread.of(found.features[labels == label]) for label in np.unique(labels)}
-    arrays["spread_word"] = np.array(list(spreads), np.int16)
-    for part in ("count", "total", "squares"):
-        arrays[f"spread_{part}"] = np.stack([getattr(s, part) for s in spreads.values()])
+    arrays["spread_word"] = np.unique(labels).astype(np.int16)
+    for name, features in (("spread", found.features), ("spread_before", found.start_features)):
+        arrays |= _spreads(name, features, labels)
     shown = numbers == 0
     arrays["shown_word"] = arrays["word"][shown]
     arrays["shown_before"] = found.start_features[shown, ..., 0]
     arrays["shown_after"] = found.features[shown, ..., 0]
     return arrays
+
+
+def _spreads(name: str, features: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Gather the spread of each word's features, in the order of the words' positions."""
+    spreads = [Spread.of(features[labels == label]) for label in np.unique(labels)]
+    parts = ("count", "total", "squares")
+    return {f"{name}_{part}": np.stack([getattr(s, part) for s in spreads]) for part in parts}
 
 
 def _starts(grid: Grid, words: Sequence[str], numbers: np.ndarray) -> np.ndarray | None:
@@ -266,13 +275,9 @@ def heard_by(referee: Classifier, classifier: Classifier, features: np.ndarray) 
     return referee.predict(features)[:, order]
 
 
-def _nothing(labels: np.ndarray) -> np.ndarray:
-    return np.full(len(labels), np.nan, np.float32)
-
-
 def _nearest(grid: Grid, words: Sequence[str], features: np.ndarray) -> np.ndarray:
     """Return each feature's distance to the training utterances of its word, NaN without any."""
-    distances = _nothing(features)
+    distances = np.full(len(features), np.nan, np.float32)
     for word in dict.fromkeys(words) if grid.speech is not None else ():
         mine = np.array(words) == word
         if known := grid.speech_utterances.neighbours(word):

@@ -20,6 +20,7 @@ from keras_listen.evaluating import _settings
 from keras_listen.evaluation import Cell, Chunk, Grid
 from keras_listen.features import FeatureSpec
 from keras_listen.judges import checksums, open_judges
+from keras_listen.rates import Spread
 from keras_listen.report.evaluation import mean_heard
 from keras_listen.tallies import Tally
 
@@ -74,6 +75,32 @@ def test_rates_are_those_of_a_run(study, bundle, tmp_path, prior):
     assert line(study, prior, word="up")["diversity"] == pytest.approx(
         np.sqrt(np.mean(pairs)), rel=1e-4
     )
+
+
+@pytest.mark.parametrize("prior", ["ae", "none"])
+def test_untouched_starts_have_their_spread_and_distance(bundle, tiny_store, tmp_path, prior):
+    settings = {"bundle": bundle, **SMALL, "speech": tiny_store.root}
+    found = evaluate([prior], ["softmax"], **settings, out=tmp_path / "study")
+    # What has climbed no step is the start.
+    settings = {"prior": prior, "vocoder": "none", "bundle": bundle, **SMALL | {"steps": 0}}
+    run = listen(**settings, out=tmp_path / "run")
+    starts = {word: [] for word in ("down", "up")}
+    for row in run.rows:
+        if row["word"] in starts:
+            starts[row["word"]].append(np.load(run.root / f"{row['id']}.npy"))
+    for word, features in starts.items():
+        row = line(found, prior, "untouched", word)
+        pairs = [((a - b) ** 2).mean() for i, a in enumerate(features) for b in features[:i]]
+        assert row["diversity"] == pytest.approx(np.sqrt(np.mean(pairs)), rel=1e-4)
+        known = [p for p in tiny_store.split("training") if tiny_store.utterances[p].word == word]
+        others = tiny_store.batch(np.array(known))[..., 0]
+        far = [min(np.sqrt(((f - o) ** 2).mean()) for o in others) for f in features]
+        assert row["nearest"] == pytest.approx(np.mean(far), rel=1e-4)
+        assert row["nearest"] != line(found, prior, word=word)["nearest"]
+    # A word that the store does not have is left out of the mean.
+    rows = [line(found, prior, "untouched", word) for word in (*WORDS, "all words")]
+    assert rows[WORDS.index(HOSTILE)]["nearest"] is None
+    assert rows[-1]["nearest"] == pytest.approx(np.mean([row["nearest"] for row in rows[:3]]))
 
 
 def test_the_files_say_what_the_rows_say(study):
@@ -168,6 +195,8 @@ def test_a_store_gives_starts_and_the_figures_of_real_speech(tiny_store, tmp_pat
     wanted = np.mean(heard.argmax(axis=1) == tiny_store.labels[first])
     assert untouched["own success"] == pytest.approx(wanted)
     assert 0 < real["nearest"] < real["diversity"]
+    spread = Spread.of(features).diversity
+    assert real["diversity"] == pytest.approx(spread)
 
 
 def test_a_store_must_have_starts_for_every_word(bundle, tiny_store, tmp_path):
@@ -266,6 +295,7 @@ def test_objectives_without_a_target_have_no_success(bundle, tmp_path):
         ["none"], ["neuron"], bundle=bundle, **SMALL, options=options, out=tmp_path / "study"
     )
     (row,) = [row for row in found.rows if row["word"] == "all words"]
+    assert row["nearest"] is None
     assert row["samples"] == 5
     assert row.get("own success") is None
     assert row["diversity"] > 0
