@@ -215,8 +215,9 @@ def rows(
 
     Returns:
         One mapping a line: prior, objective, word, samples, for each rate its value with `low` and
-        `high` of its interval, probability, saturated, diversity and nearest. None is what has no
-        meaning there.
+        `high` of its interval, probability, "score start" and score (the mean objective at the
+        first step and at the end), saturated, diversity and nearest. None is what has no meaning
+        there.
     """
     lines, seen = [], set()
     for cell in grid.cells:
@@ -256,7 +257,7 @@ def _row(prior: str, objective: str, word: str, group: Tally, aimed: bool) -> di
     line = {"prior": prior, "objective": objective, "word": word}
     line |= {"samples": group.samples} | _shares(group.rates)
     line["probability"] = group.reached / group.samples if aimed else None
-    line["saturated"] = group.saturated
+    line |= _scores(group) | {"saturated": group.saturated}
     return line | _kept(group.spread, group.nearest)
 
 
@@ -264,6 +265,14 @@ def _start_row(prior: str, word: str, group: Tally) -> dict[str, Any]:
     line = {"prior": prior, "objective": UNTOUCHED, "word": word}
     line |= {"samples": group.samples} | _shares(group.start_rates)
     return line | _kept(group.start_spread, group.start_nearest)
+
+
+def _scores(group: Tally) -> dict[str, float | None]:
+    """Return the mean objective at both ends of the ascent; published files do not tell it."""
+    if not np.ndim(group.scores):
+        return {"score start": None, "score": None}
+    first, last = group.scores[[0, -1]] / group.samples
+    return {"score start": float(first), "score": float(last)}
 
 
 def _shares(rates: Mapping[str, Rate]) -> dict[str, Any]:

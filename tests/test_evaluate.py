@@ -65,6 +65,10 @@ def test_rates_are_those_of_a_run(study, bundle, tmp_path, prior):
     assert found["clipped success"] == clipped
     probability = np.mean([float(row["probability"]) for row in run.rows])
     assert found["probability"] == pytest.approx(probability, abs=1e-5)
+    for column, name in (("score start", "score_before"), ("score", "score_after")):
+        mean = np.mean([float(row[name]) for row in run.rows])
+        assert found[column] == pytest.approx(mean, abs=1e-5)
+    assert found["score"] > found["score start"]
     untouched = np.mean([row["predicted_before"] == row["word"] for row in run.rows])
     assert line(study, prior, "untouched")["own success"] == untouched
     for word in WORDS:
@@ -126,6 +130,9 @@ def test_pictures_and_page_are_there(study):
     for name in ("curves.png", "examples.png"):
         assert (study.root / name).stat().st_size > 5000
     page = (study.root / "index.html").read_text(encoding="utf-8")
+    for row in study.rows:
+        if row["score"] is not None:
+            assert f"<td>{row['score start']:.3g}</td><td>{row['score']:.3g}</td>" in page
     assert "<script" not in page
     assert "&lt;script&gt;alert(" in page
     assert "given these trained models" in page
@@ -295,6 +302,7 @@ def test_objectives_without_a_target_have_no_success(bundle, tmp_path):
         ["none"], ["neuron"], bundle=bundle, **SMALL, options=options, out=tmp_path / "study"
     )
     (row,) = [row for row in found.rows if row["word"] == "all words"]
+    assert row["score"] > row["score start"]
     assert row["nearest"] is None
     assert row["samples"] == 5
     assert row.get("own success") is None

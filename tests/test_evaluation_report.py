@@ -12,7 +12,7 @@ from test_run import write_small_bundle
 from keras_listen import evaluate
 from keras_listen.evaluation import Cell, Chunk, Grid
 from keras_listen.report import evaluation
-from keras_listen.report.evaluation import draw_examples, draw_heatmap
+from keras_listen.report.evaluation import draw_curves, draw_examples, draw_heatmap
 
 MANY = tuple(f"word{number:03d}" for number in range(600))
 
@@ -50,6 +50,18 @@ def test_a_heatmap_of_few_words_names_each(tmp_path, monkeypatch):
     draw_heatmap(tmp_path / "many", np.eye(600), MANY, "title", "referee")
     assert named[0] == list(MANY[:35])
     assert named[-1] == list(MANY[::9])
+
+
+def test_curves_of_many_cells_stand_in_lines(tmp_path):
+    curves = {f"prior{i}-softmax": np.arange(3.0) for i in range(6)}
+    draw_curves(tmp_path / "six.png", curves)
+    draw_curves(tmp_path / "two.png", dict(list(curves.items())[:2]))
+    six, two = shades(tmp_path / "six.png"), shades(tmp_path / "two.png")
+    assert (six.shape[0], six.shape[1]) == (2 * two.shape[0], 2 * two.shape[1])
+    # In the second line there are two, and nothing to their right.
+    second = six[six.shape[0] // 2 + 20 :]
+    assert (second[:, : second.shape[1] // 2] < 100).any()
+    assert (second[:, second.shape[1] // 2 :] == 255).all()
 
 
 def test_of_600_words_the_first_examples_are_drawn(tmp_path):

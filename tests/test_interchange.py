@@ -113,7 +113,7 @@ def test_files_of_others_are_counted_and_drawn(tmp_path):
             assert row["transfer, separate"] == separate.mean()
             assert row["joint success, separate"] == (own & separate).mean()
     for row in found.rows:
-        for unknown in ("diversity", "nearest"):
+        for unknown in ("score start", "score", "diversity", "nearest"):
             assert row[unknown] is None
     stored = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert stored["words"] == ["no", "yes", "class 2"]

@@ -127,9 +127,13 @@ def draw_curves(path: Path, curves: Mapping[str, np.ndarray]) -> None:
     """Draw the mean objective by step of each cell; cells may have scales of their own."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.6 * len(curves), 3.0), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(1, len(curves)))
-    for axis, (name, scores) in zip(axes, curves.items(), strict=True):
+    columns = min(len(curves), 4)
+    lines = -(-len(curves) // columns)
+    figure = Figure(figsize=(3.6 * columns, 3.0 * lines), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).flat
+    for axis in axes[len(curves) :]:
+        axis.remove()
+    for axis, (name, scores) in zip(axes, curves.items(), strict=False):
         axis.plot(range(len(scores)), scores)
         axis.set(xlabel="step", ylabel="mean objective", title=f"{name}: {scores[-1]:.3g}")
     _save(figure, path)
