@@ -12,10 +12,10 @@ from typing import Any
 
 from .api import as_text, option_texts
 from .backend import require_tensorflow
-from .errors import ModelError, ParameterError, RunError
-from .files import csv_text, make_folder, require_empty, sha256, write_json, write_text
+from .errors import ParameterError, RunError
+from .files import csv_text, make_folder, require_empty, write_json, write_text
+from .plugins import OWN, Component, default_registry
 from .progress import Track, quiet
-from .starts import slug
 
 log = logging.getLogger("keras_listen")
 
@@ -119,6 +119,7 @@ def evaluate(
     from .evaluation import carry_out
     from .experiment import ModelChoice
     from .interchange import require_referee, write_published
+    from .judges import checksums
     from .report.evaluation import write_report
     from .runs import manifest_of, require_same
     from .tallies import NOTE, count, real_speech, rows
@@ -151,7 +152,9 @@ def evaluate(
     experiment = grid.cells[0].speaker or grid.cells[0].experiment
     manifest = manifest_of(experiment, command)
     manifest["components"] = _components(grid)
-    manifest["referees"] = {name: _digest(name) for name in command["referees"]}
+    manifest["referees"] = {name: checksums(name) for name in command["referees"]}
+    stores = {"start": grid.starts, "speech": grid.speech}
+    manifest["stores"] = {role: store.identity() for role, store in stores.items() if store}
     root = Path(out)
     if resume:
         require_same(root, manifest)
@@ -210,7 +213,8 @@ def _settings(preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("priors", "objectives"):
         chosen[name] = list(dict.fromkeys(chosen[name]))
     # A preset's options are of its own priors; others may have been given in their place.
-    chosen["options"] = [o for o in chosen["options"] if o.split(".")[1] in chosen["priors"]]
+    own = [prior.removeprefix(f"{OWN}:") for prior in chosen["priors"]]
+    chosen["options"] = [o for o in chosen["options"] if o.split(".")[1] in own]
     return chosen
 
 
@@ -218,22 +222,25 @@ def _grid(models, command: Mapping[str, Any]):
     """Open the models and make every cell of the study."""
     from .evaluation import Cell, Grid
     from .experiment import parse_options, resolve
+    from .judges import open_judges
     from .store import Store
 
     if command["block_size"] < 1:
         raise ParameterError(f"the block size is {command['block_size']}; expected at least 1")
     options = parse_options(command["options"])
-    pairs = [(p, o) for p in command["priors"] for o in command["objectives"]]
-    _require_used(options, command)
+    found = _find(command)
+    _require_used(options, found)
+    pairs = [(p, o) for p in found["prior"] for o in found["objective"]]
     opened = models.open()
     cells = []
     for prior, objective in pairs:
         names = {"prior": prior, "objective": objective, "vocoder": command["vocoder"]}
+        used = [found[kind][name] for kind, name in names.items() if name in found[kind]]
         speaker = resolve(
             opened,
             **names,
             ascent=command,
-            options={key: v for key, v in options.items() if names[key[0]] == key[1]},
+            options={key: v for key, v in options.items() if _is_among(key, used)},
             seed=command["seed"],
             block_size=command["block_size"],
         )
@@ -243,11 +250,7 @@ def _grid(models, command: Mapping[str, Any]):
     spoken = command["cycle_samples"] if cells[0].speaker else 0
     starts = None if command["start"] == "noise" else Store.open(command["start"])
     speech = Store.open(command["speech"]) if command["speech"] else starts
-    referees = _fitting(opened)
-    for path in command["referees"]:
-        referees[_name_of(path, referees)] = _open_referee(
-            path, opened.classifier.spec, trust=command["trust_model"]
-        )
+    referees = open_judges(opened, command["referees"], trust=command["trust_model"])
     grid = Grid(tuple(cells), referees, command["samples"], spoken, starts, speech)
     for cell in grid.cells:
         for word in cell.words:
@@ -269,66 +272,41 @@ def _require_starts(grid, cell, word: str) -> None:
     )
 
 
-def _fitting(bundle) -> dict[str, Any]:
-    """Return the bundle's own referees, without those that do not fit a classifier of the user."""
-    classifier, fitting = bundle.classifier, {}
-    for name, referee in bundle.referees.items():
-        if set(referee.words) == set(classifier.words) and not classifier.spec.differing(
-            referee.spec
-        ):
-            fitting[name] = referee
-        else:
-            log.warning("%s of the bundle knows other words or features and does not judge", name)
-    return fitting
+def _find(command: Mapping[str, Any]) -> dict[str, dict[str, Component]]:
+    """Return the components of the study by kind and by the name that was given.
 
-
-def _name_of(path: str, taken: Mapping[str, Any]) -> str:
-    """Call a judge by its file or folder, with a number where that name is taken."""
-    stem = slug(Path(path.partition(":")[0]).stem)
-    names = [stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 2))]
-    return next(name for name in names if name not in taken)
-
-
-def _require_used(options: Mapping, command: Mapping[str, Any]) -> None:
-    """Refuse options of components that no cell has."""
-    used = {
+    One that was given by both its names is there once, as if it had been given twice by the same.
+    """
+    registry, vocoder = default_registry(), command["vocoder"]
+    named = {
         "prior": command["priors"],
         "objective": command["objectives"],
-        "vocoder": [command["vocoder"]],
+        "vocoder": [] if vocoder == "none" else [vocoder],
     }
+    found: dict[str, dict[str, Component]] = {kind: {} for kind in named}
+    for kind, names in named.items():
+        for name in names:
+            component = registry.find(kind, name)
+            if component not in found[kind].values():
+                found[kind][name] = component
+    return found
+
+
+def _is_among(key: tuple[str, str], components: Iterable[Component]) -> bool:
+    """Say whether one of the components is of this kind and has this name."""
+    kind, name = key
+    return any(c.kind == kind and c.is_called(name) for c in components)
+
+
+def _require_used(options: Mapping, found: Mapping[str, Mapping[str, Component]]) -> None:
+    """Refuse options of components that no cell has."""
+    used = [component for mine in found.values() for component in mine.values()]
     for (kind, name), values in options.items():
-        if name not in used.get(kind, ()):
+        if not _is_among((kind, name), used):
             raise ParameterError(
                 f"option {kind}.{name}.{next(iter(values))} was given, but no cell of the study "
                 f"has the {kind} {name}; drop it"
             )
-
-
-def _open_referee(path: str, spec, *, trust: bool):
-    """Open a judge: a bundle's classifier, or a model file with its words."""
-    from .bundle import load_bundle
-    from .classifier import load_classifier, read_words
-
-    if Path(path).is_dir():
-        return load_bundle(path).classifier
-    model, _, words = path.partition(":")
-    if not Path(model).exists():
-        raise ModelError(
-            f"the referee {model} does not exist; name a bundle or MODEL.keras:WORDS.txt"
-        )
-    if not words:
-        raise ModelError(
-            f"the referee {path} is no folder of a bundle; for a model file name its words as "
-            f"well, one a line in a file: {path}:WORDS.txt"
-        )
-    return load_classifier(model, read_words(words), spec, trust=trust)
-
-
-def _digest(path: str) -> list[str]:
-    """Return what tells one referee from another of the same name."""
-    if Path(path).is_dir():
-        return [sha256(Path(path) / "classifier" / "component.json")]
-    return [sha256(file) for file in path.split(":")]
 
 
 def _components(grid) -> dict[str, Any]:

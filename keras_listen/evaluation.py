@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,10 @@ from .errors import ParameterError, RunError, SpecError
 from .experiment import Block, Experiment, saturated
 from .files import make_folder, replacing
 from .progress import Track, quiet
-from .rates import Spread, nearest
+from .rates import Spread
 from .starts import Sample, slug
 from .store import Store
+from .utterances import Utterances
 
 #: Blocks of a chunk: what a kill can cost, and how many files there are.
 _BLOCKS = 4
@@ -84,7 +86,6 @@ class Grid:
     cycle_samples: int = 0
     starts: Store | None = None
     speech: Store | None = None
-    _speech: dict[tuple[str, str], np.ndarray] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -99,6 +100,7 @@ class Grid:
                     f"classifier ({_shortened(classifier.words)}); give one of the same words"
                 )
             classifier.spec.require(referee.spec, f"the referee {name}")
+        _require_folders(self.cells)
         for store in filter(None, (self.starts, self.speech)):
             classifier.spec.require(store.spec, f"the store {store.root}")
 
@@ -107,31 +109,32 @@ class Grid:
         """What is listened to."""
         return self.cells[0].experiment.classifier
 
-    def utterances(self, word: str, split: str, store: Store | None = None) -> np.ndarray:
-        """Return features of a word's utterances [shape=(any, frames, mels, 1)], kept once read."""
-        store = store or self.speech
-        key = (str(store.root), split, word)
-        if key not in self._speech:
-            positions = [
-                i for i, u in enumerate(store.utterances) if u.split == split and u.word == word
-            ]
-            self._speech[key] = store.batch(np.array(positions, np.int64))
-        return self._speech[key]
+    @cached_property
+    def start_utterances(self) -> Utterances | None:
+        """Those of `starts`."""
+        return self.starts and Utterances(self.starts)
+
+    @cached_property
+    def speech_utterances(self) -> Utterances | None:
+        """Those of `speech`."""
+        return self.speech and Utterances(self.speech)
 
     def count(self, word: str) -> int:
         """Return the number of starts of a word."""
         if self.starts is None:
             return self.samples
-        return min(self.samples, len(self.utterances(word, "testing", self.starts)))
+        return min(self.samples, self.start_utterances.count(word, "testing"))
 
-    def plan(self, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
-        """Return the word's position and the number of each sample of a cell, word by word.
+    def plan(self, chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
+        """Return the word's position and the number of each sample of a chunk, word by word.
 
         Both have the shape (samples,).
         """
-        counts = [self.count(word) for word in cell.words]
-        numbers = [np.arange(count) for count in counts]
-        return np.repeat(np.arange(len(counts)), counts), np.concatenate(numbers)
+        counts = np.array([self.count(word) for word in chunk.cell.words])
+        ends = counts.cumsum()
+        places = np.arange(chunk.first, chunk.stop)
+        labels = np.searchsorted(ends, places, side="right")
+        return labels, places - (ends - counts)[labels]
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield every chunk, in the order of its results."""
@@ -139,6 +142,18 @@ class Grid:
             total = sum(self.count(word) for word in cell.words)
             for span in spans(total, _BLOCKS * cell.experiment.block_size):
                 yield Chunk(cell, span.start, span.stop)
+
+
+def _require_folders(cells: Sequence[Cell]) -> None:
+    """Refuse two cells whose folders some file systems take for one."""
+    last = {cell.name.casefold(): cell for cell in cells}
+    for cell in cells:
+        if (other := last[cell.name.casefold()]) is not cell:
+            raise ParameterError(
+                f"prior {cell.prior} with objective {cell.objective} and prior {other.prior} "
+                f"with objective {other.objective} would have one folder, {cell.name}; "
+                "evaluate them one after the other"
+            )
 
 
 def _shortened(words: Sequence[str]) -> str:
@@ -186,18 +201,18 @@ def compute(grid: Grid, chunk: Chunk) -> dict[str, np.ndarray]:
         [shape=(samples,)]; start, own: probabilities of the classifier before and after
         [shape=(samples, words)]; start_NAME, referee_NAME: the same of each referee, in the
         classifier's order of words; clipped: position predicted for features clipped to [0, 1];
-        scores [shape=(samples, steps + 1)]; saturated, first_step; nearest: distance to the
-        training utterances of the word, NaN without any; cycle: position predicted for the sound,
-        -1 where there is none [each shape=(samples,)]. Further, one row for each word and block:
-        spread_word, spread_count, spread_total, spread_squares, see `Spread`; and one for each
-        first start of a word: shown_word, shown_before, shown_after.
+        scores [shape=(samples, steps + 1)]; saturated, first_step; nearest, nearest_before:
+        distance to the training utterances of the word, NaN without any; cycle: position predicted
+        for the sound, -1 where there is none [each shape=(samples,)]. Further, one row for each
+        word and block: spread_word, spread_count, spread_total, spread_squares, see `Spread`, and
+        the same of the starts, spread_before_...; and one for each first start of a word:
+        shown_word, shown_before, shown_after.
     """
-    labels, numbers = grid.plan(chunk.cell)
+    labels, numbers = grid.plan(chunk)
     size = chunk.cell.experiment.block_size
     parts = []
     for span in spans(chunk.stop - chunk.first, size):
-        place = slice(chunk.first + span.start, chunk.first + span.stop)
-        parts.append(_compute_block(grid, chunk.cell, labels[place], numbers[place]))
+        parts.append(_compute_block(grid, chunk.cell, labels[span], numbers[span]))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -210,6 +225,7 @@ def _compute_block(
         Sample(f"{slug(word)}-{k:03d}", word if aimed else "", "", int(k))
         for word, k in zip(words, numbers, strict=True)
     ]
+    targets = words if aimed else ()
     block = cell.experiment.compute(samples, _starts(grid, words, numbers))
     found = block.maximization
     arrays = {
@@ -221,16 +237,16 @@ def _compute_block(
         "scores": found.scores.T,
         "saturated": saturated(found),
         "first_step": found.first_step,
-        "nearest": _nearest(grid, words, found.features) if aimed else _nothing(labels),
+        "nearest": _nearest(grid, targets, found.features),
+        "nearest_before": _nearest(grid, targets, found.start_features),
         "cycle": _cycle(grid, cell, samples, block),
     }
     for name, referee in grid.referees.items():
         for when, features in (("start", found.start_features), ("referee", found.features)):
             arrays[f"{when}_{name}"] = heard_by(referee, grid.classifier, features)
-    spreads = {label: Spread.of(found.features[labels == label]) for label in np.unique(labels)}
-    arrays["spread_word"] = np.array(list(spreads), np.int16)
-    for part in ("count", "total", "squares"):
-        arrays[f"spread_{part}"] = np.stack([getattr(s, part) for s in spreads.values()])
+    arrays["spread_word"] = np.unique(labels).astype(np.int16)
+    for name, features in (("spread", found.features), ("spread_before", found.start_features)):
+        arrays |= _spreads(name, features, labels)
     shown = numbers == 0
     arrays["shown_word"] = arrays["word"][shown]
     arrays["shown_before"] = found.start_features[shown, ..., 0]
@@ -238,11 +254,19 @@ def _compute_block(
     return arrays
 
 
+def _spreads(name: str, features: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Gather the spread of each word's features, in the order of the words' positions."""
+    spreads = [Spread.of(features[labels == label]) for label in np.unique(labels)]
+    parts = ("count", "total", "squares")
+    return {f"{name}_{part}": np.stack([getattr(s, part) for s in spreads]) for part in parts}
+
+
 def _starts(grid: Grid, words: Sequence[str], numbers: np.ndarray) -> np.ndarray | None:
     if grid.starts is None:
         return None
     pairs = zip(words, numbers, strict=True)
-    return np.stack([grid.utterances(w, "testing", grid.starts)[k, ..., 0] for w, k in pairs])
+    known = grid.start_utterances
+    return np.stack([known.features(word, "testing")[k, ..., 0] for word, k in pairs])
 
 
 def heard_by(referee: Classifier, classifier: Classifier, features: np.ndarray) -> np.ndarray:
@@ -251,17 +275,13 @@ def heard_by(referee: Classifier, classifier: Classifier, features: np.ndarray) 
     return referee.predict(features)[:, order]
 
 
-def _nothing(labels: np.ndarray) -> np.ndarray:
-    return np.full(len(labels), np.nan, np.float32)
-
-
 def _nearest(grid: Grid, words: Sequence[str], features: np.ndarray) -> np.ndarray:
     """Return each feature's distance to the training utterances of its word, NaN without any."""
-    distances = _nothing(features)
+    distances = np.full(len(features), np.nan, np.float32)
     for word in dict.fromkeys(words) if grid.speech is not None else ():
         mine = np.array(words) == word
-        if len(known := grid.utterances(word, "training")):
-            distances[mine] = nearest(features[mine], known)
+        if known := grid.speech_utterances.neighbours(word):
+            distances[mine] = known.nearest(features[mine])
     return distances
 
 
@@ -275,8 +295,15 @@ def _cycle(grid: Grid, cell: Cell, samples: Sequence[Sample], block: Block) -> n
     return heard
 
 
-def read_chunk(root: Path, chunk: Chunk) -> dict[str, np.ndarray]:
+def read_chunk(
+    root: Path, chunk: Chunk, names: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
     """Read what came of a chunk.
+
+    Args:
+        root: the study's folder.
+        chunk: which.
+        names: of the arrays that are wanted; all by default.
 
     Raises:
         RunError: the file is damaged.
@@ -284,8 +311,8 @@ def read_chunk(root: Path, chunk: Chunk) -> dict[str, np.ndarray]:
     path = root / chunk.path
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return dict(stored)
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            return {name: stored[name] for name in (stored if names is None else names)}
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(
             f"{path} is damaged ({error}); delete it and give --resume to compute it again"
         ) from error

@@ -298,14 +298,15 @@ def make_vocoder(
 
 def _options_in_use(options: Options, found: Mapping[str, Component]) -> dict[str, Mapping]:
     """Return the options of each kind, refusing those of components that are not in use."""
-    mine = {}
+    mine: dict[str, Mapping] = {}
     for (kind, name), values in options.items():
         component = found.get(kind)
-        if component is None or name not in (component.name, component.full_name):
+        if component is None or not component.is_called(name):
             used = f"the {kind} of this run is {component.name}" if component else f"no {kind}"
             key = next(iter(values))
             raise ParameterError(f"option {kind}.{name}.{key} was given, but {used}; drop it")
-        mine[kind] = values
+        # Some may have been given by the one name, some by the other.
+        mine[kind] = {**mine.get(kind, {}), **values}
     return mine
 
 

@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -54,27 +57,33 @@ def require_referee(grid: Grid) -> None:
 def _write_cell(root: Path, grid: Grid, cell: Cell) -> Path:
     referee = next(iter(grid.referees))
     names = ("start", "own", f"start_{referee}", f"referee_{referee}")
-    gathered: dict[int, list[list[np.ndarray]]] = {}
-    for chunk in grid.chunks():
-        if chunk.cell is cell:
-            arrays = read_chunk(root, chunk)
-            for label in np.unique(arrays["word"]):
-                mine = arrays["word"] == label
-                parts = [arrays[name][mine][:, None] for name in names]
-                gathered.setdefault(int(label), []).append(parts)
     folder = make_folder(root / "npz" / cell.name)
     taken: set[str] = set()
-    for label, parts in gathered.items():
+    # The chunks go word by word, so no more than one word's scores are held.
+    for label, parts in groupby(_pieces(root, grid, cell, names), key=itemgetter(0)):
         name = slug(cell.words[label])
         # Some file systems do not tell capitals from small letters.
         while name.casefold() in taken:
             name += "_"
         taken.add(name.casefold())
-        scores = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        columns = zip(*(arrays for _, arrays in parts), strict=True)
+        scores = [np.concatenate(column) for column in columns]
         path = folder / f"10k_class_{name}.npz"
         with replacing(path) as beside:
             np.savez(beside, class_index=label, **dict(zip(_SCORES, scores, strict=True)))
     return folder
+
+
+def _pieces(
+    root: Path, grid: Grid, cell: Cell, names: Sequence[str]
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Yield each word's arrays [shape=(samples, 1, words)] of each of a cell's chunks."""
+    for chunk in grid.chunks():
+        if chunk.cell is cell:
+            arrays = read_chunk(root, chunk, ("word", *names))
+            for label in np.unique(arrays["word"]):
+                mine = arrays["word"] == label
+                yield int(label), [arrays[name][mine][:, None] for name in names]
 
 
 def read_published(folder: str | Path) -> tuple[tuple[str, ...], dict[str, Tally]]:

@@ -79,6 +79,10 @@ class Component:
         """`distribution:name`, which picks this one among components of the same name."""
         return f"{self.distribution}:{self.name}"
 
+    def is_called(self, name: str) -> bool:
+        """Say whether `name` is one of its two names."""
+        return name in (self.name, self.full_name)
+
     @property
     def doc(self) -> str:
         """The first line of the factory's docstring."""
@@ -167,7 +171,7 @@ class Registry:
             PluginError: two distributions claim the name.
         """
         mine = [component for component in self.components if component.kind == kind]
-        found = [component for component in mine if name in (component.name, component.full_name)]
+        found = [component for component in mine if component.is_called(name)]
         if not found:
             failed = "".join(f"; plugin {f.distribution} failed: {f.reason}" for f in self.failures)
             raise ParameterError(unknown(kind, name, {c.name for c in mine}) + failed)

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .blocks import spans
+
 #: 97.5 % point of the normal distribution: intervals hold 95 %.
 _POINT = 1.959963984540054
+#: Others that are compared at once: so many columns has the largest array of a search.
+_PIECE = 1024
 
 
 @dataclass(frozen=True)
@@ -82,20 +86,34 @@ class Spread:
         return math.sqrt(max(0.0, 2 * variance / self.total.size))
 
 
-def nearest(features: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the root mean square difference of each feature from the nearest of others.
+class Neighbours:
+    """Features among which nearest ones are searched, made ready once for many searches.
 
     Args:
-        features: [shape=(samples, ...)].
         others: [shape=(any, ...)], at least one.
-
-    Returns:
-        float32 [shape=(samples,)].
     """
-    x = np.asarray(features, np.float32).reshape(len(features), -1)
-    y = np.asarray(others, np.float32).reshape(len(others), -1)
-    # Around their mean, where products of large numbers do not cancel.
-    middle = y.mean(axis=0)
-    x, y = x - middle, y - middle
-    squares = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2 * x @ y.T
-    return np.sqrt(np.maximum(squares.min(axis=1), 0) / x.shape[1]).astype(np.float32)
+
+    def __init__(self, others: np.ndarray):
+        # Around their mean, where products of large numbers do not cancel.
+        self._flat = np.array(others, np.float32).reshape(len(others), -1)
+        self._middle = self._flat.mean(axis=0)
+        self._flat -= self._middle
+        self._squares = np.einsum("ij,ij->i", self._flat, self._flat)
+
+    def nearest(self, features: np.ndarray) -> np.ndarray:
+        """Return the root mean square difference of each feature from the nearest of the others.
+
+        Args:
+            features: [shape=(samples, ...)].
+
+        Returns:
+            float32 [shape=(samples,)].
+        """
+        x = np.asarray(features, np.float32).reshape(len(features), -1) - self._middle
+        best = np.full(len(x), np.inf, np.float32)
+        for span in spans(len(self._flat), _PIECE):
+            # Twice the product, taken from the squares: what depends on the others alone.
+            ahead = self._squares[span] - 2 * x @ self._flat[span].T
+            np.minimum(best, ahead.min(axis=1), out=best)
+        squares = best + np.einsum("ij,ij->i", x, x)
+        return np.sqrt(np.maximum(squares, 0) / x.shape[1]).astype(np.float32)

@@ -15,12 +15,14 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .corpus import SPLITS, Utterance
 from .errors import CorpusError
 from .features import FeatureSpec
+from .files import sha256
 
 SCHEMA = 1
 
@@ -74,6 +76,23 @@ class Store:
             raise CorpusError(f"the store {root} is damaged ({error}); prepare it again") from error
         return cls(root, spec, words, utterances, rows)
 
+    def identity(self) -> dict[str, Any]:
+        """Return what tells the store from one that was prepared anew, without reading it all.
+
+        That is the checksums of its description, which has a digest of the sounds' sizes and times,
+        and of its index, and the size of its features [bytes].
+
+        Raises:
+            CorpusError: a file is missing.
+        """
+        try:
+            found = {name: sha256(self.root / name) for name in ("store.json", "index.csv")}
+            return found | {"features.npy": (self.root / "features.npy").stat().st_size}
+        except OSError as error:
+            raise CorpusError(
+                f"the store {self.root} is damaged ({error}); prepare it again"
+            ) from error
+
     @cached_property
     def features(self) -> np.ndarray:
         """All features, memory-mapped [shape=(rows, frames, mels)]; index it with `rows`.
@@ -116,6 +135,12 @@ class Store:
     def batch(self, positions: np.ndarray) -> np.ndarray:
         """Read features of utterances [shape=(len(positions), frames, mels, 1), float32]."""
         return np.asarray(self.features[self.rows[positions]])[..., None]
+
+    def read(self, positions: np.ndarray) -> np.ndarray:
+        """Do what `batch` does, and let go of the file: pages of a mapping that was read count as
+        memory of the process for as long as it stands.
+        """
+        return np.asarray(self._map("features.npy")[self.rows[positions]])[..., None]
 
     def counts(self) -> dict[str, int]:
         """Return the number of utterances of each split."""

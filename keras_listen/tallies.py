@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .blocks import BLOCK_SIZE, spans
 from .evaluation import Grid, heard_by, read_chunk
-from .rates import Rate, Spread, nearest
+from .rates import Rate, Spread
 
 #: What is no ascent in the column of the objective.
 UNTOUCHED = "untouched"
@@ -29,8 +30,9 @@ class Tally:
     Attributes:
         rates: by name: own success, clipped success, cycle, and for each referee transfer and joint
             success; the same of the untouched starts under "start".
-        spread: of the maximized features.
-        nearest, scores: sums, and number of samples, for means.
+        spread, start_spread: of the maximized features, and of the untouched starts.
+        nearest, start_nearest: sum of their distances, and number of samples, for means.
+        scores: sum of the objective at each step and at the end [shape=(steps + 1,)].
         heard: by referee: sum of its probabilities [shape=(words,)].
     """
 
@@ -38,8 +40,9 @@ class Tally:
         self.samples = 0
         self.rates: dict[str, Rate] = {}
         self.start_rates: dict[str, Rate] = {}
-        self.spread = Spread()
+        self.spread, self.start_spread = Spread(), Spread()
         self.nearest: tuple[float, int] = (0.0, 0)
+        self.start_nearest: tuple[float, int] = (0.0, 0)
         self.scores: np.ndarray | float = 0.0
         self.reached = 0.0
         self.saturated = 0
@@ -54,7 +57,10 @@ class Tally:
             merged = {k: mine.get(k, Rate(0, 0)) + theirs.get(k, Rate(0, 0)) for k in keys}
             setattr(both, name, merged)
         both.spread = self.spread + other.spread
-        both.nearest = tuple(a + b for a, b in zip(self.nearest, other.nearest, strict=True))
+        both.start_spread = self.start_spread + other.start_spread
+        for name in ("nearest", "start_nearest"):
+            pairs = zip(getattr(self, name), getattr(other, name), strict=True)
+            setattr(both, name, tuple(a + b for a, b in pairs))
         both.scores = self.scores + other.scores
         both.reached = self.reached + other.reached
         both.saturated = self.saturated + other.saturated
@@ -80,9 +86,13 @@ def tally(
         chosen = {k: v[mine] for k, v in arrays.items() if not k.startswith(("spread", "shown"))}
         group = found[words[label]] = _tally(chosen, label if aimed else None, referees)
         for i in np.flatnonzero(arrays["spread_word"] == label):
-            parts = (arrays[f"spread_{part}"][i] for part in ("count", "total", "squares"))
-            group.spread += Spread(*parts)
+            group.spread += _spread(arrays, "spread", i)
+            group.start_spread += _spread(arrays, "spread_before", i)
     return found
+
+
+def _spread(arrays: Mapping[str, np.ndarray], name: str, i: int) -> Spread:
+    return Spread(*(arrays[f"{name}_{part}"][i] for part in ("count", "total", "squares")))
 
 
 def _tally(arrays: Mapping[str, np.ndarray], target: int | None, referees: Sequence[str]) -> Tally:
@@ -96,9 +106,15 @@ def _tally(arrays: Mapping[str, np.ndarray], target: int | None, referees: Seque
     found.rates["clipped success"] = _rate(arrays["clipped"] == target)
     if (spoken := arrays["cycle"] >= 0).any():
         found.rates["cycle"] = _rate(arrays["cycle"][spoken] == target)
-    measured = np.isfinite(arrays["nearest"])
-    found.nearest = _sum(arrays["nearest"][measured]), int(measured.sum())
+    found.nearest = _measured(arrays["nearest"])
+    found.start_nearest = _measured(arrays["nearest_before"])
     return found
+
+
+def _measured(distances: np.ndarray) -> tuple[float, int]:
+    """Return the sum of distances, and how many there are."""
+    known = distances[np.isfinite(distances)]
+    return _sum(known), len(known)
 
 
 def tally_scores(
@@ -161,9 +177,9 @@ def count(grid: Grid, root: Path) -> dict[str, dict[str, Tally]]:
 
 def real_speech(grid: Grid) -> dict[str, Tally]:
     """Count the same of the store's testing utterances, untouched, by word."""
-    found = {}
+    found, utterances = {}, grid.speech_utterances
     for target, word in enumerate(grid.classifier.words):
-        features = grid.utterances(word, "testing")
+        features = utterances.features(word, "testing")
         if not len(features):
             continue
         own = grid.classifier.predict(features)
@@ -172,9 +188,11 @@ def real_speech(grid: Grid) -> dict[str, Tally]:
             for name, referee in grid.referees.items()
         }
         group = found[word] = tally_scores(own, own, judged, target)
-        group.spread = Spread.of(features)
-        if len(known := grid.utterances(word, "training")):
-            group.nearest = _sum(nearest(features, known)), len(features)
+        # In pieces: what is gathered is computed in float64.
+        pieces = (Spread.of(features[span]) for span in spans(len(features), BLOCK_SIZE))
+        group.start_spread = sum(pieces, Spread())
+        if known := utterances.neighbours(word):
+            group.start_nearest = _measured(known.nearest(features))
     return found
 
 
@@ -197,8 +215,9 @@ def rows(
 
     Returns:
         One mapping a line: prior, objective, word, samples, for each rate its value with `low` and
-        `high` of its interval, probability, saturated, diversity and nearest. None is what has no
-        meaning there.
+        `high` of its interval, probability, "score start" and score (the mean objective at the
+        first step and at the end), saturated, diversity and nearest. None is what has no meaning
+        there.
     """
     lines, seen = [], set()
     for cell in grid.cells:
@@ -211,7 +230,7 @@ def rows(
             _row(cell.prior, cell.objective, word, group, aimed) for word, group in groups.items()
         ]
     for word, group in ({ALL: total(speech)} | speech if speech else {}).items():
-        lines.append(_start_row("real speech", word, group) | _kept(group))
+        lines.append(_start_row("real speech", word, group))
     return _same_columns(lines)
 
 
@@ -238,13 +257,22 @@ def _row(prior: str, objective: str, word: str, group: Tally, aimed: bool) -> di
     line = {"prior": prior, "objective": objective, "word": word}
     line |= {"samples": group.samples} | _shares(group.rates)
     line["probability"] = group.reached / group.samples if aimed else None
-    line["saturated"] = group.saturated
-    return line | _kept(group)
+    line |= _scores(group) | {"saturated": group.saturated}
+    return line | _kept(group.spread, group.nearest)
 
 
 def _start_row(prior: str, word: str, group: Tally) -> dict[str, Any]:
     line = {"prior": prior, "objective": UNTOUCHED, "word": word}
-    return line | {"samples": group.samples} | _shares(group.start_rates)
+    line |= {"samples": group.samples} | _shares(group.start_rates)
+    return line | _kept(group.start_spread, group.start_nearest)
+
+
+def _scores(group: Tally) -> dict[str, float | None]:
+    """Return the mean objective at both ends of the ascent; published files do not tell it."""
+    if not np.ndim(group.scores):
+        return {"score start": None, "score": None}
+    first, last = group.scores[[0, -1]] / group.samples
+    return {"score start": float(first), "score": float(last)}
 
 
 def _shares(rates: Mapping[str, Rate]) -> dict[str, Any]:
@@ -255,9 +283,6 @@ def _shares(rates: Mapping[str, Rate]) -> dict[str, Any]:
     return found
 
 
-def _kept(group: Tally) -> dict[str, Any]:
-    distance, samples = group.nearest
-    return {
-        "diversity": group.spread.diversity,
-        "nearest": distance / samples if samples else None,
-    }
+def _kept(spread: Spread, nearest: tuple[float, int]) -> dict[str, float | None]:
+    distance, samples = nearest
+    return {"diversity": spread.diversity, "nearest": distance / samples if samples else None}

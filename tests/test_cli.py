@@ -113,6 +113,9 @@ def test_plugins_lists_components_with_their_options(call):
         (["train", "store", "bundle", "--only", "wavenet"], "expected BUNDLE alone"),
         (["train", "bundle", "--only", "wavenet"], "add --audio DIR"),
         (["train", "store", "bundle", "--audio", "x"], "--audio is for --only wavenet"),
+        (["evaluate", "--from-npz", "x", "--samples", "5"], "drop --samples"),
+        (["evaluate", "--from-npz", "x", "-o", "prior.ae.pull=1"], "drop -o"),
+        (["evaluate", "--from-npz", "x", "--npz", "--seed", "0"], "drop --seed, --npz"),
         (["convert", "melgan", "a.pth", "a.json", "out"], "melgan"),
     ],
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +17,10 @@ from keras_listen import evaluate, listen, load_bundle
 from keras_listen.bundle import create_bundle
 from keras_listen.errors import CorpusError, ModelError, ParameterError, RunError, SpecError
 from keras_listen.evaluating import _settings
+from keras_listen.evaluation import Cell, Chunk, Grid
 from keras_listen.features import FeatureSpec
+from keras_listen.judges import checksums, open_judges
+from keras_listen.rates import Spread
 from keras_listen.report.evaluation import mean_heard
 from keras_listen.tallies import Tally
 
@@ -60,6 +65,10 @@ def test_rates_are_those_of_a_run(study, bundle, tmp_path, prior):
     assert found["clipped success"] == clipped
     probability = np.mean([float(row["probability"]) for row in run.rows])
     assert found["probability"] == pytest.approx(probability, abs=1e-5)
+    for column, name in (("score start", "score_before"), ("score", "score_after")):
+        mean = np.mean([float(row[name]) for row in run.rows])
+        assert found[column] == pytest.approx(mean, abs=1e-5)
+    assert found["score"] > found["score start"]
     untouched = np.mean([row["predicted_before"] == row["word"] for row in run.rows])
     assert line(study, prior, "untouched")["own success"] == untouched
     for word in WORDS:
@@ -70,6 +79,32 @@ def test_rates_are_those_of_a_run(study, bundle, tmp_path, prior):
     assert line(study, prior, word="up")["diversity"] == pytest.approx(
         np.sqrt(np.mean(pairs)), rel=1e-4
     )
+
+
+@pytest.mark.parametrize("prior", ["ae", "none"])
+def test_untouched_starts_have_their_spread_and_distance(bundle, tiny_store, tmp_path, prior):
+    settings = {"bundle": bundle, **SMALL, "speech": tiny_store.root}
+    found = evaluate([prior], ["softmax"], **settings, out=tmp_path / "study")
+    # What has climbed no step is the start.
+    settings = {"prior": prior, "vocoder": "none", "bundle": bundle, **SMALL | {"steps": 0}}
+    run = listen(**settings, out=tmp_path / "run")
+    starts = {word: [] for word in ("down", "up")}
+    for row in run.rows:
+        if row["word"] in starts:
+            starts[row["word"]].append(np.load(run.root / f"{row['id']}.npy"))
+    for word, features in starts.items():
+        row = line(found, prior, "untouched", word)
+        pairs = [((a - b) ** 2).mean() for i, a in enumerate(features) for b in features[:i]]
+        assert row["diversity"] == pytest.approx(np.sqrt(np.mean(pairs)), rel=1e-4)
+        known = [p for p in tiny_store.split("training") if tiny_store.utterances[p].word == word]
+        others = tiny_store.batch(np.array(known))[..., 0]
+        far = [min(np.sqrt(((f - o) ** 2).mean()) for o in others) for f in features]
+        assert row["nearest"] == pytest.approx(np.mean(far), rel=1e-4)
+        assert row["nearest"] != line(found, prior, word=word)["nearest"]
+    # A word that the store does not have is left out of the mean.
+    rows = [line(found, prior, "untouched", word) for word in (*WORDS, "all words")]
+    assert rows[WORDS.index(HOSTILE)]["nearest"] is None
+    assert rows[-1]["nearest"] == pytest.approx(np.mean([row["nearest"] for row in rows[:3]]))
 
 
 def test_the_files_say_what_the_rows_say(study):
@@ -95,9 +130,23 @@ def test_pictures_and_page_are_there(study):
     for name in ("curves.png", "examples.png"):
         assert (study.root / name).stat().st_size > 5000
     page = (study.root / "index.html").read_text(encoding="utf-8")
+    for row in study.rows:
+        if row["score"] is not None:
+            assert f"<td>{row['score start']:.3g}</td><td>{row['score']:.3g}</td>" in page
     assert "<script" not in page
     assert "&lt;script&gt;alert(" in page
     assert "given these trained models" in page
+
+
+def test_a_chunk_knows_its_words_and_numbers():
+    grid = SimpleNamespace(count={"a": 2, "b": 0, "c": 3}.get)
+    cell = SimpleNamespace(words=("a", "b", "c"))
+    labels, numbers = Grid.plan(grid, Chunk(cell, 0, 5))
+    assert labels.tolist() == [0, 0, 2, 2, 2]
+    assert numbers.tolist() == [0, 1, 0, 1, 2]
+    labels, numbers = Grid.plan(grid, Chunk(cell, 1, 4))
+    assert labels.tolist() == [0, 2, 2]
+    assert numbers.tolist() == [1, 0, 1]
 
 
 def test_rows_of_the_heatmap_are_targets():
@@ -153,6 +202,8 @@ def test_a_store_gives_starts_and_the_figures_of_real_speech(tiny_store, tmp_pat
     wanted = np.mean(heard.argmax(axis=1) == tiny_store.labels[first])
     assert untouched["own success"] == pytest.approx(wanted)
     assert 0 < real["nearest"] < real["diversity"]
+    spread = Spread.of(features).diversity
+    assert real["diversity"] == pytest.approx(spread)
 
 
 def test_a_store_must_have_starts_for_every_word(bundle, tiny_store, tmp_path):
@@ -191,6 +242,47 @@ def test_presets_are_settings_and_what_is_given_wins():
     assert _settings("transfer", {"priors": ["ae"]})["options"] == []
 
 
+def test_a_preset_knows_its_priors_by_both_names():
+    transfer = _settings("transfer", {"priors": ["ae", "keras-listen:vae"]})
+    assert transfer["options"] == ["prior.vae.pull=0.02"]
+    assert _settings("transfer", {"priors": ["other:vae"]})["options"] == []
+
+
+@pytest.mark.parametrize("prior", ["ae", "keras-listen:ae"])
+@pytest.mark.parametrize("owner", ["", "keras-listen:"])
+def test_options_follow_either_name_of_a_component(study, bundle, tmp_path, prior, owner):
+    options = [
+        f"prior.{owner}ae.start_deviation=0.5", "objective.keras-listen:neuron.unit=2",
+        f"objective.neuron.layer={load_bundle(bundle).classifier.model.layers[-1].name}",
+    ]  # fmt: skip
+    found = evaluate(
+        [prior, "none"], ["softmax", "keras-listen:neuron"], bundle=bundle, **SMALL,
+        options=options, out=tmp_path / "study",
+    )  # fmt: skip
+    run = listen(
+        prior=prior, vocoder="none", bundle=bundle, **SMALL, options=options[:1],
+        out=tmp_path / "run",
+    )  # fmt: skip
+    probability = np.mean([float(row["probability"]) for row in run.rows])
+    assert line(found, prior)["probability"] == pytest.approx(probability, abs=1e-5)
+    assert line(found, prior)["probability"] != line(study, "ae")["probability"]
+    assert line(found, "none") == line(found, "none") | line(study, "none")
+
+
+def test_two_names_of_one_prior_are_one_cell(bundle, tmp_path):
+    found = evaluate(["ae", "keras-listen:ae"], bundle=bundle, **SMALL, out=tmp_path / "study")
+    assert {row["prior"] for row in found.rows} == {"ae"}
+    assert [path.name for path in (tmp_path / "study" / "chunks").iterdir()] == ["ae-softmax"]
+
+
+def test_cells_of_one_folder_are_refused():
+    cells = (Cell("a", "b-c", None), Cell("a-B", "c", None))
+    grid = SimpleNamespace(cells=cells, samples=1, cycle_samples=0, referees={}, classifier=None)
+    message = "prior a with objective b-c and prior a-B with objective c would have one folder"
+    with pytest.raises(ParameterError, match=message):
+        Grid.__post_init__(grid)
+
+
 @pytest.mark.slow
 def test_the_preset_transfer_convinces_other_architectures_more(tmp_path):
     """On few starts: that the published settings reach less is far outside of chance."""
@@ -210,6 +302,8 @@ def test_objectives_without_a_target_have_no_success(bundle, tmp_path):
         ["none"], ["neuron"], bundle=bundle, **SMALL, options=options, out=tmp_path / "study"
     )
     (row,) = [row for row in found.rows if row["word"] == "all words"]
+    assert row["score"] > row["score start"]
+    assert row["nearest"] is None
     assert row["samples"] == 5
     assert row.get("own success") is None
     assert row["diversity"] > 0
@@ -226,6 +320,52 @@ def test_a_further_referee_may_have_its_words_in_another_order(study, bundle, tm
     )
     # It is the bundle's own referee in disguise.
     assert line(found, "ae")["transfer, other"] == line(study, "ae")["transfer, referee"]
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "name"),
+    [
+        ("judge.keras", "words.txt", "judge"),
+        ("a:judge.keras", "words.txt", "a_judge"),
+        ("judge.keras", "b:words.txt", "judge"),
+        ("a:b:judge.keras", "c:words.txt", "a_b_judge"),
+    ],
+)
+def test_a_referee_may_have_colons_in_its_path(bundle, tmp_path, monkeypatch, model, words, name):
+    monkeypatch.chdir(tmp_path)
+    small_classifier(2).save(model)
+    Path(words).write_text("\n".join(WORDS), encoding="utf-8")
+    (judge,) = set(open_judges(load_bundle(bundle), [f"{model}:{words}"])) - {"referee"}
+    assert judge == name
+    files = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (model, words)]
+    assert checksums(f"{model}:{words}") == files
+
+
+def test_a_folder_may_have_colons_in_its_path(bundle, tmp_path):
+    folder = shutil.copytree(bundle, tmp_path / "a:b")
+    judges = open_judges(load_bundle(bundle), [str(folder), str(folder)])
+    assert list(judges) == ["referee", "a_b", "a_b-2"]
+    listened = load_bundle(bundle).classifier
+    features = np.random.default_rng(0).random((2, 90, 80, 1), np.float32)
+    np.testing.assert_array_equal(judges["a_b"].predict(features), listened.predict(features))
+    description = (folder / "classifier" / "component.json").read_bytes()
+    assert checksums(str(folder)) == [hashlib.sha256(description).hexdigest()]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("a.keras:b.txt", r"the referee a\.keras does not exist; name a bundle"),
+        ("model:1.keras", "model:1.keras:WORDS.txt"),
+        ("model:1.keras:", "model:1.keras:WORDS.txt"),
+        ("model:1.keras:no.txt", r"cannot read the words file no\.txt"),
+    ],
+)
+def test_what_is_missing_of_a_referee_is_named(bundle, tmp_path, monkeypatch, path, message):
+    monkeypatch.chdir(tmp_path)
+    small_classifier(2).save("model:1.keras")
+    with pytest.raises(ModelError, match=message):
+        open_judges(load_bundle(bundle), [path])
 
 
 @pytest.mark.parametrize(
@@ -280,6 +420,27 @@ def test_foreign_and_damaged_folders_are_refused_and_kept(study, bundle, tmp_pat
     with pytest.raises(RunError, match="no run to resume"):
         evaluate(["ae"], ["softmax"], **settings, out=tmp_path / "foreign", resume=True)
     assert [p.name for p in (tmp_path / "foreign").iterdir()] == ["mine.txt"]
+
+
+def test_a_store_that_was_prepared_anew_is_noticed(bundle, tiny_store, tmp_path):
+    store = shutil.copytree(tiny_store.root, tmp_path / "store")
+    settings = {"bundle": bundle, **SMALL, "speech": store, "out": tmp_path / "study"}
+    found = evaluate(["none"], **settings)
+    before = digests(found.root)
+    stored = json.loads((found.root / "manifest.json").read_text(encoding="utf-8"))["stores"]
+    assert stored["speech"]["features.npy"] == (store / "features.npy").stat().st_size
+    assert list(stored) == ["speech"]
+    for name in ("store.json", "index.csv", "features.npy"):
+        whole = (store / name).read_bytes()
+        (store / name).write_bytes(whole + b"\n")
+        with pytest.raises(RunError, match=rf"other settings \(stores\.speech\.{name} [^;]*\)"):
+            evaluate(["none"], **settings, resume=True)
+        (store / name).write_bytes(whole)
+    evaluate(["none"], **settings, resume=True)
+    assert digests(found.root) == before
+    (store / "features.npy").unlink()
+    with pytest.raises(CorpusError, match=r"is damaged .*features\.npy.*; prepare it again"):
+        evaluate(["none"], **settings, resume=True)
 
 
 def test_a_damaged_chunk_is_named(bundle, tmp_path):

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from test_run import WORDS, small_classifier, write_small_bundle
 
-from keras_listen import evaluate, evaluate_published, load_bundle
+from keras_listen import evaluate, evaluate_published, interchange, load_bundle
 from keras_listen.bundle import create_bundle
 from keras_listen.errors import ParameterError, RunError
+from keras_listen.evaluation import read_chunk
 from keras_listen.features import FeatureSpec
 from keras_listen.starts import slug
 
@@ -68,6 +69,22 @@ def test_scores_are_written_as_published(study):
             assert row["transfer, referee"] == judged.mean()
 
 
+def test_a_word_is_written_before_the_next_ones_are_read(monkeypatch, tmp_path):
+    """With the scores of all words in memory at once, memory would grow with the samples."""
+    found = []
+
+    def reading(root, chunk, names):
+        found.append((chunk.first, len(list((root / "npz").rglob("*.npz")))))
+        return read_chunk(root, chunk, names)
+
+    monkeypatch.setattr(interchange, "read_chunk", reading)
+    settings = {"samples": 5, "steps": 1, "block_size": 2, "npz": True}
+    bundle = write_small_bundle(tmp_path / "bundle")
+    evaluate(["none"], bundle=bundle, **settings, out=tmp_path / "study")
+    # Chunks of 8 samples; the second begins in the second word and ends in the last one.
+    assert found == [(0, 0), (8, 1), (16, 3)]
+
+
 def test_what_was_written_is_read_again(study, tmp_path):
     found = evaluate_published(study.root / "npz" / "ae-softmax", tmp_path / "out")
     (mine,) = [r for r in found.rows if (r["objective"], r["word"]) == ("maximized", "all words")]
@@ -95,6 +112,9 @@ def test_files_of_others_are_counted_and_drawn(tmp_path):
             assert row["own success"] == own.mean()
             assert row["transfer, separate"] == separate.mean()
             assert row["joint success, separate"] == (own & separate).mean()
+    for row in found.rows:
+        for unknown in ("score start", "score", "diversity", "nearest"):
+            assert row[unknown] is None
     stored = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert stored["words"] == ["no", "yes", "class 2"]
     assert "in reverse" in stored["note"]

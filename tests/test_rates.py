@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from keras_listen.rates import Rate, Spread, nearest
+from keras_listen import rates
+from keras_listen.rates import Neighbours, Rate, Spread
 
 
 @pytest.mark.parametrize(("hits", "samples"), [(0, 10), (10, 10), (3, 17), (921, 1000)])
@@ -40,10 +41,23 @@ def test_of_one_feature_there_is_no_diversity_and_of_equal_ones_none_left():
     assert Spread.of(np.full((5, 4), 0.3)).diversity == pytest.approx(0, abs=1e-7)
 
 
-def test_the_nearest_is_found():
+@pytest.mark.parametrize("piece", [1, 4, 1024])
+def test_the_nearest_is_found(monkeypatch, piece):
+    monkeypatch.setattr(rates, "_PIECE", piece)
     rng = np.random.default_rng(0)
     # Far from zero, where squares would cancel.
     features, others = 100 + rng.random((6, 9, 8, 1)), 100 + rng.random((11, 9, 8, 1))
     wanted = [min(np.sqrt(((f - o) ** 2).mean()) for o in others) for f in features]
-    np.testing.assert_allclose(nearest(features, others), wanted, rtol=1e-4)
-    np.testing.assert_allclose(nearest(others[3:4], others), 0, atol=1e-4)
+    np.testing.assert_allclose(Neighbours(others).nearest(features), wanted, rtol=1e-4)
+    np.testing.assert_allclose(Neighbours(others).nearest(others[3:4]), 0, atol=1e-4)
+
+
+def test_a_search_leaves_what_it_was_given():
+    rng = np.random.default_rng(1)
+    features, others = rng.random((2, 3), np.float32), rng.random((4, 3), np.float32)
+    before = features.copy(), others.copy()
+    known = Neighbours(others)
+    first, again = known.nearest(features), known.nearest(features)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(features, before[0])
+    np.testing.assert_array_equal(others, before[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from click.core import ParameterSource
 
 from .common import ascent_options, bar, component_options, model_options, table
 
@@ -51,7 +52,8 @@ from .common import ascent_options, bar, component_options, model_options, table
     metavar="DIR",
     help="Count and draw such files instead, whoever made them.",
 )
-def evaluate(from_npz, **settings) -> None:
+@click.pass_context
+def evaluate(context, from_npz, **settings) -> None:
     """Count how often maximization reaches its word, and whether other classifiers agree.
 
     Combines every prior with every objective. Writes results.json, results.csv, heatmaps,
@@ -59,6 +61,8 @@ def evaluate(from_npz, **settings) -> None:
     """
     from ..backend import start_quietly
 
+    if from_npz is not None:
+        _require_alone(context)
     start_quietly(engine=from_npz is None)
     if from_npz is not None:
         _show_published(from_npz, settings["out"])
@@ -70,6 +74,21 @@ def evaluate(from_npz, **settings) -> None:
     click.echo(table(_overall(done.rows)))
     click.echo(NOTE)
     click.echo(f"page: {done.root / 'index.html'}")
+
+
+def _require_alone(context: click.Context) -> None:
+    """Refuse what would say nothing of files that are only counted."""
+    others = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in ("from_npz", "out")
+        and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT
+    ]
+    if others:
+        raise click.UsageError(
+            "--from-npz counts files as they are, and only --out goes with it: drop "
+            f"{', '.join(others)}"
+        )
 
 
 def _show_published(folder: str, out: str) -> None:

@@ -12,6 +12,10 @@ from ..evaluation import Grid, read_chunk
 from ..files import replacing, write_text
 from ..tallies import ALL, NOTE, Tally, total
 
+#: Words whose examples are drawn at most, and words that are named along an axis: more would make
+#: pictures larger than matplotlib can draw.
+SHOWN, _LABELS = 40, 70
+
 
 def write_report(
     root: Path,
@@ -46,6 +50,9 @@ def write_report(
         rows=rows,
         rates=[key.removesuffix(" low") for key in rows[0] if key.endswith(" low")],
         heatmaps=pictures,
+        examples=any(cell.experiment.uses_targets for cell in grid.cells),
+        words=len(words),
+        shown=SHOWN,
         note=NOTE,
         all_words=ALL,
     )
@@ -86,7 +93,8 @@ def draw_heatmap(
     """Draw the published figure 5 as `stem`.png and .pdf: darker is higher.
 
     Rows are targets, the first word at the top; columns are what the referee hears. In the figure
-    that was published, both axes carry the words in reverse.
+    that was published, both axes carry the words in reverse. Of very many words, not all are named
+    at the axes.
 
     Args:
         stem: path without a suffix.
@@ -96,14 +104,15 @@ def draw_heatmap(
     """
     from matplotlib.figure import Figure
 
-    size = 2.5 + 0.28 * len(words)
+    size = 2.5 + 0.28 * min(len(words), _LABELS)
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axis = figure.subplots()
     # Matplotlib would read what stands between dollars as mathematics.
     words = [word.replace("$", r"\$") for word in words]
     image = axis.imshow(heard, cmap="Greys", vmin=0, vmax=1)
-    axis.set_xticks(range(len(words)), words, rotation=90)
-    axis.set_yticks(range(len(words)), words)
+    every = -(-len(words) // _LABELS)
+    axis.set_xticks(range(0, len(words), every), words[::every], rotation=90)
+    axis.set_yticks(range(0, len(words), every), words[::every])
     axis.set(xlabel=f"heard by {referee}", ylabel="target word", title=title)
     figure.colorbar(image, ax=axis, label="mean probability")
     _save(figure, stem.with_name(stem.name + ".png"))
@@ -118,32 +127,43 @@ def draw_curves(path: Path, curves: Mapping[str, np.ndarray]) -> None:
     """Draw the mean objective by step of each cell; cells may have scales of their own."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.6 * len(curves), 3.0), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(1, len(curves)))
-    for axis, (name, scores) in zip(axes, curves.items(), strict=True):
+    columns = min(len(curves), 4)
+    lines = -(-len(curves) // columns)
+    figure = Figure(figsize=(3.6 * columns, 3.0 * lines), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).flat
+    for axis in axes[len(curves) :]:
+        axis.remove()
+    for axis, (name, scores) in zip(axes, curves.items(), strict=False):
         axis.plot(range(len(scores)), scores)
         axis.set(xlabel="step", ylabel="mean objective", title=f"{name}: {scores[-1]:.3g}")
     _save(figure, path)
 
 
 def draw_examples(path: Path, root: Path, grid: Grid) -> None:
-    """Draw the published figure 2: each word's first start and what it became, cell by cell."""
+    """Draw the published figure 2: each word's first start and what it became, cell by cell.
+
+    Of many words, the first `SHOWN` are drawn.
+    """
     from matplotlib.figure import Figure
 
     cells = [cell for cell in grid.cells if cell.experiment.uses_targets]
     if not cells:
         return
-    words = grid.classifier.words
+    words = grid.classifier.words[:SHOWN]
     figure = Figure(figsize=(4.4 * len(cells), 1.1 * len(words)), layout="constrained")
     axes = figure.subplots(len(words), 2 * len(cells), squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     for chunk in grid.chunks():
-        if chunk.cell not in cells:
+        labels, numbers = grid.plan(chunk)
+        # Only chunks in which such a word begins have something to show.
+        if chunk.cell not in cells or not (labels[numbers == 0] < len(words)).any():
             continue
         column = 2 * cells.index(chunk.cell)
-        arrays = read_chunk(root, chunk)
-        for word, *pair in zip(*(arrays[f"shown_{what}"] for what in _SHOWN), strict=True):
+        arrays = read_chunk(root, chunk, _EXAMPLE)
+        for word, *pair in zip(*(arrays[name] for name in _EXAMPLE), strict=True):
+            if word >= len(words):
+                break
             for axis, values in zip(axes[word, column : column + 2], pair, strict=True):
                 axis.imshow(values.T, origin="lower", aspect="auto", vmin=0, vmax=1, cmap="magma")
     for column, cell in enumerate(cells):
@@ -154,7 +174,7 @@ def draw_examples(path: Path, root: Path, grid: Grid) -> None:
     _save(figure, path)
 
 
-_SHOWN = ("word", "before", "after")
+_EXAMPLE = ("shown_word", "shown_before", "shown_after")
 
 
 def _save(figure, target: Path) -> None:
