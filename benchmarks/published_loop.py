@@ -1,6 +1,6 @@
 """Compare the engine with the published one-at-a-time loop: seconds a sample.
 
-    python benchmarks/published_loop.py [--bundle DIR] [--samples 64] [--single 6] [--rounds 3]
+    python benchmarks/published_loop.py [--bundle DIR] [--samples 72] [--single 6] [--rounds 3]
 
 Four ways are timed, each in a process of its own, in turn, `--rounds` times; medians are printed:
 
@@ -165,7 +165,7 @@ def in_a_process(way: str, settings: argparse.Namespace) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--bundle", help="folder of a bundle; the embedded one by default")
-    parser.add_argument("--samples", type=int, default=64, help="starts of the engine")
+    parser.add_argument("--samples", type=int, default=72, help="starts of the engine")
     parser.add_argument("--single", type=int, default=6, help="starts of the published loop")
     parser.add_argument("--repeats", type=int, default=3, help="timings in a process")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each way")

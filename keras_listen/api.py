@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .backend import require_tensorflow
+from .blocks import BLOCK_SIZE
 from .errors import ParameterError
 from .features import FeatureSpec, extract_fitted, require_sound
 from .plugins import default_registry
@@ -64,7 +65,7 @@ def listen(
     trust_model: bool = False,
     options: Iterable[str] | Mapping[str, Any] = (),
     reader: str = "soundfile",
-    block_size: int = 64,
+    block_size: int = BLOCK_SIZE,
     out: str | Path | None = None,
     resume: bool = False,
     track: Track = quiet,

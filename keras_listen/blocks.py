@@ -15,10 +15,11 @@ import numpy as np
 
 from .errors import ParameterError
 
-BLOCK_SIZE = 64
-
 #: Rows that a matrix product takes at once.
 _PANEL = 24
+
+#: Samples of a block: whole panels, so that nothing is computed in vain.
+BLOCK_SIZE = 3 * _PANEL
 
 
 def spans(count: int, size: int) -> Iterator[slice]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from .api import as_text, option_texts
 from .backend import require_tensorflow
+from .blocks import BLOCK_SIZE
 from .errors import ParameterError, RunError
 from .files import csv_text, make_folder, require_empty, write_json, write_text
 from .plugins import OWN, Component, default_registry
@@ -80,7 +81,7 @@ def evaluate(
     spec: str | Path | None = None,
     trust_model: bool = False,
     options: Iterable[str] | Mapping[str, Any] = (),
-    block_size: int = 64,
+    block_size: int = BLOCK_SIZE,
     npz: bool = False,
     out: str | Path = "evaluation",
     resume: bool = False,

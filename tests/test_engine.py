@@ -304,11 +304,12 @@ def embedded():
     )
 
 
+@pytest.mark.parametrize("size", [64, 72])
 @pytest.mark.parametrize("name", ["none", "ae"])
-def test_a_sample_has_the_same_bits_wherever_it_stands(embedded, name):
+def test_a_sample_has_the_same_bits_wherever_it_stands(embedded, name, size):
     words = len(embedded.classifier.words)
-    targets = np.arange(64) % words
-    seeds = np.stack([derive(0, f"word {i % words}", i // words) for i in range(64)])
+    targets = np.arange(size) % words
+    seeds = np.stack([derive(0, f"word {i % words}", i // words) for i in range(size)])
     starts = embedded.priors[name].start(targets, seeds)
 
     def climb(rows):
@@ -320,12 +321,12 @@ def test_a_sample_has_the_same_bits_wherever_it_stands(embedded, name):
             starts[rows],
             targets[rows],
             Ascent(2),
-            block_size=64,
+            block_size=size,
         )
 
-    whole = climb(range(64))
+    whole = climb(range(size))
     assert np.ptp(whole.scores[-1]) > 0
-    shuffled = np.random.default_rng(3).permutation(64)
+    shuffled = np.random.default_rng(3).permutation(size)
     for rows in (shuffled, range(30), range(3), [40]):
         found = climb(rows)
         at = list(rows)

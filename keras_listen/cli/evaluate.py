@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from click.core import ParameterSource
 
+from ..blocks import BLOCK_SIZE
 from .common import ascent_options, bar, component_options, model_options, table
 
 
@@ -42,7 +43,7 @@ from .common import ascent_options, bar, component_options, model_options, table
 @click.option("--seed", type=int, default=0, show_default=True)
 @model_options
 @component_options
-@click.option("--block-size", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--block-size", type=click.IntRange(min=1), default=BLOCK_SIZE, show_default=True)
 @click.option("--out", type=click.Path(), default="evaluation", show_default=True)
 @click.option("--resume", is_flag=True, help="Finish the interrupted study in the folder.")
 @click.option("--npz", is_flag=True, help="Write 10k_class_<word>.npz as published, too.")

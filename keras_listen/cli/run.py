@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..blocks import BLOCK_SIZE
 from .common import ascent_options, bar, component_options, model_options, table
 
 
@@ -29,7 +30,7 @@ from .common import ascent_options, bar, component_options, model_options, table
 @model_options
 @component_options
 @click.option("--reader", default="soundfile", show_default=True, help="What reads recordings.")
-@click.option("--block-size", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--block-size", type=click.IntRange(min=1), default=BLOCK_SIZE, show_default=True)
 @click.option("--out", type=click.Path(), help="New or empty folder.  [listen-NNN]")
 @click.option("--resume", is_flag=True, help="Finish the interrupted run in the folder.")
 def run(words, **settings) -> None:
