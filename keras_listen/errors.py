@@ -46,6 +46,10 @@ class RunError(ListenError):
     """An output folder that cannot be used."""
 
 
+class ClusterError(ListenError):
+    """A cluster that does not answer, has no workers, or whose workers cannot do the work."""
+
+
 class Unavailable(ListenError):
     """A component that is known but cannot work here.
 

@@ -85,6 +85,8 @@ def evaluate(
     npz: bool = False,
     out: str | Path = "evaluation",
     resume: bool = False,
+    scheduler: str | None = None,
+    workers: int | None = None,
     track: Track = quiet,
 ) -> Evaluation:
     """Maximize every word from many starts and count how often it is reached.
@@ -111,20 +113,24 @@ def evaluate(
         npz: write the scores as the published tooling does too, see `keras_listen.interchange`.
         out: folder, new or empty.
         resume: continue the interrupted study in `out`.
+        scheduler: address of a dask scheduler, `tcp://HOST:PORT`, whose workers compute.
+        workers: start so many workers on this machine instead, each with as many threads as this
+            process has. Neither changes a byte, see `keras_listen.cluster`.
         track: progress, see `keras_listen.progress`.
 
     Raises:
         ListenError: anything given cannot be used; nothing has been written then.
     """
     require_tensorflow()
+    from .cluster import computing, require_usable
     from .evaluation import carry_out
     from .experiment import ModelChoice
     from .interchange import require_referee, write_published
-    from .judges import checksums
     from .report.evaluation import write_report
-    from .runs import manifest_of, require_same
+    from .runs import require_same
     from .tallies import NOTE, count, real_speech, rows
 
+    require_usable(scheduler, workers)
     models = ModelChoice(*map(as_text, (bundle, classifier, words_file, spec)), trust_model)
     given = {"priors": priors, "objectives": objectives, "samples": samples, "steps": steps}
     given |= {"step_size": step_size, "shift": shift, "gain": gain}
@@ -150,24 +156,21 @@ def evaluate(
     grid = _grid(models, command)
     if npz:
         require_referee(grid)
-    experiment = grid.cells[0].speaker or grid.cells[0].experiment
-    manifest = manifest_of(experiment, command)
-    manifest["components"] = _components(grid)
-    manifest["referees"] = {name: checksums(name) for name in command["referees"]}
-    stores = {"start": grid.starts, "speech": grid.speech}
-    manifest["stores"] = {role: store.identity() for role, store in stores.items() if store}
+    manifest = _manifest(grid, command)
     root = Path(out)
     if resume:
         require_same(root, manifest)
     else:
         require_empty(root, "give --resume to continue the study in it, or ")
-        make_folder(root)
-        write_json(root / "manifest.json", manifest)
-    for note in experiment.notes:
-        log.warning("%s", note)
-    begin = time.perf_counter()
-    done = carry_out(grid, root, track=track)
-    _write_timing(root, done, time.perf_counter() - begin)
+    with computing(grid, manifest, _reopen, scheduler=scheduler, workers=workers) as compute:
+        if not resume:
+            make_folder(root)
+            write_json(root / "manifest.json", manifest)
+        for note in manifest["notes"]:
+            log.warning("%s", note)
+        begin = time.perf_counter()
+        done = carry_out(grid, root, computing=compute, track=track)
+        _write_timing(root, done, time.perf_counter() - begin)
     counted = count(grid, root)
     heard = real_speech(grid) if grid.speech is not None else None
     lines = rows(grid, counted, heard)
@@ -257,6 +260,27 @@ def _grid(models, command: Mapping[str, Any]):
         for word in cell.words:
             _require_starts(grid, cell, word)
     return grid
+
+
+def _manifest(grid, command: Mapping[str, Any]) -> dict[str, Any]:
+    from .judges import checksums
+    from .runs import manifest_of
+
+    manifest = manifest_of(grid.cells[0].speaker or grid.cells[0].experiment, command)
+    manifest["components"] = _components(grid)
+    manifest["referees"] = {name: checksums(name) for name in command["referees"]}
+    stores = {"start": grid.starts, "speech": grid.speech}
+    manifest["stores"] = {role: store.identity() for role, store in stores.items() if store}
+    return manifest
+
+
+def _reopen(command: Mapping[str, Any]):
+    """Make the grid and the manifest of a study from its settings, as a worker does."""
+    from .experiment import ModelChoice
+
+    names = ("bundle", "classifier", "words_file", "spec", "trust_model")
+    grid = _grid(ModelChoice(*(command[name] for name in names)), command)
+    return grid, _manifest(grid, command)
 
 
 def _require_starts(grid, cell, word: str) -> None:

@@ -15,10 +15,11 @@ References:
 
 from __future__ import annotations
 
+import io
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -174,23 +175,47 @@ class Chunk:
         return f"chunks/{self.cell.name}/{self.first:07d}.npz"
 
 
-def carry_out(grid: Grid, root: Path, *, track: Track = quiet) -> int:
-    """Compute the chunks that a study's folder does not have; return how many samples that were."""
+#: Computes chunks somewhere: yields each with the contents of its file, in any order.
+Computing = Callable[[Sequence[Chunk]], Iterator[tuple[Chunk, bytes]]]
+
+
+def carry_out(
+    grid: Grid, root: Path, *, computing: Computing | None = None, track: Track = quiet
+) -> int:
+    """Compute the chunks that a study's folder does not have; return how many samples that were.
+
+    Args:
+        grid: the study.
+        root: its folder.
+        computing: where; in this process if None.
+        track: progress, see `keras_listen.progress`.
+    """
     left = [chunk for chunk in grid.chunks() if not (root / chunk.path).is_file()]
     for folder in {(root / chunk.path).parent for chunk in left}:
         make_folder(folder)
     total = sum(chunk.stop - chunk.first for chunk in left)
 
     def work() -> Iterator[None]:
-        for chunk in left:
-            arrays = compute(grid, chunk)
+        for chunk, contents in (computing or partial(_compute_here, grid))(left):
             with replacing(root / chunk.path) as beside:
-                np.savez(beside, **arrays)
+                beside.write_bytes(contents)
             yield from [None] * (chunk.stop - chunk.first)
 
     for _ in track(work(), total=total, label="evaluate", unit="sample"):
         pass
     return total
+
+
+def _compute_here(grid: Grid, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, bytes]]:
+    for chunk in chunks:
+        yield chunk, packed(compute(grid, chunk))
+
+
+def packed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Return the contents of an npz file of arrays."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
 
 
 def compute(grid: Grid, chunk: Chunk) -> dict[str, np.ndarray]:

@@ -46,6 +46,10 @@ from .common import ascent_options, bar, component_options, model_options, table
 @click.option("--block-size", type=click.IntRange(min=1), default=BLOCK_SIZE, show_default=True)
 @click.option("--out", type=click.Path(), default="evaluation", show_default=True)
 @click.option("--resume", is_flag=True, help="Finish the interrupted study in the folder.")
+@click.option("--scheduler", metavar="tcp://HOST:PORT", help="Compute on a dask cluster.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Compute in so many dask workers on this machine."
+)
 @click.option("--npz", is_flag=True, help="Write 10k_class_<word>.npz as published, too.")
 @click.option(
     "--from-npz",
