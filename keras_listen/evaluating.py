@@ -36,9 +36,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"samples": 10000},
     "transfer": {
         "priors": ("vae",),
-        "steps": 100,
-        "step_size": 0.05,
-        "shift": 8,
+        "steps": 150,
+        "step_size": 0.04,
+        "shift": 16,
         "options": ("prior.vae.pull=0.02",),
     },
 }

@@ -236,7 +236,7 @@ def test_presets_are_settings_and_what_is_given_wins():
     assert (paper["samples"], paper["steps"], paper["step_size"]) == (10000, 20, None)
     assert (paper["priors"], paper["objectives"]) == (["ae"], ["softmax"])
     transfer = _settings("transfer", {"steps": 5, "shift": 0, "gain": None})
-    assert (transfer["priors"], transfer["steps"], transfer["step_size"]) == (["vae"], 5, 0.05)
+    assert (transfer["priors"], transfer["steps"], transfer["step_size"]) == (["vae"], 5, 0.04)
     assert (transfer["shift"], transfer["gain"]) == (0, 0.0)
     assert transfer["options"] == ["prior.vae.pull=0.02"]
     assert _settings("transfer", {"priors": ["ae"]})["options"] == []
