@@ -56,6 +56,16 @@ def start_quietly(*, engine: bool = True) -> None:
             tf.get_logger().setLevel("ERROR")
 
 
+def tensorflow_threads() -> int:
+    """Return how many threads TensorFlow shares one operation among."""
+    import tensorflow as tf
+
+    chosen = tf.config.threading.get_intra_op_parallelism_threads()
+    # Where nobody chose, TensorFlow takes every core that this process may run on.
+    usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
+    return chosen or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or len(usable(0))
+
+
 @contextlib.contextmanager
 def _muted_stderr() -> Iterator[None]:
     sys.stderr.flush()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from .backend import start_quietly
+from .backend import start_quietly, tensorflow_threads
 from .bundle import versions
 from .errors import ClusterError, ListenError
 
@@ -175,7 +175,7 @@ def conditions() -> dict[str, Any]:
         "processor": _processor(),
         "processor cores": os.cpu_count(),
         "GPU": ", ".join(sorted({about.get("device_name", "unknown") for about in details})),
-        "threads of TensorFlow": _tensorflow_threads(),
+        "threads of TensorFlow": tensorflow_threads(),
         "threads of BLAS": _blas_threads(),
         "oneDNN": os.environ.get(_ONEDNN, ""),
         "rewrites": enabled(),
@@ -187,15 +187,6 @@ def _processor() -> str:
 
     has = binding.get_host_cpu_features()
     return " ".join([binding.get_host_cpu_name(), *(name for name in _VECTORS if has.get(name))])
-
-
-def _tensorflow_threads() -> int:
-    import tensorflow as tf
-
-    chosen = tf.config.threading.get_intra_op_parallelism_threads()
-    # Where nobody chose, TensorFlow takes every core that this process may run on.
-    usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
-    return chosen or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or len(usable(0))
 
 
 def _blas_threads() -> int:

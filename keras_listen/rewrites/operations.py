@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -10,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 import tensorflow as tf
 
+from ..backend import tensorflow_threads
 from . import kernels
 
 
@@ -189,5 +189,5 @@ def _in_parts(work: Callable[[slice], None], count: int) -> None:
 
 @lru_cache(maxsize=1)
 def _pool() -> tuple[ThreadPoolExecutor, int]:
-    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1
+    threads = tensorflow_threads()
     return ThreadPoolExecutor(threads, thread_name_prefix="keras-listen"), threads
