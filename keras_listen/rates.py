@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,23 @@ class Spread:
         variance = (self.squares - (self.total**2).sum() / self.count) / (self.count - 1)
         # Of equal features rounding may leave less than nothing.
         return math.sqrt(max(0.0, 2 * variance / self.total.size))
+
+
+class PooledSpread:
+    """How much the features of several sets differ within each set.
+
+    That sets differ from each other adds nothing, so that a prototype for each shows as such.
+    """
+
+    def __init__(self, spreads: Iterable[Spread]):
+        self._spreads = [spread for spread in spreads if spread.count > 1]
+
+    @property
+    def diversity(self) -> float | None:
+        """Root mean square difference of two features of one set; None where no set has two."""
+        freedom = sum(spread.count - 1 for spread in self._spreads)
+        squares = sum((spread.count - 1) * spread.diversity**2 for spread in self._spreads)
+        return math.sqrt(squares / freedom) if freedom else None
 
 
 class Neighbours:

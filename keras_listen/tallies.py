@@ -10,7 +10,7 @@ import numpy as np
 
 from .blocks import BLOCK_SIZE, spans
 from .evaluation import Grid, heard_by, read_chunk
-from .rates import Rate, Spread
+from .rates import PooledSpread, Rate, Spread
 
 #: What is no ascent in the column of the objective.
 UNTOUCHED = "untouched"
@@ -19,8 +19,9 @@ ALL = "all words"
 #: What intervals mean; stands beside them wherever they are shown.
 NOTE = (
     "95 % intervals, by Wilson, over starts, given these trained models: they say nothing of other "
-    "trainings. Transfer is a share of all starts, as published. Diversity and the distance to the "
-    "nearest training utterance of the word are root mean square differences of features."
+    "trainings. Transfer is a share of all starts, as published. Diversity, within "
+    "words, and the distance to the nearest training utterance of the word are root mean square "
+    "differences of features."
 )
 
 
@@ -197,8 +198,11 @@ def real_speech(grid: Grid) -> dict[str, Tally]:
 
 
 def total(tallies: Mapping[str, Tally]) -> Tally:
-    """Count all words together."""
-    return sum(tallies.values(), Tally())
+    """Count all words together; their spread is that within words."""
+    whole = sum(tallies.values(), Tally())
+    for name in ("spread", "start_spread"):
+        setattr(whole, name, PooledSpread(getattr(group, name) for group in tallies.values()))
+    return whole
 
 
 def rows(
@@ -283,6 +287,6 @@ def _shares(rates: Mapping[str, Rate]) -> dict[str, Any]:
     return found
 
 
-def _kept(spread: Spread, nearest: tuple[float, int]) -> dict[str, float | None]:
+def _kept(spread: Spread | PooledSpread, nearest: tuple[float, int]) -> dict[str, float | None]:
     distance, samples = nearest
     return {"diversity": spread.diversity, "nearest": distance / samples if samples else None}

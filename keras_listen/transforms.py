@@ -32,11 +32,7 @@ class Shift:
     def __call__(self, features, step, seeds):
         share = _uniform(seeds, step, 1)
         moved = tf.cast(tf.floor(share * (2 * self.frames + 1)), tf.int32) - self.frames
-        frames = tf.shape(features)[1]
-        source = tf.range(frames)[None] - moved[:, None]
-        inside = tf.cast((source >= 0) & (source < frames), features.dtype)
-        taken = tf.gather(features, tf.clip_by_value(source, 0, frames - 1), batch_dims=1)
-        return taken * inside[..., None, None]
+        return _moved(features, moved)
 
 
 @dataclass(frozen=True)
@@ -55,6 +51,23 @@ class Gain:
     def __call__(self, features, step, seeds):
         share = _uniform(seeds, step, 2)
         return features + (self.amount * (2 * share - 1))[:, None, None, None]
+
+
+@tf.custom_gradient
+def _moved(features, by):
+    """Move each sample by so many frames; silence comes in.
+
+    The gradient moves the other way; that of a gather adds up rows one after the other.
+    """
+
+    def move(values, by):
+        frames = tf.shape(values)[1]
+        source = tf.range(frames)[None] - by[:, None]
+        inside = tf.cast((source >= 0) & (source < frames), values.dtype)
+        taken = tf.gather(values, tf.clip_by_value(source, 0, frames - 1), batch_dims=1)
+        return taken * inside[..., None, None]
+
+    return move(features, by), lambda gradient: (move(gradient, -by), None)
 
 
 def _uniform(seeds, step, purpose: int):

@@ -20,7 +20,7 @@ from keras_listen.evaluating import _settings
 from keras_listen.evaluation import Cell, Chunk, Grid
 from keras_listen.features import FeatureSpec
 from keras_listen.judges import checksums, open_judges
-from keras_listen.rates import Spread
+from keras_listen.rates import PooledSpread, Spread
 from keras_listen.report.evaluation import mean_heard
 from keras_listen.tallies import Tally
 
@@ -202,8 +202,11 @@ def test_a_store_gives_starts_and_the_figures_of_real_speech(tiny_store, tmp_pat
     wanted = np.mean(heard.argmax(axis=1) == tiny_store.labels[first])
     assert untouched["own success"] == pytest.approx(wanted)
     assert 0 < real["nearest"] < real["diversity"]
-    spread = Spread.of(features).diversity
-    assert real["diversity"] == pytest.approx(spread)
+    labels = tiny_store.labels[testing]
+    spreads = [Spread.of(features[labels == label]) for label in range(3)]
+    assert real["diversity"] == pytest.approx(PooledSpread(spreads).diversity)
+    own = line(found, "real speech", "untouched", tiny_store.words[0])
+    assert own["diversity"] == pytest.approx(spreads[0].diversity)
 
 
 def test_a_store_must_have_starts_for_every_word(bundle, tiny_store, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from keras_listen import rates
-from keras_listen.rates import Neighbours, Rate, Spread
+from keras_listen.rates import Neighbours, PooledSpread, Rate, Spread
 
 
 @pytest.mark.parametrize(("hits", "samples"), [(0, 10), (10, 10), (3, 17), (921, 1000)])
@@ -61,3 +61,12 @@ def test_a_search_leaves_what_it_was_given():
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(features, before[0])
     np.testing.assert_array_equal(others, before[1])
+
+
+def test_pooled_spread_is_that_within_sets():
+    random = np.random.default_rng(2)
+    first, second = random.normal(size=(3, 5)), 100 + 2 * random.normal(size=(2, 5))
+    spreads = [Spread.of(first), Spread.of(second), Spread.of(np.ones((1, 5))), Spread()]
+    wanted = (2 * 2 * first.var(axis=0, ddof=1) + 2 * second.var(axis=0, ddof=1)).mean() / 3
+    assert PooledSpread(spreads).diversity == pytest.approx(np.sqrt(wanted))
+    assert PooledSpread(spreads[2:]).diversity is None
