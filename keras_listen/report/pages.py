@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+_NOTHING = "\N{EN DASH}"
 _KINDS = {".png": "image/png", ".wav": "audio/wav", ".pdf": "application/pdf"}
 
 
@@ -98,7 +99,7 @@ def source(root: Path, path: str, *, embed: bool) -> str:
 def number(value: Any) -> str:
     """Return a number as a table shows it; a dash where there is none."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "–"
+        return _NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
@@ -107,7 +108,7 @@ def number(value: Any) -> str:
 def percent(value: float | None, digits: int = 1) -> str:
     """Return a share in percent; a dash where there is none."""
     if value is None or not math.isfinite(value):
-        return "–"
+        return _NOTHING
     return f"{100 * value:.{digits}f} %"
 
 

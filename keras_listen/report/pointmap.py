@@ -1,0 +1,162 @@
+"""The interactive map of a debugging report: what Bokeh draws, and the points it is given."""
+
+from __future__ import annotations
+
+import colorsys
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+#: What a point is told by when the pointer is on it.
+_HOVER = (
+    ("word", "@word"),
+    ("speaker", "@speaker"),
+    ("predicted", "@predicted (@probability{0.000})"),
+    ("after", "@predicted_after"),
+    ("file", "@file"),
+)
+_LABELS = ("word", "predicted", "predicted_after", "predicted_reconstruction")
+_TEXTS = ("id", "file")
+_NUMBERS = (
+    *("probability", "probability_predicted", "probability_reconstruction", "probability_after"),
+    "distance",
+)
+_PLACES = ("x_before", "y_before", "x_after", "y_after")
+_COUNTS = ("first_step", "misclassified", "mended", "ticket")
+#: Columns of points.csv that the page reads.
+COLUMNS = (*_LABELS, "speaker", *_TEXTS, *_NUMBERS, *_PLACES, *_COUNTS)
+#: Columns of what is drawn; the page's script fills them.
+_DRAWN = (
+    *("id", "file", "word", "speaker", "predicted", "probability", "predicted_after"),
+    *(*_PLACES, "color", "ring"),
+)
+_NAMES = re.compile(r'"p\d+"|"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"')
+
+
+def library() -> str:
+    """Return BokehJS: what a figure needs, without widgets, tables and WebGL.
+
+    WebGL would need scripts that are made while the page runs, which its policy forbids.
+    """
+    from bokeh.resources import Resources
+
+    return "\n".join(Resources(mode="inline", minified=True, components=["bokeh"]).js_raw)
+
+
+def point_table(rows: Sequence[Mapping[str, str]], words: Sequence[str]) -> dict[str, Any]:
+    """Return the points column by column, words and speakers as numbers into lists of them.
+
+    Args:
+        rows: of points.csv.
+        words: the classifier's, in its order; predictions that are none of them follow.
+    """
+    named = list(dict.fromkeys([*words, *(row[label] for label in _LABELS for row in rows)]))
+    speakers = sorted({row["speaker"] for row in rows})
+    table: dict[str, Any] = {"words": named, "speakers": speakers, "colors": _colors(len(named))}
+    table["count"] = len(rows)
+    for label in _LABELS:
+        table[label] = _places([row[label] for row in rows], named)
+    table["speaker"] = _places([row["speaker"] for row in rows], speakers)
+    table |= {text: [row[text] for row in rows] for text in _TEXTS}
+    table |= {name: [int(row[name] or 0) for row in rows] for name in _COUNTS}
+    for name in (*_NUMBERS, *_PLACES):
+        table[name] = [round(float(row[name] or "nan"), 4) for row in rows]
+    return table
+
+
+def figure_item(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figure as BokehJS takes it, without points: those are in the page already.
+
+    Args:
+        table: from `point_table`.
+    """
+    from bokeh.embed import json_item
+    from bokeh.models import ColumnDataSource
+
+    source = ColumnDataSource({name: [] for name in _DRAWN}, name="points")
+    plot = _plot(_span(table, "x"), _span(table, "y"))
+    _draw(plot, source)
+    return _renumbered(json_item(plot, "map"))
+
+
+def _plot(x_range: tuple[float, float], y_range: tuple[float, float]):
+    from bokeh.plotting import figure
+
+    plot = figure(
+        name="plot",
+        sizing_mode="stretch_both",
+        tools="pan,wheel_zoom,box_zoom,reset,save",
+        active_scroll="wheel_zoom",
+        x_range=x_range,
+        y_range=y_range,
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color="#80808080",
+        toolbar_location="above",
+    )
+    plot.toolbar.logo = None
+    # Axes of t-SNE have no unit, and their numbers say nothing.
+    plot.axis.visible = False
+    plot.grid.grid_line_color = "#80808030"
+    return plot
+
+
+def _draw(plot, source) -> None:
+    from bokeh.models import HoverTool, TapTool
+
+    fade = {"nonselection_alpha": 0.3}
+    plot.segment(
+        *_PLACES,
+        source=source,
+        line_color="color",
+        line_alpha=0.25,
+        nonselection_line_alpha=0.1,
+        selection_line_alpha=1,
+        selection_line_width=2,
+        name="moves",
+    )
+    after = plot.scatter(
+        "x_after", "y_after", source=source, marker="triangle", size=6, name="after",
+        fill_color="color", line_color=None, alpha=0.6, **fade,
+    )  # fmt: skip
+    before = plot.scatter(
+        "x_before", "y_before", source=source, marker="circle", size=6, name="before",
+        fill_color="color", line_color="ring", line_width=1.5, alpha=0.9, **fade,
+    )  # fmt: skip
+    points = [before, after]
+    plot.add_tools(HoverTool(renderers=points, tooltips=list(_HOVER), point_policy="snap_to_data"))
+    plot.add_tools(TapTool(renderers=points))
+
+
+def _span(table: Mapping[str, Any], axis: str) -> tuple[float, float]:
+    values = [v for when in ("before", "after") for v in table[f"{axis}_{when}"] if v == v]
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    margin = 0.04 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def _renumbered(item: dict[str, Any]) -> dict[str, Any]:
+    # Bokeh counts its models through the whole process and gives documents random names: equal
+    # folders would have unequal pages.
+    numbers: dict[str, str] = {}
+
+    def numbered(match: re.Match) -> str:
+        return numbers.setdefault(match.group(), f'"m{len(numbers)}"')
+
+    return json.loads(_NAMES.sub(numbered, json.dumps(item)))
+
+
+def _places(values: Sequence[str], among: Sequence[str]) -> list[int]:
+    place = {value: i for i, value in enumerate(among)}
+    return [place[value] for value in values]
+
+
+def _colors(count: int) -> tuple[str, ...]:
+    # Steps of the golden angle keep neighbours apart, however many there are; every second colour
+    # is darker. All are told from white and from black.
+    shades = [
+        colorsys.hls_to_rgb((0.58 + i * 0.618034) % 1, (0.56, 0.42)[i % 2], 0.72)
+        for i in range(count)
+    ]
+    return tuple("#" + "".join(f"{round(255 * part):02x}" for part in shade) for shade in shades)
