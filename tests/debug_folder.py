@@ -22,19 +22,29 @@ VERSIONS = ("original", "reconstruction", "smallest", "maximized", "difference")
 
 
 def write_folder(
-    root: Path, count: int = 60, words: Sequence[str] = WORDS, *, speech: bool = True
+    root: Path,
+    count: int = 60,
+    words: Sequence[str] = WORDS,
+    speakers: Sequence[str] = SPEAKERS,
+    *,
+    speech: bool = True,
+    tickets: int | None = None,
 ) -> list[dict[str, object]]:
     """Write a folder with `count` points and return its rows; point i speaks word i modulo words.
 
     Args:
         speech: whether there are sounds.
+        tickets: how many there are; by default one for each misclassified point.
     """
     root.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(count)
-    rows = [_row(i, words, generator) for i in range(count)]
+    rows = [_row(i, words, speakers, generator) for i in range(count)]
+    if tickets is not None:
+        for row in rows[tickets * WRONG :]:
+            row["ticket"] = 0
     write_text(root / "points.csv", csv_text(rows))
     write_json(root / "manifest.json", {"command": {}, "words": list(words), "versions": {}})
-    write_json(root / "results.json", _results(rows, words))
+    write_json(root / "results.json", _results(rows, words, speakers))
     for stem in ("figure-4a", "figure-4b", "confusion"):
         _picture(root / f"{stem}.png", generator)
         (root / f"{stem}.pdf").write_bytes(b"%PDF-1.4\n")
@@ -48,14 +58,16 @@ def write_folder(
     return rows
 
 
-def _row(i: int, words: Sequence[str], generator: np.random.Generator) -> dict[str, object]:
+def _row(
+    i: int, words: Sequence[str], speakers: Sequence[str], generator: np.random.Generator
+) -> dict[str, object]:
     word, wrong = words[i % len(words)], int(i % WRONG == 0)
     predicted = words[(i + 1) % len(words)] if wrong else word
-    speaker = SPEAKERS[i % len(SPEAKERS)]
+    speaker = speakers[i % len(speakers)]
     x, y = 10 * np.cos(i % len(words)), 10 * np.sin(i % len(words))
     places = np.array([x, y, 2 * x, 2 * y]) + generator.normal(size=4)
     return {
-        "id": f"{word}-{speaker}_nohash_{i}",
+        "id": f"{word}-{speaker}_nohash_{i}".replace("/", "_"),
         "file": f"{word}/{speaker}_nohash_{i}.wav",
         "word": word,
         "speaker": speaker,
@@ -76,7 +88,9 @@ def _row(i: int, words: Sequence[str], generator: np.random.Generator) -> dict[s
     }
 
 
-def _results(rows: Sequence[dict], words: Sequence[str]) -> dict[str, object]:
+def _results(
+    rows: Sequence[dict], words: Sequence[str], speakers: Sequence[str]
+) -> dict[str, object]:
     def accuracy(key: str, value: str) -> dict[str, object]:
         own = [row for row in rows if row[key] == value]
         right = sum(row["predicted"] == row["word"] for row in own)
@@ -97,7 +111,7 @@ def _results(rows: Sequence[dict], words: Sequence[str]) -> dict[str, object]:
         "words": list(words),
         "accuracy": {"raw": 0.8, "reconstruction": 0.75, "after": 1.0},
         "by_word": [accuracy("word", word) for word in words],
-        "by_speaker": [accuracy("speaker", speaker) for speaker in SPEAKERS],
+        "by_speaker": [accuracy("speaker", speaker) for speaker in speakers],
         "confusion": confusion,
         "confused_pairs": pairs,
         "movement": {
