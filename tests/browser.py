@@ -29,7 +29,9 @@ class Browser:
     def __init__(self, driver):
         self.driver = driver
 
-    def open(self, page: Path, *, width: int = 1400, height: int = 1000) -> None:
+    def open(
+        self, page: Path, *, fragment: str = "", width: int = 1400, height: int = 1000
+    ) -> None:
         """Open a page and wait until its map is drawn."""
         self.command(
             "Emulation.setDeviceMetricsOverride",
@@ -40,7 +42,7 @@ class Browser:
         )
         self.driver.get("about:blank")
         self.complaints()
-        self.driver.get(page.resolve().as_uri())
+        self.driver.get(f"{page.resolve().as_uri()}#{fragment}")
         self.wait("return document.getElementById('drawn')?.textContent")
 
     def command(self, name: str, **values: Any) -> dict[str, Any]:

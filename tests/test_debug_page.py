@@ -74,6 +74,12 @@ def column(browser: Browser, label: str, number: int) -> list[str]:
     return browser.run(script, label, number)
 
 
+def open_all(browser: Browser) -> None:
+    """Open every ticket, and whatever else can be opened, and wait for what is in it."""
+    browser.run("document.querySelectorAll('details').forEach(details => { details.open = true })")
+    browser.wait("return !document.querySelector('.ticket template')")
+
+
 def choose(browser: Browser, list_: str, text: str) -> None:
     from selenium.webdriver.support.ui import Select
 
@@ -138,7 +144,7 @@ def test_without_after_only_utterances_are_drawn(page):
     script = (
         "return Bokeh.documents[0].roots()[0].renderers.filter(r => r.visible).map(r => r.name)"
     )
-    assert page.run(script) == ["before"]
+    assert page.run(script) == ["before", "rings"]
 
 
 HEARD = """
@@ -246,6 +252,7 @@ def test_a_ticket_shows_and_plays_its_versions(page, report):
     row = report[1][0]
     page.find(".ticket summary").click()
     ticket = page.find(".ticket[open]")
+    page.wait("return document.querySelector('.ticket .inside')")
     assert ALARM in ticket.text
     assert "mended by the reconstruction" in ticket.text
     assert f"{row['predicted']} 0 to 2, {row['word']} 3 to 20." in ticket.text
@@ -267,7 +274,7 @@ def test_text_is_told_from_its_ground(page, scheme):
     """Contrast of at least 4.5, as WCAG asks for, of everything that has a colour of its own."""
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     page.command("Emulation.setEmulatedMedia", features=features)
-    page.run("document.querySelector('.ticket').open = true")
+    open_all(page)
     script = """
     const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
     const light = (color) => {
@@ -293,7 +300,7 @@ def test_text_is_told_from_its_ground(page, scheme):
 
 def test_on_a_phone_the_page_does_not_scroll_sideways(chromium, report):
     chromium.open(report[0], width=390, height=844)
-    chromium.run("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    open_all(chromium)
     assert chromium.run("return [innerWidth, document.documentElement.scrollWidth]") == [390, 390]
     assert chromium.run("return document.getElementById('map').getBoundingClientRect().width") > 300
     assert chromium.complaints() == []
@@ -344,7 +351,7 @@ def test_files_with_hostile_names_are_found(chromium, hostile):
         assert f"{row['word']} by {row['speaker']}, heard as" in told
         chromium.run("document.getElementById('sound-before').play()")
         assert chromium.wait(HEARD, "before")[0] == 0.25
-    chromium.run("document.querySelectorAll('.ticket').forEach(t => { t.open = true })")
+    open_all(chromium)
     chromium.run("document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })")
     chromium.run("document.querySelectorAll('audio').forEach(a => { a.preload = 'auto' })")
     chromium.wait("return [...document.images].every(image => image.naturalWidth === 90)")
@@ -360,6 +367,7 @@ def test_a_single_file_needs_nothing_beside_it(chromium, tmp_path):
     chromium.run("document.getElementById('map').focus()")
     chromium.press(ARROW_RIGHT, ENTER)
     assert chromium.wait(HEARD, "after")[0] == 0.25
+    open_all(chromium)
     chromium.run("document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })")
     chromium.wait("return [...document.images].every(image => image.naturalWidth === 90)")
     assert chromium.complaints() == []
@@ -382,3 +390,22 @@ def test_the_policy_stops_what_slips_through(page):
       document.body.append(script);""")
     assert page.run("return window.slipped ?? null") is None
     assert any("Content Security Policy" in line for line in page.complaints())
+
+
+def test_an_address_opens_a_ticket(chromium, report):
+    """A click leaves the ticket's address; who opens that gets the same ticket."""
+    page, rows = report
+    chromium.open(page, fragment=f"ticket-{rows[10]['id']}")
+    assert chromium.find(".ticket[open]").get_attribute("data-id") == rows[10]["id"]
+    chromium.point(*chromium.run(PLACE, rows[5]["id"]), click=True)
+    assert chromium.wait(HEARD, "before")
+    assert chromium.run("return location.hash") == f"#ticket-{rows[5]['id']}"
+
+
+def test_misclassified_points_have_rings(page, report):
+    script = f"{SOURCE} const rings = Bokeh.documents[0].roots()[0].renderers[3];"
+    script += "return rings.view.filter.indices.map(i => source.data.id[i])"
+    assert page.run(script) == [row["id"] for row in report[1] if row["misclassified"]]
+    choose(page, "#filter-word", "yes")
+    wrong = [r["id"] for r in report[1] if r["misclassified"] and r["word"] == "yes"]
+    assert page.run(script) == wrong

@@ -29,7 +29,7 @@ COLUMNS = (*_LABELS, "speaker", *_TEXTS, *_NUMBERS, *_PLACES, *_COUNTS)
 #: Columns of what is drawn; the page's script fills them.
 _DRAWN = (
     *("id", "file", "word", "speaker", "predicted", "probability", "predicted_after"),
-    *(*_PLACES, "color", "ring"),
+    *(*_PLACES, "color"),
 )
 _NAMES = re.compile(r'"p\d+"|"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"')
 
@@ -94,6 +94,8 @@ def _plot(x_range: tuple[float, float], y_range: tuple[float, float]):
         border_fill_color=None,
         outline_line_color="#80808080",
         toolbar_location="above",
+        # After a movement of so many ms all points are drawn again; during it, every tenth.
+        lod_timeout=250,
     )
     plot.toolbar.logo = None
     # Axes of t-SNE have no unit, and their numbers say nothing.
@@ -105,7 +107,6 @@ def _plot(x_range: tuple[float, float], y_range: tuple[float, float]):
 def _draw(plot, source) -> None:
     from bokeh.models import HoverTool, TapTool
 
-    fade = {"nonselection_alpha": 0.3}
     plot.segment(
         *_PLACES,
         source=source,
@@ -116,17 +117,43 @@ def _draw(plot, source) -> None:
         selection_line_width=2,
         name="moves",
     )
-    after = plot.scatter(
-        "x_after", "y_after", source=source, marker="triangle", size=6, name="after",
-        fill_color="color", line_color=None, alpha=0.6, **fade,
-    )  # fmt: skip
-    before = plot.scatter(
-        "x_before", "y_before", source=source, marker="circle", size=6, name="before",
-        fill_color="color", line_color="ring", line_width=1.5, alpha=0.9, **fade,
-    )  # fmt: skip
-    points = [before, after]
+    points = [_markers(plot, source, when) for when in ("after", "before")]
+    _draw_rings(plot, source)
     plot.add_tools(HoverTool(renderers=points, tooltips=list(_HOVER), point_policy="snap_to_data"))
     plot.add_tools(TapTool(renderers=points))
+
+
+def _markers(plot, source, when: str):
+    return plot.scatter(
+        f"x_{when}",
+        f"y_{when}",
+        source=source,
+        marker={"before": "circle", "after": "triangle"}[when],
+        size=6,
+        fill_color="color",
+        line_color=None,
+        alpha={"before": 0.9, "after": 0.6}[when],
+        nonselection_alpha=0.3,
+        name=when,
+    )
+
+
+def _draw_rings(plot, source) -> None:
+    # Of all points only the misclassified ones are outlined: outlines cost as much as markers. The
+    # page's script says which they are, and in which colour.
+    from bokeh.models import CDSView, IndexFilter
+
+    plot.scatter(
+        *_PLACES[:2],
+        source=source,
+        view=CDSView(filter=IndexFilter([])),
+        marker="circle",
+        size=9,
+        fill_color=None,
+        line_width=1.5,
+        nonselection_line_alpha=0.3,
+        name="rings",
+    )
 
 
 def _span(table: Mapping[str, Any], axis: str) -> tuple[float, float]:

@@ -12,7 +12,7 @@
   const plot = view.roots?.[0]?.model ?? Bokeh.documents[0].roots()[0];
   const source = plot.renderers[0].data_source;
   let drawn = []; // rows of `points` in the order of the source
-  let ringColor = "";
+  const [, , , rings] = plot.renderers;
 
   const options = (select, names, used) => {
     const found = [...new Set(used)].sort((a, b) => a - b);
@@ -56,7 +56,6 @@
       x_before: places("x_before"), y_before: places("y_before"),
       x_after: places("x_after"), y_after: places("y_after"),
       color: rows.map((i) => color(points[by][i])),
-      ring: rows.map((i) => (points.misclassified[i] ? ringColor : "#00000000")),
     };
   };
 
@@ -66,7 +65,9 @@
     const by = element("color-by").value;
     drawn = points.id.map((_, i) => i).filter(pass);
     source.selected.indices = [];
+    rings.view.filter.indices = [];
     source.data = columns(drawn, by);
+    rings.view.filter.indices = [...drawn.keys()].filter((place) => points.misclassified[drawn[place]]);
     if (drawn.includes(before)) source.selected.indices = [drawn.indexOf(before)];
     legend(by);
     element("drawn").textContent = `${drawn.length} of ${points.count}`;
@@ -183,15 +184,17 @@
   element("filters").addEventListener("submit", (event) => event.preventDefault());
   element("show-after").addEventListener("change", ({ target }) => {
     for (const renderer of plot.renderers) {
-      if (renderer.name !== "before") renderer.visible = target.checked;
+      if (["after", "moves"].includes(renderer.name)) renderer.visible = target.checked;
     }
   });
 
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const paint = () => {
-    ringColor = dark.matches ? "#ffffff" : "#000000";
-    draw();
+    for (const glyph of [rings.glyph, rings.nonselection_glyph]) {
+      glyph.line_color = dark.matches ? "#ffffff" : "#000000";
+    }
   };
   dark.addEventListener("change", paint);
   paint();
+  draw();
 })();

@@ -35,19 +35,28 @@ const Tickets = (() => {
     keys[event.key](all, all.indexOf(event.target.parentNode));
   });
 
-  list.addEventListener("toggle", ({ target }) => {
-    for (const player of target.querySelectorAll("audio[data-sound]:not([src])")) {
+  // Thousands of players and pictures that nobody looks at would fill the memory: a ticket's content
+  // becomes part of the page when it is first opened.
+  const fill = (ticket) => {
+    const template = ticket.querySelector("template");
+    if (!template) return;
+    // A copy: players that were made outside of a page do not load.
+    template.replaceWith(document.importNode(template.content, true));
+    for (const player of ticket.querySelectorAll("audio[data-sound]")) {
       player.src = address(player.dataset.sound);
     }
-  }, true);
+  };
+  list.addEventListener("toggle", ({ target }) => fill(target), true);
 
   // Open the ticket of a point, if it has one, and bring it into view.
   const open = (id) => {
     const ticket = byId.get(id);
     if (!ticket) return;
     for (const other of list.querySelectorAll(".ticket[open]")) other.open = other === ticket;
+    fill(ticket);
     ticket.hidden = false;
     ticket.open = true;
+    history.replaceState(null, "", `#ticket-${encodeURIComponent(id)}`);
     // Where tickets have a column of their own, the map stays where it is.
     if (list.scrollHeight > list.clientHeight + 1) {
       list.scrollTop += ticket.getBoundingClientRect().top - list.getBoundingClientRect().top;
@@ -55,6 +64,13 @@ const Tickets = (() => {
       ticket.scrollIntoView({ block: "start" });
     }
   };
+
+  const openAddressed = () => {
+    const [, id] = location.hash.split(/^#ticket-/);
+    if (id) open(decodeURIComponent(id));
+  };
+  addEventListener("hashchange", openAddressed);
+  openAddressed();
 
   const filter = (isShown) => {
     for (const [id, ticket] of byId) ticket.hidden = !isShown(id);
