@@ -29,16 +29,18 @@ def write_folder(
     *,
     speech: bool = True,
     tickets: int | None = None,
+    mistakes: bool = True,
 ) -> list[dict[str, object]]:
     """Write a folder with `count` points and return its rows; point i speaks word i modulo words.
 
     Args:
         speech: whether there are sounds.
+        mistakes: whether every fifth point is misclassified.
         tickets: how many there are; by default one for each misclassified point.
     """
     root.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(count)
-    rows = [_row(i, words, speakers, generator) for i in range(count)]
+    rows = [_row(i, words, speakers, mistakes, generator) for i in range(count)]
     if tickets is not None:
         for row in rows[tickets * WRONG :]:
             row["ticket"] = 0
@@ -59,9 +61,13 @@ def write_folder(
 
 
 def _row(
-    i: int, words: Sequence[str], speakers: Sequence[str], generator: np.random.Generator
+    i: int,
+    words: Sequence[str],
+    speakers: Sequence[str],
+    mistakes: bool,
+    generator: np.random.Generator,
 ) -> dict[str, object]:
-    word, wrong = words[i % len(words)], int(i % WRONG == 0)
+    word, wrong = words[i % len(words)], int(mistakes and i % WRONG == 0)
     predicted = words[(i + 1) % len(words)] if wrong else word
     speaker = speakers[i % len(speakers)]
     x, y = 10 * np.cos(i % len(words)), 10 * np.sin(i % len(words))

@@ -409,3 +409,22 @@ def test_misclassified_points_have_rings(page, report):
     choose(page, "#filter-word", "yes")
     wrong = [r["id"] for r in report[1] if r["misclassified"] and r["word"] == "yes"]
     assert page.run(script) == wrong
+
+
+def test_a_report_with_nothing_wrong_one_speaker_and_no_places_works(chromium, tmp_path):
+    """Too few points for t-SNE have no places: they are not seen, but keys still reach them."""
+    rows = write_folder(tmp_path, 3, speakers=["one"], mistakes=False)
+    table = (tmp_path / "points.csv").read_text(encoding="utf-8")
+    for name in ("x_before", "y_before", "x_after", "y_after"):
+        for row in rows:
+            table = table.replace(f",{row[name]},", ",,").replace(f",{row[name]},", ",,")
+    (tmp_path / "points.csv").write_text(table, encoding="utf-8")
+    chromium.open(write_page(tmp_path))
+    assert drawn(chromium) == 3
+    assert chromium.run(f"{SOURCE} return [...source.data.x_before].every(Number.isNaN)")
+    chromium.run("document.getElementById('map').focus()")
+    chromium.press(ARROW_RIGHT, ENTER)
+    assert chromium.wait(HEARD, "before")[1] == f"{rows[0]['id']}-before.wav"
+    chromium.find("#filter-misclassified").click()
+    assert drawn(chromium) == 0
+    assert chromium.complaints() == []
