@@ -31,6 +31,14 @@ def report(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / "report")
 
 
+def contrast(color: str, ground: float) -> float:
+    """Return a colour's contrast, as WCAG has it, to black (0) or white (1)."""
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [((part + 0.055) / 1.055) ** 2.4 for part in parts]  # the branch near 0 aside
+    light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return (max(light, ground) + 0.05) / (min(light, ground) + 0.05)
+
+
 def text_of(page) -> str:
     """Return a page without Bokeh's library."""
     text = page.read_text(encoding="utf-8")
@@ -155,6 +163,7 @@ def test_points_name_words_and_speakers_once(tmp_path):
     assert table["predicted"][0] == len(WORDS)
     assert [table["speakers"][i] for i in table["speaker"]] == [row["speaker"] for row in rows]
     assert len(set(table["colors"])) == len(WORDS) + 1
+    assert all(contrast(color, ground) > 2.9 for color in table["colors"] for ground in (0, 1))
     assert json.loads(data_block(table))["distance"][:2] == [None, 1.1]
 
 

@@ -181,9 +181,20 @@ def _places(values: Sequence[str], among: Sequence[str]) -> list[int]:
 
 def _colors(count: int) -> tuple[str, ...]:
     # Steps of the golden angle keep neighbours apart, however many there are; every second colour
-    # is darker. All are told from white and from black.
-    shades = [
-        colorsys.hls_to_rgb((0.58 + i * 0.618034) % 1, (0.56, 0.42)[i % 2], 0.72)
-        for i in range(count)
-    ]
-    return tuple("#" + "".join(f"{round(255 * part):02x}" for part in shade) for shade in shades)
+    # is darker. Both luminances have a contrast of 3 and more to white and to black.
+    return tuple(_color((0.58 + i * 0.618034) % 1, (0.27, 0.14)[i % 2]) for i in range(count))
+
+
+def _color(hue: float, luminance: float) -> str:
+    """Return the colour of a hue that has a relative luminance, as WCAG defines it."""
+    low, high = 0.0, 1.0
+    for _ in range(12):
+        lightness = (low + high) / 2
+        parts = colorsys.hls_to_rgb(hue, lightness, 0.75)
+        low, high = (lightness, high) if _luminance(parts) < luminance else (low, lightness)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in parts)
+
+
+def _luminance(parts: Sequence[float]) -> float:
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

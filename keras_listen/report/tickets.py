@@ -17,7 +17,7 @@ VERSIONS = {
     "reconstruction": "its reconstruction by the prior",
     "smallest": "the first step that is right",
     "maximized": "fully maximized",
-    "difference": "maximized less reconstruction",
+    "difference": "what maximization changed",
 }
 #: Shares of the change, by their key, and what each is.
 SHARES = {
