@@ -67,7 +67,7 @@ def test_a_single_file_has_everything_in_it(report):
         *("points.csv", "data:image/png;base64", "data:audio/wav;base64"),
     }
     sounds = json.loads(re.search(r'id="data-sounds">(.*?)</script>', text)[1])
-    assert set(sounds) == {path.name for path in (report / "sounds").iterdir()}
+    assert list(sounds) == sorted(path.name for path in (report / "sounds").iterdir())
     assert all(value.startswith("data:audio/wav;base64,") for value in sounds.values())
 
 

@@ -94,7 +94,9 @@ def _blocks(
     spoken = [f"{id_}-before.wav" in sounds for id_ in table["id"]]
     blocks = {"points": table | {"spoken": spoken}, "figure": figure_item(table)}
     if single_file:
-        blocks["sounds"] = {name: source(root, f"sounds/{name}", embed=True) for name in sounds}
+        blocks["sounds"] = {
+            name: source(root, f"sounds/{name}", embed=True) for name in sorted(sounds)
+        }
     return {name: data_block(value) for name, value in blocks.items()}
 
 
