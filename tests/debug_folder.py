@@ -121,8 +121,13 @@ def _results(
         "confusion": confusion,
         "confused_pairs": pairs,
         "movement": {
-            "distance": {"misclassified": 3.25, "correct": 2.5, "explanation": "mean, in latents"},
-            "direction": {"share_word": 0.61, "p_word": 0.001, "share_speaker": 0.07},
+            "explanation": {"distance": "in latents", "direction": "shares of variance"},
+            "distance": {
+                "misclassified": {"mean": 3.25, "largest": 5.5},
+                "correct": {"mean": 2.5, "largest": 4.5},
+            },
+            "direction_all": {"word": {"share": 0.61, "p": 0.001}, "speaker": None},
+            "cosine": {"all": 0.25, "same_word": 0.75},
         },
         "map": {"trustworthiness": 0.97, "perplexity": 30},
         "notes": ["The counts rose to 3 commands & 4 speakers <until there were enough>."],

@@ -12,6 +12,7 @@ from debug_folder import WORDS, write_folder
 from keras_listen.errors import RunError
 from keras_listen.report import debugging
 from keras_listen.report.debugging import write_page
+from keras_listen.report.movement import sections
 from keras_listen.report.pages import data_block, link, number, percent, policy
 from keras_listen.report.pointmap import library, point_table
 from keras_listen.report.tickets import read_ticket
@@ -103,8 +104,34 @@ def test_a_large_confusion_matrix_is_only_drawn(report, monkeypatch, most, shown
 def test_notes_and_movement_are_on_the_page(report):
     text = text_of(write_page(report))
     assert "The counts rose to 3 commands &amp; 4 speakers &lt;until there were enough&gt;." in text
-    assert re.search(r"<dt>share word</dt><dd>\s*0\.61\s*</dd>", text)
-    assert re.search(r"<dt>explanation</dt><dd>\s*mean, in latents\s*</dd>", text)
+    assert "<h4>direction all</h4>\n<p><small>shares of variance</small></p>" in text
+    assert re.search(r">same word</th>\s*<td>0\.75</td>", text)
+
+
+def test_movement_numbers_become_tables():
+    given = {
+        "explanation": {"direction": "shares"},
+        "distance": {"all": {"mean": 2.5, "largest": 4}, "wrong": None},
+        "direction_all": {"explanation": "own words", "word": {"share": 0.5}},
+        "direction_wrong": {},
+        "cosine": {"all": 0.25, "same_word": None},
+    }
+    found = {section.name: section for section in sections(given)}
+    assert list(found) == ["distance", "direction all", "direction wrong", "cosine"]
+    assert found["distance"].columns == ["", "mean", "largest"]
+    assert found["distance"].rows == [("all", ["", 2.5, 4]), ("wrong", [None, "", ""])]
+    assert [found[n].about for n in found] == ["", "own words", "shares", ""]
+    assert found["direction wrong"].rows == []
+    assert found["cosine"].rows == [("all", [0.25]), ("same word", [None])]
+
+
+def test_a_map_of_principal_components_is_not_called_t_sne(report):
+    results = json.loads((report / "results.json").read_text(encoding="utf-8"))
+    results["map"] = {"perplexity": None, "trustworthiness": None}
+    (report / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    text = text_of(write_page(report))
+    assert "Two principal components, trustworthiness \N{EN DASH}." in text
+    assert "t-SNE, perplexity" not in text
 
 
 @pytest.mark.parametrize("name", ["points.csv", "results.json", "manifest.json"])

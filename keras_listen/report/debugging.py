@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import RunError
 from ..files import write_text
+from .movement import sections
 from .pages import data_block, link, render, source, template_text
 from .pointmap import COLUMNS, figure_item, library, point_table
 from .tickets import Ticket, read_json, read_ticket
@@ -51,6 +52,7 @@ def write_page(root: Path, *, single_file: bool = False) -> Path:
         misclassified=sum(table["misclassified"]),
         tickets=tickets,
         matrix=_matrix(results),
+        movements=sections(results["movement"]),
         figures=_figures(root, single_file),
         blocks=_blocks(root, table, sounds, single_file),
         single_file=single_file,
