@@ -101,6 +101,16 @@ def test_a_large_confusion_matrix_is_only_drawn(report, monkeypatch, most, shown
     assert "confusion.png" in text
 
 
+def test_words_that_nobody_said_have_a_column_and_no_row(report):
+    results = json.loads((report / "results.json").read_text(encoding="utf-8"))
+    results["confusion"][1] = [0] * len(WORDS)
+    (report / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    text = text_of(write_page(report)).partition("Confusion matrix")[2].partition("Movement")[0]
+    assert text.count("<span>go</span>") == 1
+    assert 'class="name">go</th>' not in text
+    assert text.count('class="cell right"') == len(WORDS) - 1
+
+
 def test_notes_and_movement_are_on_the_page(report):
     text = text_of(write_page(report))
     assert "The counts rose to 3 commands &amp; 4 speakers &lt;until there were enough&gt;." in text
@@ -215,6 +225,6 @@ def test_the_policy_names_scripts_by_their_checksums():
 
 def test_numbers_are_short_and_none_is_a_dash():
     assert [number(value) for value in (12345, 0.123456, None, float("nan"), True)] == [
-        *("12,345", "0.1235", "\N{EN DASH}", "\N{EN DASH}", "yes"),
+        *("12,345", "0.123", "\N{EN DASH}", "\N{EN DASH}", "yes"),
     ]
     assert (percent(0.1234), percent(0.86, 0), percent(None)) == ("12.3 %", "86 %", "\N{EN DASH}")

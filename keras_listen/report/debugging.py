@@ -103,13 +103,12 @@ def _blocks(
 
 
 def _matrix(results: Mapping[str, Any]) -> list[tuple[str, list[tuple[int, float]]]]:
-    """Return each word's row of the confusion matrix: counts, and their shares of the row."""
+    """Return the row of each word that was spoken: counts, and their shares of the row."""
     counts, words = results["confusion"], results["words"]
     if len(words) > MATRIX:
         return []
-    totals = [max(sum(row), 1) for row in counts]
-    shares = [[(n, n / total) for n in row] for row, total in zip(counts, totals, strict=True)]
-    return list(zip(words, shares, strict=True))
+    rows = [(word, row, sum(row)) for word, row in zip(words, counts, strict=True)]
+    return [(word, [(n, n / total) for n in row]) for word, row, total in rows if total]
 
 
 def _figures(root: Path, single_file: bool) -> Sequence[tuple[str, str, str]]:

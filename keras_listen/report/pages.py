@@ -102,7 +102,7 @@ def number(value: Any) -> str:
         return _NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
