@@ -22,6 +22,7 @@ from keras_listen import listen, load_bundle, load_classifier, load_features
 from keras_listen.bundle import create_bundle
 from keras_listen.errors import ModelError, ParameterError, RunError, SpecError
 from keras_listen.features import FeatureSpec, extract_fitted
+from keras_listen.report.pages import template_text
 from keras_listen.seeds import derive
 from keras_listen.vocoders.griffin_lim import GriffinLim
 
@@ -199,6 +200,12 @@ def test_page_escapes_words(plain):
     page = (plain.root / "index.html").read_text(encoding="utf-8")
     assert "<script" not in page
     assert "&lt;script&gt;alert(" in page
+
+
+def test_page_has_the_style_of_all_pages_and_runs_nothing(plain):
+    page = (plain.root / "index.html").read_text(encoding="utf-8")
+    assert template_text("style.css").strip() in page
+    assert "script-src &#39;none&#39;" in page
 
 
 def test_names_of_files_are_tame(plain):

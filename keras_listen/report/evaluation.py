@@ -11,6 +11,7 @@ import numpy as np
 from ..evaluation import Grid, read_chunk
 from ..files import replacing, write_text
 from ..tallies import ALL, NOTE, Tally, total
+from .pages import render
 
 #: Words whose examples are drawn at most, and words that are named along an axis: more would make
 #: pictures larger than matplotlib can draw.
@@ -25,8 +26,6 @@ def write_report(
     rows: Sequence[Mapping[str, Any]],
 ) -> Path:
     """Draw heatmaps, curves and examples, and write `index.html`; return its path."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     words = grid.classifier.words
     pictures = {}
     for cell in grid.cells:
@@ -41,10 +40,8 @@ def write_report(
     curves = {c.name: _mean_scores(total(counted[c.name])) for c in grid.cells}
     draw_curves(root / "curves.png", curves)
     draw_examples(root / "examples.png", root, grid)
-    pages = Environment(
-        loader=PackageLoader("keras_listen.report"), autoescape=True, undefined=StrictUndefined
-    )
-    text = pages.get_template("evaluation.html").render(
+    text = render(
+        "evaluation.html",
         title=root.resolve().name,
         manifest=manifest,
         rows=rows,

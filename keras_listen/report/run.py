@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..files import write_text
 from ..runs import Row, Run
+from .pages import number, percent, render, source
 
 #: Up to so many samples stand in the page itself; of longer runs the page shows the first samples
 #: of each word, and links to their files.
@@ -21,18 +21,14 @@ def write_page(run: Run, summary: dict[str, Any]) -> Path:
     Pictures and sounds are in the page, so that it can be sent to somebody on its own; in runs of
     more than `EMBEDDED` samples they are linked, because such a page would not open.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    pages = Environment(
-        loader=PackageLoader("keras_listen.report"), autoescape=True, undefined=StrictUndefined
-    )
     embed = len(run.rows) <= EMBEDDED
-    text = pages.get_template("run.html").render(
+    text = render(
+        "run.html",
         title=run.root.resolve().name,
         manifest=run.manifest,
-        summary=summary,
+        summary={name: _figure(value) for name, value in summary.items()},
         words=_by_word(run.rows),
-        source=lambda name: _source(run.root / name, embed=embed),
+        source=lambda name: source(run.root, name, embed=embed),
         has_sound=(lambda row: row["cycle_predicted"] != ""),
     )
     path = run.root / "index.html"
@@ -47,11 +43,5 @@ def _by_word(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return words
 
 
-def _source(path: Path, *, embed: bool) -> str:
-    """Return what an element's `src` needs: the data itself, a relative link, or nothing."""
-    if not path.is_file():
-        return ""
-    if not embed:
-        return path.name
-    kind = {".png": "image/png", ".wav": "audio/wav"}[path.suffix]
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _figure(value: float | int | None) -> str:
+    return number(value) if isinstance(value, int) else percent(value)
