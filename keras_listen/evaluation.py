@@ -15,27 +15,24 @@ References:
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
 from .blocks import spans
+from .chunks import BLOCKS
+from .chunks import carry_out as carry_out_chunks
 from .classifier import Classifier
-from .errors import ParameterError, RunError, SpecError
+from .errors import ParameterError, SpecError
 from .experiment import Block, Experiment, saturated
-from .files import make_folder, replacing
 from .progress import Track, quiet
 from .rates import Spread
 from .starts import Sample, slug
 from .store import Store
 from .utterances import Utterances
-
-#: Blocks of a chunk: what a kill can cost, and how many files there are.
-_BLOCKS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +137,7 @@ class Grid:
         """Yield every chunk, in the order of its results."""
         for cell in self.cells:
             total = sum(self.count(word) for word in cell.words)
-            for span in spans(total, _BLOCKS * cell.experiment.block_size):
+            for span in spans(total, BLOCKS * cell.experiment.block_size):
                 yield Chunk(cell, span.start, span.stop)
 
 
@@ -176,21 +173,8 @@ class Chunk:
 
 def carry_out(grid: Grid, root: Path, *, track: Track = quiet) -> int:
     """Compute the chunks that a study's folder does not have; return how many samples that were."""
-    left = [chunk for chunk in grid.chunks() if not (root / chunk.path).is_file()]
-    for folder in {(root / chunk.path).parent for chunk in left}:
-        make_folder(folder)
-    total = sum(chunk.stop - chunk.first for chunk in left)
-
-    def work() -> Iterator[None]:
-        for chunk in left:
-            arrays = compute(grid, chunk)
-            with replacing(root / chunk.path) as beside:
-                np.savez(beside, **arrays)
-            yield from [None] * (chunk.stop - chunk.first)
-
-    for _ in track(work(), total=total, label="evaluate", unit="sample"):
-        pass
-    return total
+    work = partial(compute, grid)
+    return carry_out_chunks(grid.chunks(), root, work, label="evaluate", track=track)
 
 
 def compute(grid: Grid, chunk: Chunk) -> dict[str, np.ndarray]:
@@ -293,26 +277,3 @@ def _cycle(grid: Grid, cell: Cell, samples: Sequence[Sample], block: Block) -> n
         chosen = [samples[i] for i in spoken]
         heard[spoken] = cell.speaker.speak(chosen, block.clipped[spoken])["cycle"].argmax(axis=1)
     return heard
-
-
-def read_chunk(
-    root: Path, chunk: Chunk, names: Sequence[str] | None = None
-) -> dict[str, np.ndarray]:
-    """Read what came of a chunk.
-
-    Args:
-        root: the study's folder.
-        chunk: which.
-        names: of the arrays that are wanted; all by default.
-
-    Raises:
-        RunError: the file is damaged.
-    """
-    path = root / chunk.path
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in (stored if names is None else names)}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(
-            f"{path} is damaged ({error}); delete it and give --resume to compute it again"
-        ) from error
