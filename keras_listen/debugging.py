@@ -81,10 +81,10 @@ class Inquiry:
         """Speaker of each utterance [shape=(points,), str]."""
         return np.array([self.store.utterances[position].speaker for position in self.positions])
 
-    @property
-    def seeds(self) -> np.ndarray:
-        """For the vocoder, the same before and after [shape=(points, 2), uint32]."""
-        return np.stack([derive(self.experiment.seed, s.word, s.k) for s in self.samples])
+    def seeds_of(self, points: Sequence[int]) -> np.ndarray:
+        """Return the vocoder's seeds for some points, whatever the version [shape=(any, 2)]."""
+        chosen = [self.samples[point] for point in points]
+        return np.stack([derive(self.experiment.seed, s.word, s.k) for s in chosen])
 
     def chunks(self) -> Iterator[Span]:
         """Yield every chunk, in order."""
@@ -189,7 +189,9 @@ def _compute_block(inquiry: Inquiry, root: Path, first: int, stop: int) -> dict[
     found = experiment.compute(inquiry.samples[first:stop], features[..., 0]).maximization
     for when, sounding in (("before", found.start_features), ("after", found.features)):
         names = [f"{sample.id}-{when}" for sample in inquiry.samples[first:stop]]
-        speak(inquiry, root / "sounds", names, sounding[..., 0], inquiry.seeds[first:stop])
+        speak(
+            inquiry, root / "sounds", names, sounding[..., 0], inquiry.seeds_of(range(first, stop))
+        )
     count = stop - first
     return {
         "raw": raw,

@@ -97,6 +97,7 @@ def debug(
     from .embedding import embed
     from .experiment import ModelChoice
     from .runs import manifest_of, require_same
+    from .tickets import choose
 
     models = ModelChoice(*map(as_text, (bundle, classifier, words_file, spec)), trust_model)
     command = {
@@ -143,12 +144,17 @@ def debug(
     points = debugging.gather(inquiry, root)
     debugging.write_latents(inquiry, root)
     wrong = findings.wrong(points, inquiry.labels, misclassified)
-    ticketed = np.zeros(len(wrong), bool)
+    judged = points.raw if misclassified == "raw" else points.reconstruction
+    ticketed = choose(judged, wrong, tickets)
+    with clock.timed("tickets"):
+        _write_tickets(root, inquiry, points, wrong, ticketed, track)
     with clock.timed("map"):
         places = embed(points.before, points.after, seed)
     rows = findings.rows(inquiry, points, places, wrong, ticketed)
     results = {"schema": 1} | findings.count(inquiry, points, misclassified)
-    results["notes"] = [*experiment.notes, *notes]
+    with clock.timed("numbers"):
+        results["movement"], results["map"] = _measure(inquiry, points, places, wrong, seed)
+    results["notes"] = [*experiment.notes, *notes, *_remarks(inquiry, wrong, places)]
     with clock.timed("figures"):
         _draw(root, inquiry, points, wrong, results, command)
     write_text(root / "points.csv", csv_text(rows, findings.COLUMNS))
@@ -198,6 +204,55 @@ def _inquiry(models, command: Mapping[str, Any]):
     positions, notes = select(store, command["split"], experiment.classifier.words, *wanted)
     silent = replace(experiment, vocoder=None, referee=None)
     return Inquiry.of(silent, store, positions, experiment.vocoder), notes
+
+
+def _write_tickets(root: Path, inquiry, points, wrong, chosen, track: Track) -> None:
+    """Write the tickets that are not there yet."""
+    from . import tickets
+    from .report.ticket_pictures import Artist
+
+    classifier = inquiry.experiment.classifier
+    right = ~wrong
+
+    def work() -> Iterator[None]:
+        artist = Artist(classifier.spec, classifier.words)
+        for block in tickets.make(inquiry, points, right, root, chosen):
+            tickets.write(inquiry, root, block, artist.draw)
+            yield from [None] * len(block)
+
+    ids = [inquiry.samples[i].id for i in np.flatnonzero(chosen)]
+    left = sum(not (root / "tickets" / name / "ticket.json").is_file() for name in ids)
+    for _ in track(work(), total=left, label="tickets", unit="ticket"):
+        pass
+
+
+def _measure(inquiry, points, places, wrong: np.ndarray, seed: int) -> tuple[dict, dict]:
+    """Return the numbers of the movement, and those of the map."""
+    from . import movement
+
+    words = [sample.word for sample in inquiry.samples]
+    found = movement.measure(
+        points.before, points.after, points.distance, words, inquiry.speakers, wrong, seed
+    )
+    latents = np.concatenate([points.before, points.after])
+    drawn = np.concatenate([places.before, places.after])
+    kept = None
+    if len(latents) > 3 * movement.NEIGHBOURS:
+        kept = movement.trustworthiness(latents, drawn)
+    about = {"perplexity": places.perplexity, "points": len(latents), "trustworthiness": kept}
+    return found, about | {"neighbours": movement.NEIGHBOURS}
+
+
+def _remarks(inquiry, wrong: np.ndarray, places) -> list[str]:
+    """Say what a reader of the results should know."""
+    found = []
+    if not wrong.any():
+        found.append("no utterance is misclassified: there are no tickets and no figure 4(a)")
+    if len(set(inquiry.speakers)) == 1:
+        found.append("all utterances are by one speaker: nothing is said of speakers")
+    if places.perplexity is None:
+        found.append("too few utterances for t-SNE: the map shows two principal components")
+    return found
 
 
 def _draw(root: Path, inquiry, points, wrong: np.ndarray, results: dict, command: Mapping) -> None:

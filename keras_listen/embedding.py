@@ -57,10 +57,11 @@ def embed(before: np.ndarray, after: np.ndarray, seed: int = 0) -> Map:
 
 
 def _fit(latents: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
-    from sklearn.manifold import TSNE
+    from openTSNE import TSNE
 
-    fit = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=2)
-    return fit.fit_transform(latents).astype(np.float32)
+    # One thread: the same bytes on any number of cores.
+    fit = TSNE(perplexity=perplexity, random_state=seed, n_jobs=1)
+    return np.asarray(fit.fit(latents), np.float32)
 
 
 def _components(latents: np.ndarray) -> np.ndarray:

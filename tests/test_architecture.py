@@ -39,7 +39,7 @@ TIERS = (
     ("experiment", "doctor"),
     ("rows",),
     ("runs",),
-    ("chunks", "embedding", "movement"),
+    ("chunks", "embedding", "movement", "changes"),
     ("evaluation", "judges", "debugging", "study"),
     ("tallies", "findings", "tickets"),
     ("interchange",),
