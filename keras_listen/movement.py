@@ -72,8 +72,9 @@ def explained(
     count = group.max(initial=-1) + 1
     if not 1 < count < len(group):
         return None
-    _, outer = np.unique(np.asarray(within if within is not None else groups[:1] * len(group)),
-                         return_inverse=True)  # fmt: skip
+    outer = np.zeros(len(group), np.int64)
+    if within is not None:
+        _, outer = np.unique(np.asarray(within), return_inverse=True)
     ways = _centred(np.asarray(ways, np.float64), outer)
     total = (ways**2).sum()
     if not total:

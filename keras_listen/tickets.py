@@ -108,11 +108,12 @@ def _is_there(root: Path, name: str) -> bool:
 
 
 def _block(inquiry, points, right, at: np.ndarray, arrays) -> list[Ticket]:
-    shape = inquiry.experiment.prior.start(np.zeros(1, np.int32), np.zeros((1, 2), np.uint32)).shape
+    # Latents are stored flat; what shape they have, only the prior knows.
+    one = inquiry.experiment.prior.start(np.zeros(1, np.int32), np.zeros((1, 2), np.uint32))
     original = inquiry.store.read(inquiry.positions[at])[..., 0]
 
     def decoded(name: str) -> np.ndarray:
-        latents = arrays[name].reshape(-1, *shape[1:])
+        latents = arrays[name].reshape(-1, *one.shape[1:])
         size, decode = inquiry.experiment.block_size, inquiry.experiment.prior.decode
         return in_blocks(lambda block: np.asarray(decode(block)), latents, size)[..., 0]
 

@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -175,5 +176,7 @@ def _save(figure, stem: Path) -> None:
         target = stem.with_name(stem.name + suffix)
         # Without the time of drawing, equal inquiries have equal files.
         metadata = {"CreationDate": None} if suffix == ".pdf" else {}
-        with replacing(target) as beside:
+        with replacing(target) as beside, warnings.catch_warnings():
+            # Names may have letters that no font here has; boxes stand for them.
+            warnings.filterwarnings("ignore", "Glyph")
             figure.savefig(beside, dpi=110, metadata=metadata)

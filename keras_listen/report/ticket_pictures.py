@@ -106,6 +106,9 @@ class _Spectrogram(_Canvas):
 class _Curves(_Canvas):
     def __init__(self):
         super().__init__((3.8, 2.5))
+        # A layout that is found anew for each picture depends on the one before.
+        self.figure.set_layout_engine("none")
+        self.figure.subplots_adjust(left=0.12, right=0.98, top=0.97, bottom=0.15)
         self.axis.set(ylim=(-0.03, 1.03))
         self.axis.set_ylabel("probability", fontsize=7)
 
@@ -113,7 +116,7 @@ class _Curves(_Canvas):
         """Return the picture of probabilities [each shape=(steps + 1,)] by word."""
         for artist in (*self.axis.lines, *self.axis.texts):
             artist.remove()
-        for (word, values), style in zip(curves.items(), ("-", "--"), strict=False):
+        for (word, values), style in zip(curves.items(), ("C0-", "C1--"), strict=False):
             self.axis.plot(values, style, label=word.replace("$", r"\$"), linewidth=1.5)
         if first_step >= 0:
             self.axis.axvline(first_step, color="grey", linewidth=0.8, linestyle=":")
