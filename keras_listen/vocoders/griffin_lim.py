@@ -56,9 +56,12 @@ class GriffinLim:
         Returns:
             float32 [shape=(batch, count_samples(frames))], at the features' own level.
         """
+        from threadpoolctl import threadpool_limits
+
         # One sound at a time keeps its bits free of its batch-mates, and its arrays in the
         # processor's cache; threads use the cores.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # Threads of matrix products would only wait for each other.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
             sounds = list(pool.map(self._reconstruct, np.asarray(features), seeds))
         return np.stack(sounds).astype(np.float32)
 
