@@ -96,8 +96,9 @@ def debug(
     from .chunks import carry_out
     from .embedding import embed
     from .experiment import ModelChoice
+    from .report.debug_figures import draw_figures
     from .runs import manifest_of, require_same
-    from .tickets import choose
+    from .tickets import choose, summarize
 
     models = ModelChoice(*map(as_text, (bundle, classifier, words_file, spec)), trust_model)
     command = {
@@ -154,9 +155,13 @@ def debug(
     results = {"schema": 1} | findings.count(inquiry, points, misclassified)
     with clock.timed("numbers"):
         results["movement"], results["map"] = _measure(inquiry, points, places, wrong, seed)
-    results["notes"] = [*experiment.notes, *notes, *_remarks(inquiry, wrong, places)]
+    results["changes"] = summarize(root, [r["id"] for r in rows if r["ticket"]])
+    results["mended"] = sum(r["mended"] for r in rows)
+    remarks = findings.remarks(inquiry, places, results)
+    results["notes"] = [*experiment.notes, *notes, *remarks]
     with clock.timed("figures"):
-        _draw(root, inquiry, points, wrong, results, command)
+        asked = {"commands": commands, "speakers_shown": speakers_shown, "seed": seed}
+        draw_figures(root, inquiry, points, wrong, results["confusion"], **asked)
     write_text(root / "points.csv", csv_text(rows, findings.COLUMNS))
     write_json(root / "results.json", results)
     with clock.timed("page"):
@@ -241,54 +246,6 @@ def _measure(inquiry, points, places, wrong: np.ndarray, seed: int) -> tuple[dic
         kept = movement.trustworthiness(latents, drawn)
     about = {"perplexity": places.perplexity, "points": len(latents), "trustworthiness": kept}
     return found, about | {"neighbours": movement.NEIGHBOURS}
-
-
-def _remarks(inquiry, wrong: np.ndarray, places) -> list[str]:
-    """Say what a reader of the results should know."""
-    found = []
-    if not wrong.any():
-        found.append("no utterance is misclassified: there are no tickets and no figure 4(a)")
-    if len(set(inquiry.speakers)) == 1:
-        found.append("all utterances are by one speaker: nothing is said of speakers")
-    if places.perplexity is None:
-        found.append("too few utterances for t-SNE: the map shows two principal components")
-    return found
-
-
-def _draw(root: Path, inquiry, points, wrong: np.ndarray, results: dict, command: Mapping) -> None:
-    """Draw the published figures, each with a fit of its own, and the confusions."""
-    from .embedding import choose, embed
-    from .report.debug_figures import draw_commands, draw_confusion, draw_speakers
-
-    words = np.array([sample.word for sample in inquiry.samples])
-    speakers, seed = inquiry.speakers, command["seed"]
-    draw_confusion(root / "confusion", results["confusion"], results["words"])
-    if wrong.any():
-        asked = {"commands": command["commands"] or 3, "shown": command["speakers_shown"] or 80}
-        choice = choose(words, speakers, wrong, **asked)
-        at = choice.chosen
-        title = f"Misclassified utterances{_shown(choice, **asked)}"
-        places = embed(points.before[at], points.after[at], seed)
-        draw_commands(root / "figure-4a", places, words[at], choice, title)
-    asked = {"commands": command["commands"] or 2, "shown": command["speakers_shown"] or 2}
-    choice = choose(words, speakers, np.ones(len(words), bool), **asked)
-    at = choice.chosen
-    title = f"All utterances{_shown(choice, **asked)}"
-    places = embed(points.before[at], points.after[at], seed)
-    draw_speakers(
-        root / "figure-4b", places, words[at], speakers[at], wrong[at], choice, title
-    )  # fmt: skip
-
-
-def _shown(choice, commands: int, shown: int) -> str:
-    """Say how many words and speakers a figure shows, and whether these are more than wanted."""
-    text = (
-        f" of {len(choice.words)} words by {len(choice.speakers)} speakers: "
-        f"{len(choice.chosen)} utterances"
-    )
-    if choice.raised:
-        text += f"\n({commands} words and {shown} speakers were asked for, too few for a map)"
-    return text
 
 
 def _write_page(root: Path) -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ COLUMNS = (
     "probability_after", "first_step", "distance", "x_before", "y_before", "x_after", "y_after",
     "misclassified", "mended", "ticket",
 )  # fmt: skip
+#: Tickets from which on it says something that their changes are alike.
+_SEVERAL = 5
 JUDGED = ("raw", "reconstruction")
 
 
@@ -110,3 +112,43 @@ def _shares(name: str, groups: Sequence[str], right: np.ndarray) -> list[dict[st
     return [
         {name: g, "count": counted[g], "accuracy": hits[g] / counted[g]} for g in sorted(counted)
     ]
+
+
+def remarks(inquiry: Inquiry, places: Map, results: Mapping[str, Any]) -> list[str]:
+    """Say in sentences what a reader of the results should know.
+
+    Args:
+        inquiry, places: what was looked into, and its map.
+        results: with misclassified, mended, and changes, see `keras_listen.tickets.summarize`.
+    """
+    found = []
+    if not results["misclassified"]:
+        found.append("no utterance is misclassified: there are no tickets and no figure 4(a)")
+    if len(set(inquiry.speakers)) == 1:
+        found.append("all utterances are by one speaker: nothing is said of speakers")
+    if places.perplexity is None:
+        found.append("too few utterances for t-SNE: the map shows two principal components")
+    return found + _suspicions(results)
+
+
+def _suspicions(results: Mapping[str, Any]) -> list[str]:
+    """Say what the changes together make suspicious."""
+    found, changes = [], results["changes"]
+    tickets = changes["tickets"]
+    if changes["alarms"] * 4 > tickets:
+        found.append(
+            f"{changes['alarms']} of {tickets} tickets have an alarm: the classifier may have "
+            "learned a shortcut"
+        )
+    if tickets >= _SEVERAL and changes["same_band"] > 0.5:
+        found.append(
+            f"{changes['same_band']:.0%} of the changes are largest near {changes['peak_hz']:.0f} "
+            "Hz: the classifier may listen to something that is always there"
+        )
+    if results["mended"] * 3 > max(1, results["misclassified"]):
+        found.append(
+            f"{results['mended']} mistakes are mended by encoding and decoding alone: what "
+            "misleads the classifier there is in what the prior leaves out and cannot show; look "
+            "again with --prior none"
+        )
+    return found

@@ -7,6 +7,7 @@ tickets/<id>/path.png                probabilities along the way
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from .files import make_folder, write_json
 
 #: Examples of the true and of the predicted word.
 EXAMPLES = 3
+#: Changes are at one frequency where they are no further apart than this share of it.
+_NEAR = 0.1
 #: Those versions that are the same as a point's two sounds.
 _SPOKEN = {"reconstruction": "before", "maximized": "after"}
 
@@ -202,3 +205,30 @@ def write(inquiry: Inquiry, root: Path, tickets: Sequence[Ticket], draw) -> None
             shutil.copyfile(sound, folder / f"{version}.wav")
         draw(folder, ticket)
         write_json(folder / "ticket.json", ticket.facts)
+
+
+def summarize(root: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Say over all tickets where changes lie.
+
+    Args:
+        root: the output folder.
+        names: ids of the tickets.
+
+    Returns:
+        tickets, alarms (how many have one), shares (their means), peak_hz, the frequency near which
+        most changes are largest, and same_band, the share of tickets within a tenth of it.
+    """
+    texts = [(root / "tickets" / n / "ticket.json").read_text(encoding="utf-8") for n in names]
+    changes = [json.loads(text)["change"] for text in texts]
+    if not changes:
+        return {"tickets": 0, "alarms": 0, "shares": {}, "peak_hz": None, "same_band": None}
+    shares = ("share_padding", "share_low", "share_high", "share_speech", "share_peak")
+    peaks = np.array([change["peak_hz"] for change in changes])
+    near = (np.abs(peaks - peaks[:, None]) <= _NEAR * peaks[:, None]).mean(axis=1)
+    return {
+        "tickets": len(changes),
+        "alarms": sum(change["alarm"] is not None for change in changes),
+        "shares": {name: float(np.mean([c[name] for c in changes])) for name in shares},
+        "peak_hz": float(peaks[near.argmax()]),
+        "same_band": float(near.max()),
+    }

@@ -12,13 +12,66 @@ from pathlib import Path
 
 import numpy as np
 
-from ..embedding import Choice, Map
+from ..debugging import Inquiry, Points
+from ..embedding import Choice, Map, choose, embed
 from ..files import replacing
 
 #: Share of a map's span below which an arrow of figure 4(a) is left out, as published.
 _SHORT = 0.01
 #: Names in a legend at most.
 _LEGEND = 20
+
+
+def draw_figures(
+    root: Path,
+    inquiry: Inquiry,
+    points: Points,
+    wrong: np.ndarray,
+    confusion: Sequence[Sequence[int]],
+    *,
+    commands: int | None,
+    speakers_shown: int | None,
+    seed: int,
+) -> None:
+    """Draw the published figures, each with a fit of its own, and the confusions.
+
+    Args:
+        root: the output folder.
+        inquiry, points: what was looked into, and what came of it.
+        wrong: mask of the misclassified points [shape=(points,), bool].
+        confusion: see `draw_confusion`.
+        commands, speakers_shown: how many of them are wanted; as published where None.
+        seed: of the fits.
+    """
+    words = np.array([sample.word for sample in inquiry.samples])
+    speakers = inquiry.speakers
+    draw_confusion(root / "confusion", confusion, inquiry.experiment.classifier.words)
+    if wrong.any():
+        asked = {"commands": commands or 3, "shown": speakers_shown or 80}
+        choice = choose(words, speakers, wrong, **asked)
+        at = choice.chosen
+        title = f"Misclassified utterances{_shown(choice, **asked)}"
+        places = embed(points.before[at], points.after[at], seed)
+        draw_commands(root / "figure-4a", places, words[at], choice, title)
+    asked = {"commands": commands or 2, "shown": speakers_shown or 2}
+    choice = choose(words, speakers, np.ones(len(words), bool), **asked)
+    at = choice.chosen
+    title = f"All utterances{_shown(choice, **asked)}"
+    places = embed(points.before[at], points.after[at], seed)
+    draw_speakers(
+        root / "figure-4b", places, words[at], speakers[at], wrong[at], choice, title
+    )  # fmt: skip
+
+
+def _shown(choice, commands: int, shown: int) -> str:
+    """Say how many words and speakers a figure shows, and whether these are more than wanted."""
+    text = (
+        f" of {len(choice.words)} words by {len(choice.speakers)} speakers: "
+        f"{len(choice.chosen)} utterances"
+    )
+    if choice.raised:
+        text += f"\n({commands} words and {shown} speakers were asked for, too few for a map)"
+    return text
 
 
 def draw_commands(stem: Path, places: Map, words: Sequence[str], choice: Choice, title: str):

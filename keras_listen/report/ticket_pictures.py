@@ -48,11 +48,11 @@ class Artist:
 class _Canvas:
     """A picture with one axis, whose frame is kept and whose contents change."""
 
-    def __init__(self, size: tuple[float, float]):
+    def __init__(self, layout: str | None):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        self.figure = Figure(figsize=size, dpi=100, layout="constrained")
+        self.figure = Figure(figsize=(3.8, 2.5), dpi=100, layout=layout)
         self.canvas = FigureCanvasAgg(self.figure)
         self.axis = self.figure.subplots()
         self.axis.tick_params(labelsize=7)
@@ -75,7 +75,7 @@ class _Canvas:
 
 class _Spectrogram(_Canvas):
     def __init__(self, spec: FeatureSpec, colors: str, limits: tuple[float, float], what: str):
-        super().__init__((3.8, 2.5))
+        super().__init__("constrained")
         seconds = spec.frames * spec.hop_length / spec.sample_rate
         self.image = self.axis.imshow(
             np.zeros((spec.n_mels, spec.frames)),
@@ -105,9 +105,8 @@ class _Spectrogram(_Canvas):
 
 class _Curves(_Canvas):
     def __init__(self):
-        super().__init__((3.8, 2.5))
-        # A layout that is found anew for each picture depends on the one before.
-        self.figure.set_layout_engine("none")
+        # A layout that is found anew for each picture would depend on the one before.
+        super().__init__(None)
         self.figure.subplots_adjust(left=0.12, right=0.98, top=0.97, bottom=0.15)
         self.axis.set(ylim=(-0.03, 1.03))
         self.axis.set_ylabel("probability", fontsize=7)
