@@ -19,9 +19,10 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
+from .chunks import Computing
 from .connection import connected, hushed, local, one_line
 from .errors import ClusterError, ListenError, ParameterError
-from .evaluation import Chunk, Computing, Grid
+from .evaluation import Chunk, Grid
 from .worker import Study, compute_chunk, conditions, differences, identity_of
 
 #: Seconds without any worker after which a study is given up.

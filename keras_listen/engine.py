@@ -72,7 +72,7 @@ class Maximization:
     """What came of an ascent, sample by sample.
 
     Attributes:
-        z: final latents [shape=(samples, ...)].
+        start_z, z: latents before and after [shape=(samples, ...)].
         start_features, features: before and after [shape=(samples, frames, mels, 1)].
         scores: objective at each step and at the end [shape=(steps + 1, samples)].
         probabilities: of all words [shape=(steps + 1, samples, words)].
@@ -82,6 +82,7 @@ class Maximization:
         first_z: the latent at that step; the start where there was none [shape=(samples, ...)].
     """
 
+    start_z: np.ndarray
     z: np.ndarray
     start_features: np.ndarray
     features: np.ndarray
@@ -251,8 +252,8 @@ def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
     look = tf.function(look, autograph=False)
     step = tf.function(step, autograph=False)
 
-    def climb(z, targets, seeds) -> Maximization:
-        z, targets, seeds = tf.constant(z), tf.constant(targets), tf.constant(seeds)
+    def climb(start_z, targets, seeds) -> Maximization:
+        z, targets, seeds = tf.constant(start_z), tf.constant(targets), tf.constant(seeds)
         start_features = decode(z)
         slots, best = slots_of(z), (tf.fill(targets.shape, -np.inf), z)
         first = (tf.fill(targets.shape, -1), z)
@@ -275,6 +276,7 @@ def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
                 "keras-listen doctor, or take smaller steps"
             )
         return Maximization(
+            start_z,
             z.numpy(),
             start_features.numpy(),
             features.numpy(),

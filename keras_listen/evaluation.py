@@ -15,9 +15,7 @@ References:
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,18 +23,16 @@ from pathlib import Path
 import numpy as np
 
 from .blocks import spans
+from .chunks import BLOCKS, Computing, here
+from .chunks import carry_out as carry_out_chunks
 from .classifier import Classifier
-from .errors import ParameterError, RunError, SpecError
+from .errors import ParameterError, SpecError
 from .experiment import Block, Experiment, saturated
-from .files import make_folder, replacing
 from .progress import Track, quiet
 from .rates import Spread
 from .starts import Sample, slug
 from .store import Store
 from .utterances import Utterances
-
-#: Blocks of a chunk: what a kill can cost, and how many files there are.
-_BLOCKS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +137,7 @@ class Grid:
         """Yield every chunk, in the order of its results."""
         for cell in self.cells:
             total = sum(self.count(word) for word in cell.words)
-            for span in spans(total, _BLOCKS * cell.experiment.block_size):
+            for span in spans(total, BLOCKS * cell.experiment.block_size):
                 yield Chunk(cell, span.start, span.stop)
 
 
@@ -175,10 +171,6 @@ class Chunk:
         return f"chunks/{self.cell.name}/{self.first:07d}.npz"
 
 
-#: Computes chunks somewhere: yields each with the contents of its file, in any order.
-Computing = Callable[[Sequence[Chunk]], Iterator[tuple[Chunk, bytes]]]
-
-
 def carry_out(
     grid: Grid, root: Path, *, computing: Computing | None = None, track: Track = quiet
 ) -> int:
@@ -190,32 +182,8 @@ def carry_out(
         computing: where; in this process if None.
         track: progress, see `keras_listen.progress`.
     """
-    left = [chunk for chunk in grid.chunks() if not (root / chunk.path).is_file()]
-    for folder in {(root / chunk.path).parent for chunk in left}:
-        make_folder(folder)
-    total = sum(chunk.stop - chunk.first for chunk in left)
-
-    def work() -> Iterator[None]:
-        for chunk, contents in (computing or partial(_compute_here, grid))(left):
-            with replacing(root / chunk.path) as beside:
-                beside.write_bytes(contents)
-            yield from [None] * (chunk.stop - chunk.first)
-
-    for _ in track(work(), total=total, label="evaluate", unit="sample"):
-        pass
-    return total
-
-
-def _compute_here(grid: Grid, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, bytes]]:
-    for chunk in chunks:
-        yield chunk, packed(compute(grid, chunk))
-
-
-def packed(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Return the contents of an npz file of arrays."""
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return file.getvalue()
+    computing = computing or here(partial(compute, grid))
+    return carry_out_chunks(grid.chunks(), root, computing, label="evaluate", track=track)
 
 
 def compute(grid: Grid, chunk: Chunk) -> dict[str, np.ndarray]:
@@ -318,26 +286,3 @@ def _cycle(grid: Grid, cell: Cell, samples: Sequence[Sample], block: Block) -> n
         chosen = [samples[i] for i in spoken]
         heard[spoken] = cell.speaker.speak(chosen, block.clipped[spoken])["cycle"].argmax(axis=1)
     return heard
-
-
-def read_chunk(
-    root: Path, chunk: Chunk, names: Sequence[str] | None = None
-) -> dict[str, np.ndarray]:
-    """Read what came of a chunk.
-
-    Args:
-        root: the study's folder.
-        chunk: which.
-        names: of the arrays that are wanted; all by default.
-
-    Raises:
-        RunError: the file is damaged.
-    """
-    path = root / chunk.path
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in (stored if names is None else names)}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(
-            f"{path} is damaged ({error}); delete it and give --resume to compute it again"
-        ) from error

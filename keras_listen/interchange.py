@@ -21,8 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .chunks import read_chunk
 from .errors import ParameterError, RunError
-from .evaluation import Cell, Grid, read_chunk
+from .evaluation import Cell, Grid
 from .files import make_folder, replacing
 from .starts import slug
 from .tallies import Tally, tally_scores

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from .blocks import BLOCK_SIZE, spans
-from .evaluation import Grid, heard_by, read_chunk
+from .chunks import read_chunk
+from .evaluation import Grid, heard_by
 from .rates import PooledSpread, Rate, Spread
 
 #: What is no ascent in the column of the objective.

@@ -66,7 +66,8 @@ def compute_chunk(study: Study, cell: int, first: int, stop: int) -> tuple[bytes
         _start(study.conditions)
         from threadpoolctl import threadpool_limits
 
-        from .evaluation import Chunk, compute, packed
+        from .chunks import packed
+        from .evaluation import Chunk, compute
 
         grid = _opened(study)
         # dask starts its workers with one thread for BLAS. The distances to real speech have other

@@ -12,8 +12,8 @@ from test_run import WORDS, small_classifier, write_small_bundle
 
 from keras_listen import evaluate, evaluate_published, interchange, load_bundle
 from keras_listen.bundle import create_bundle
+from keras_listen.chunks import read_chunk
 from keras_listen.errors import ParameterError, RunError
-from keras_listen.evaluation import read_chunk
 from keras_listen.features import FeatureSpec
 from keras_listen.starts import slug
 

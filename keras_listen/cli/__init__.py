@@ -14,6 +14,7 @@ from .common import remembering_interrupts
 
 _COMMANDS = {
     "convert": "Turn published networks into a bundle.",
+    "debug": "Look into the utterances that were misclassified.",
     "doctor": "Say whether a model file can be listened to, and how to mend it.",
     "evaluate": "Count how often words are reached, and whether other classifiers agree.",
     "fetch": "Download a corpus of speech.",

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation import Grid, read_chunk
+from ..chunks import read_chunk
+from ..evaluation import Grid
 from ..files import replacing, write_text
 from ..tallies import ALL, NOTE, Tally, total
 from .pages import render

@@ -1,0 +1,77 @@
+"""keras-listen debug"""
+
+from __future__ import annotations
+
+import click
+
+from ..blocks import BLOCK_SIZE
+from .common import bar, component_options, model_options, split_list, table
+
+
+@click.command()
+@click.argument("store", type=click.Path())
+@click.option(
+    "--split",
+    type=click.Choice(["training", "validation", "testing", "all"]),
+    default="testing",
+    show_default=True,
+)
+@click.option("--prior", default="ae", show_default=True)
+@click.option("--objective", default="softmax", show_default=True)
+@click.option(
+    "--vocoder", default="griffin-lim", show_default=True, help="What speaks; none for no sound."
+)
+@click.option("--words", callback=split_list, help="Only these, separated by commas.")
+@click.option("--speakers", callback=split_list, help="Only these, separated by commas.")
+@click.option(
+    "--misclassified",
+    type=click.Choice(["raw", "reconstruction"]),
+    default="raw",
+    show_default=True,
+    help="What is judged: the utterance, or (as published) its decoded encoding.",
+)
+@click.option(
+    "--tickets",
+    type=click.IntRange(min=0),
+    help="So many, the most confident mistakes first.  [one for each mistake]",
+)
+@click.option(
+    "--commands", type=click.IntRange(min=1), help="Words of the published figures.  [3; 2]"
+)
+@click.option(
+    "--speakers-shown", type=click.IntRange(min=1), help="Speakers of these figures.  [80; 2]"
+)
+@click.option("--steps", type=click.IntRange(min=0), default=20, show_default=True)
+@click.option("--step-size", type=float, help="Size of a step.  [the prior's]")
+@click.option("--seed", type=int, default=0, show_default=True)
+@model_options
+@component_options
+@click.option("--block-size", type=click.IntRange(min=1), default=BLOCK_SIZE, show_default=True)
+@click.option("--single-file", is_flag=True, help="Put sounds and pictures into the page.")
+@click.option("--out", type=click.Path(), default="debug", show_default=True)
+@click.option("--resume", is_flag=True, help="Finish the interrupted inquiry in the folder.")
+def debug(**settings) -> None:
+    """Why were these utterances misclassified?
+
+    Maximizes the utterances of a prepared STORE to their own words, and writes a table, maps of
+    what that does to them, numbers, and a ticket for each mistake.
+    """
+    from ..backend import start_quietly
+
+    start_quietly(engine=True)
+    from ..diagnosing import debug as carry_out
+
+    done = carry_out(**settings, track=bar)
+    click.echo(table(_overall(done)))
+    for note in done.results["notes"]:
+        click.echo(note)
+    click.echo(f"page: {done.page}" if done.page else f"files: {done.root}")
+
+
+def _overall(done) -> list[list[str]]:
+    """Return the table of what was found over all."""
+    accuracy, rows = done.results["accuracy"], done.rows
+    lines = [["utterances", "misclassified", "right", "right, reconstructed", "right, maximized"]]
+    shares = [f"{100 * accuracy[name]:.1f} %" for name in ("raw", "reconstruction", "after")]
+    lines.append([str(len(rows)), str(done.results["misclassified"]), *shares])
+    return lines

@@ -1,0 +1,275 @@
+"""`keras_listen.debug`: why were these utterances misclassified?"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .api import as_text, option_texts
+from .backend import require_tensorflow
+from .blocks import BLOCK_SIZE
+from .errors import ParameterError, RunError, unknown
+from .files import csv_text, make_folder, require_empty, write_json, write_text
+from .progress import Track, quiet
+
+log = logging.getLogger("keras_listen")
+
+
+class Diagnosis:
+    """What was found.
+
+    Attributes:
+        root: its folder.
+        rows: one for each utterance, see `keras_listen.findings.rows`.
+        results: what was counted and measured, as in results.json.
+        page: path of the page; None where none was written.
+    """
+
+    def __init__(self, root: Path, rows: list[dict], results: dict[str, Any], page: Path | None):
+        self.root, self.rows, self.results, self.page = root, rows, results, page
+
+
+def debug(
+    store: str | Path,
+    *,
+    split: str = "testing",
+    prior: str = "ae",
+    objective: str = "softmax",
+    vocoder: str = "griffin-lim",
+    words: Sequence[str] = (),
+    speakers: Sequence[str] = (),
+    misclassified: str = "raw",
+    tickets: int | None = None,
+    commands: int | None = None,
+    speakers_shown: int | None = None,
+    steps: int = 20,
+    step_size: float | None = None,
+    seed: int = 0,
+    bundle: str | Path | None = None,
+    classifier: str | Path | None = None,
+    words_file: str | Path | None = None,
+    spec: str | Path | None = None,
+    trust_model: bool = False,
+    options: Iterable[str] | Mapping[str, Any] = (),
+    block_size: int = BLOCK_SIZE,
+    single_file: bool = False,
+    out: str | Path = "debug",
+    resume: bool = False,
+    track: Track = quiet,
+) -> Diagnosis:
+    """Maximize a store's utterances to their own words, and look into those that were misheard.
+
+    Does what `keras-listen debug` does.
+
+    Args:
+        store: folder of a store.
+        split: "training", "validation", "testing" or "all".
+        prior, objective, vocoder: names; vocoder "none" makes no sound.
+        words, speakers: those that are looked into; by default all that the classifier knows, and
+            everybody.
+        misclassified: what decides: "raw", the utterance's own features, or "reconstruction", its
+            decoded encoding, as in the published code.
+        tickets: so many, the most confident mistakes first; one for each mistake by default.
+        commands, speakers_shown: how many of them the published figures show; as published by
+            default.
+        steps, step_size: of the ascent; the prior's step size by default.
+        seed: of everything that is drawn.
+        bundle, classifier, words_file, spec, trust_model, options: as for `keras_listen.listen`.
+        block_size: samples computed together; results depend on it in their last bits.
+        single_file: put sounds and pictures into the page instead of beside it.
+        out: folder, new or empty.
+        resume: continue the interrupted inquiry in `out`.
+        track: progress, see `keras_listen.progress`.
+
+    Raises:
+        ListenError: anything given cannot be used; nothing has been written then.
+    """
+    require_tensorflow()
+    from . import debugging, findings
+    from .chunks import carry_out, here
+    from .embedding import embed
+    from .experiment import ModelChoice
+    from .report.debug_figures import draw_figures
+    from .report.debugging import write_page
+    from .runs import manifest_of, require_same
+    from .tickets import choose, summarize
+
+    models = ModelChoice(*map(as_text, (bundle, classifier, words_file, spec)), trust_model)
+    command = {
+        "store": str(store),
+        "split": split,
+        "prior": prior,
+        "objective": objective,
+        "vocoder": vocoder,
+        "words": list(words),
+        "speakers": list(speakers),
+        "misclassified": misclassified,
+        "tickets": tickets,
+        "commands": commands,
+        "speakers_shown": speakers_shown,
+        "steps": steps,
+        "step_size": step_size,
+        "seed": seed,
+        "bundle": models.bundle,
+        "classifier": models.classifier,
+        "words_file": models.words_file,
+        "spec": models.spec,
+        "trust_model": trust_model,
+        "options": option_texts(options),
+        "block_size": block_size,
+    }
+    _require_sensible(command)
+    inquiry, notes = _inquiry(models, command)
+    experiment = replace(inquiry.experiment, vocoder=inquiry.vocoder)
+    manifest = manifest_of(experiment, command)
+    manifest["stores"] = {"store": inquiry.store.identity()}
+    root = Path(out)
+    if resume:
+        require_same(root, manifest)
+    else:
+        require_empty(root, "give --resume to continue the inquiry in it, or ")
+        make_folder(root)
+        write_json(root / "manifest.json", manifest)
+    for note in (*experiment.notes, *notes):
+        log.warning("%s", note)
+    clock = _Clock(root)
+    with clock.timed("maximize and vocode"):
+        work = partial(debugging.compute, inquiry, root)
+        carry_out(inquiry.chunks(), root, here(work), label="maximize", track=track)
+    points = debugging.gather(inquiry, root)
+    debugging.write_latents(inquiry, root)
+    wrong = findings.wrong(points, inquiry.labels, misclassified)
+    judged = points.raw if misclassified == "raw" else points.reconstruction
+    ticketed = choose(judged, wrong, tickets)
+    with clock.timed("tickets"):
+        _write_tickets(root, inquiry, points, wrong, ticketed, track)
+    with clock.timed("map"):
+        places = embed(points.before, points.after, seed)
+    rows = findings.rows(inquiry, points, places, wrong, ticketed)
+    results = {"schema": 1} | findings.count(inquiry, points, misclassified)
+    with clock.timed("numbers"):
+        results["movement"], results["map"] = _measure(inquiry, points, places, wrong, seed)
+    results["changes"] = summarize(root, [r["id"] for r in rows if r["ticket"]])
+    results["mended"] = sum(r["mended"] for r in rows)
+    remarks = findings.remarks(inquiry, places, results)
+    results["notes"] = [*experiment.notes, *notes, *remarks]
+    with clock.timed("figures"):
+        asked = {"commands": commands, "speakers_shown": speakers_shown, "seed": seed}
+        draw_figures(root, inquiry, points, wrong, results["confusion"], **asked)
+    write_text(root / "points.csv", csv_text(rows, findings.COLUMNS))
+    write_json(root / "results.json", results)
+    with clock.timed("page"):
+        page = write_page(root, single_file=single_file)
+    return Diagnosis(root, rows, results, page)
+
+
+def _require_sensible(command: Mapping[str, Any]) -> None:
+    """Refuse numbers and choices that mean nothing."""
+    from .findings import JUDGED
+
+    for name, least in (("block_size", 1), ("tickets", 0), ("commands", 1), ("speakers_shown", 1)):
+        if command[name] is not None and command[name] < least:
+            what = name.replace("_", " ")
+            raise ParameterError(f"{what} is {command[name]}; expected at least {least}")
+    if command["misclassified"] not in JUDGED:
+        raise ParameterError(unknown("way to judge", command["misclassified"], JUDGED))
+
+
+def _inquiry(models, command: Mapping[str, Any]):
+    """Open the models and the store; return the inquiry and what was left out of it."""
+    from .debugging import Inquiry, select
+    from .experiment import parse_options, resolve
+    from .store import Store
+
+    kinds = ("prior", "objective", "vocoder")
+    climbing = {"optimizer": "normalized", "shift": 0, "gain": 0.0}
+    climbing |= {"stop_at": None, "keep_best": False}
+    experiment = resolve(
+        models,
+        **{kind: command[kind] for kind in kinds},
+        ascent=climbing | {name: command[name] for name in ("steps", "step_size")},
+        options=parse_options(command["options"]),
+        seed=command["seed"],
+        block_size=command["block_size"],
+    )
+    if not experiment.uses_targets:
+        raise ParameterError(
+            f"the objective {command['objective']} has no words, so no utterance can be maximized "
+            "to its own; take softmax or logit"
+        )
+    store = Store.open(command["store"])
+    experiment.classifier.spec.require(store.spec, f"the store {store.root}")
+    wanted = command["words"], command["speakers"]
+    positions, notes = select(store, command["split"], experiment.classifier.words, *wanted)
+    silent = replace(experiment, vocoder=None, referee=None)
+    return Inquiry.of(silent, store, positions, experiment.vocoder), notes
+
+
+def _write_tickets(root: Path, inquiry, points, wrong, chosen, track: Track) -> None:
+    """Write the tickets that are not there yet."""
+    from . import tickets
+    from .report.ticket_pictures import Artist
+
+    classifier = inquiry.experiment.classifier
+    right = ~wrong
+
+    def work() -> Iterator[None]:
+        artist = Artist(classifier.spec, classifier.words)
+        for block in tickets.make(inquiry, points, right, root, chosen):
+            tickets.write(inquiry, root, block, artist.draw)
+            yield from [None] * len(block)
+
+    ids = [inquiry.samples[i].id for i in np.flatnonzero(chosen)]
+    left = sum(not (root / "tickets" / name / "ticket.json").is_file() for name in ids)
+    for _ in track(work(), total=left, label="tickets", unit="ticket"):
+        pass
+
+
+def _measure(inquiry, points, places, wrong: np.ndarray, seed: int) -> tuple[dict, dict]:
+    """Return the numbers of the movement, and those of the map."""
+    from . import movement
+
+    words = [sample.word for sample in inquiry.samples]
+    found = movement.measure(
+        points.before, points.after, points.distance, words, inquiry.speakers, wrong, seed
+    )
+    latents = np.concatenate([points.before, points.after])
+    drawn = np.concatenate([places.before, places.after])
+    kept = None
+    if len(latents) > 3 * movement.NEIGHBOURS:
+        kept = movement.trustworthiness(latents, drawn)
+    about = {"perplexity": places.perplexity, "points": len(latents), "trustworthiness": kept}
+    return found, about | {"neighbours": movement.NEIGHBOURS}
+
+
+class _Clock:
+    """Seconds by stage, kept in timing.json and added to those of earlier calls."""
+
+    def __init__(self, root: Path):
+        self._path = root / "timing.json"
+        self._seconds: Counter[str] = Counter()
+        if self._path.is_file():
+            try:
+                self._seconds.update(json.loads(self._path.read_text(encoding="utf-8")))
+            except ValueError as error:
+                raise RunError(f"{self._path} is damaged ({error}); delete it") from error
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[stage] += time.perf_counter() - begin
+            seconds = {name: round(value, 3) for name, value in sorted(self._seconds.items())}
+            write_json(self._path, seconds)

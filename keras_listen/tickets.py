@@ -1,0 +1,234 @@
+"""A ticket for a mistake: what was heard, what it takes to be heard rightly, and where that lies.
+
+tickets/<id>/ticket.json             facts, see `Ticket.facts`
+tickets/<id>/<version>.png, .wav     pictures, and sounds with a vocoder
+tickets/<id>/path.png                probabilities along the way
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .blocks import in_blocks, spans
+from .changes import locate
+from .chunks import read_chunk
+from .debugging import Inquiry, Points, speak
+from .features import FeatureSpec, denormalize_magnitude, normalize_magnitude
+from .files import make_folder, write_json
+
+#: Examples of the true and of the predicted word.
+EXAMPLES = 3
+#: Changes are at one frequency where they are no further apart than this share of it.
+_NEAR = 0.1
+#: Those versions that are the same as a point's two sounds.
+_SPOKEN = {"reconstruction": "before", "maximized": "after"}
+
+
+@dataclass(frozen=True, eq=False)
+class Ticket:
+    """One mistake.
+
+    Attributes:
+        facts: what ticket.json says.
+        versions: features of the original, reconstruction, smallest step that is heard rightly
+            (if there is one) and maximized [each shape=(frames, mels)].
+        path: probabilities [shape=(steps + 1, words)].
+        point: its place among the inquiry's points.
+    """
+
+    facts: dict[str, Any]
+    versions: dict[str, np.ndarray]
+    path: np.ndarray
+    point: int
+
+
+def choose(probabilities: np.ndarray, wrong: np.ndarray, count: int | None) -> np.ndarray:
+    """Return which mistakes have a ticket [shape=(points,), bool].
+
+    Args:
+        probabilities: what mistakes are judged by [shape=(points, words)].
+        wrong: mask of the mistakes [shape=(points,), bool].
+        count: so many at most, the most confident first; all where None.
+    """
+    mistakes = np.flatnonzero(wrong)
+    confident = np.argsort(-probabilities[mistakes].max(axis=1), kind="stable")
+    chosen = np.zeros(len(wrong), bool)
+    chosen[mistakes[confident[:count]]] = True
+    return chosen
+
+
+def neighbours(
+    latents: np.ndarray, labels: np.ndarray, right: np.ndarray, point: int, label: int
+) -> list[tuple[int, float]]:
+    """Return the nearest utterances of a word that were classified rightly, with their distances.
+
+    Args:
+        latents: [shape=(points, values)].
+        labels: position of each point's word [shape=(points,)].
+        right: mask [shape=(points,), bool].
+        point: whose neighbours; it is none of its own.
+        label: position of the word.
+    """
+    others = np.flatnonzero(right & (labels == label))
+    others = others[others != point]
+    far = np.linalg.norm(latents[others] - latents[point], axis=1)
+    nearest = np.argsort(far, kind="stable")[:EXAMPLES]
+    return [(int(others[i]), float(far[i])) for i in nearest]
+
+
+def make(
+    inquiry: Inquiry, points: Points, right: np.ndarray, root: Path, chosen: np.ndarray
+) -> Iterator[list[Ticket]]:
+    """Yield the tickets that a folder does not have yet, a block at a time.
+
+    Args:
+        inquiry, points: what was looked into, and what came of it.
+        right: who may be an example [shape=(points,), bool].
+        root: the output folder.
+        chosen: which points have a ticket [shape=(points,), bool].
+    """
+    for chunk in inquiry.chunks():
+        mine = [i for i in np.flatnonzero(chosen[chunk.first : chunk.stop])
+                if not _is_there(root, inquiry.samples[chunk.first + i].id)]  # fmt: skip
+        if not mine:
+            continue
+        arrays = read_chunk(root, chunk, ("path", "first_step", "before", "first", "after"))
+        for span in spans(len(mine), inquiry.experiment.block_size):
+            some = {name: array[mine[span]] for name, array in arrays.items()}
+            at = chunk.first + np.array(mine[span])
+            yield _block(inquiry, points, right, at, some)
+
+
+def _is_there(root: Path, name: str) -> bool:
+    return (root / "tickets" / name / "ticket.json").is_file()
+
+
+def _block(inquiry, points, right, at: np.ndarray, arrays) -> list[Ticket]:
+    # Latents are stored flat; what shape they have, only the prior knows.
+    one = inquiry.experiment.prior.start(np.zeros(1, np.int32), np.zeros((1, 2), np.uint32))
+    original = inquiry.store.read(inquiry.positions[at])[..., 0]
+
+    def decoded(name: str) -> np.ndarray:
+        latents = arrays[name].reshape(-1, *one.shape[1:])
+        size, decode = inquiry.experiment.block_size, inquiry.experiment.prior.decode
+        return in_blocks(lambda block: np.asarray(decode(block)), latents, size)[..., 0]
+
+    features = {name: decoded(name) for name in ("before", "first", "after")}
+    tickets = []
+    for i, point in enumerate(at):
+        versions = {"original": original[i], "reconstruction": features["before"][i]}
+        if arrays["first_step"][i] >= 0:
+            versions["smallest"] = features["first"][i]
+        versions["maximized"] = features["after"][i]
+        facts = _facts(inquiry, points, right, int(point), arrays["path"][i], versions)
+        tickets.append(Ticket(facts, versions, arrays["path"][i], int(point)))
+    return tickets
+
+
+def _facts(inquiry, points, right, point: int, path: np.ndarray, versions) -> dict[str, Any]:
+    words, label = inquiry.experiment.classifier.words, int(inquiry.labels[point])
+    sample, heard = inquiry.samples[point], int(points.raw[point].argmax())
+    first_step = int(points.first_step[point])
+    change = locate(versions, inquiry.experiment.classifier.spec)
+    return {
+        "id": sample.id,
+        "file": sample.start,
+        "word": sample.word,
+        "speaker": str(inquiry.speakers[point]),
+        "predicted": words[heard],
+        "mended": bool(heard != label and path[0].argmax() == label),
+        "steps": list(range(len(path))),
+        "probability_path": [round(float(p), 6) for p in path[:, label]],
+        "predicted_path": [words[i] for i in path.argmax(axis=1)],
+        "first_step": first_step,
+        "change": change,
+        "neighbours": {
+            name: _examples(inquiry, points, right, point, which)
+            for name, which in (("true", label), ("predicted", heard))
+        },
+        "versions": list(versions),
+    }
+
+
+def _examples(inquiry, points, right, point: int, label: int) -> list[dict[str, Any]]:
+    found = neighbours(points.before, inquiry.labels, right, point, label)
+    samples = inquiry.samples
+    return [
+        {"id": samples[i].id, "file": samples[i].start, "distance": round(far, 6)}
+        for i, far in found
+    ]
+
+
+def difference(before: np.ndarray, after: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Return features of what was added or taken away: the magnitudes' differences.
+
+    Args:
+        before, after: [shape=(..., mels)]; what is outside [0, 1] is clipped.
+        spec: of the features.
+    """
+    first, second = (denormalize_magnitude(np.clip(x, 0, 1), spec) for x in (before, after))
+    return normalize_magnitude(np.abs(second - first), spec).astype(np.float32)
+
+
+def write(inquiry: Inquiry, root: Path, tickets: Sequence[Ticket], draw) -> None:
+    """Write the tickets of a block; `ticket.json` last, so that a folder with one is whole.
+
+    Args:
+        inquiry: what was looked into.
+        root: the output folder.
+        tickets: of one block.
+        draw: called as `draw(folder, ticket)` to make the pictures.
+    """
+    spec = inquiry.experiment.classifier.spec
+    folders = [make_folder(root / "tickets" / ticket.facts["id"]) for ticket in tickets]
+    sounding = {"original": [t.versions["original"] for t in tickets]}
+    sounding["smallest"] = [t.versions.get("smallest") for t in tickets]
+    sounding["difference"] = [
+        difference(t.versions["reconstruction"], t.versions["maximized"], spec) for t in tickets
+    ]
+    seeds = inquiry.seeds_of([ticket.point for ticket in tickets])
+    for name, features in sounding.items():
+        there = [i for i, one in enumerate(features) if one is not None]
+        if there:
+            names = [f"tickets/{tickets[i].facts['id']}/{name}" for i in there]
+            speak(inquiry, root, names, np.stack([features[i] for i in there]), seeds[there])
+    for folder, ticket in zip(folders, tickets, strict=True):
+        for version, when in _SPOKEN.items() if inquiry.vocoder is not None else ():
+            sound = root / "sounds" / f"{ticket.facts['id']}-{when}.wav"
+            shutil.copyfile(sound, folder / f"{version}.wav")
+        draw(folder, ticket)
+        write_json(folder / "ticket.json", ticket.facts)
+
+
+def summarize(root: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Say over all tickets where changes lie.
+
+    Args:
+        root: the output folder.
+        names: ids of the tickets.
+
+    Returns:
+        tickets, alarms (how many have one), shares (their means), peak_hz, the frequency near which
+        most changes are largest, and same_band, the share of tickets within a tenth of it.
+    """
+    texts = [(root / "tickets" / n / "ticket.json").read_text(encoding="utf-8") for n in names]
+    changes = [json.loads(text)["change"] for text in texts]
+    if not changes:
+        return {"tickets": 0, "alarms": 0, "shares": {}, "peak_hz": None, "same_band": None}
+    shares = ("share_padding", "share_low", "share_high", "share_speech", "share_peak")
+    peaks = np.array([change["peak_hz"] for change in changes])
+    near = (np.abs(peaks - peaks[:, None]) <= _NEAR * peaks[:, None]).mean(axis=1)
+    return {
+        "tickets": len(changes),
+        "alarms": sum(change["alarm"] is not None for change in changes),
+        "shares": {name: float(np.mean([c[name] for c in changes])) for name in shares},
+        "peak_hz": float(peaks[near.argmax()]),
+        "same_band": float(near.max()),
+    }

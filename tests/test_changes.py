@@ -1,0 +1,93 @@
+"""Where a change lies: changes that are put somewhere must be found there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from keras_listen.changes import centres, locate, padding
+from keras_listen.features import FeatureSpec, extract_fitted
+
+SPEC = FeatureSpec()
+HERTZ = centres(SPEC)
+
+
+def versions(change: np.ndarray, frames: int = 90) -> dict[str, np.ndarray]:
+    """Return versions of a recording of `frames` frames, with a change from one to another."""
+    original = np.zeros((90, 80), np.float32)
+    original[:frames] = 0.5
+    return {"original": original, "reconstruction": original, "maximized": original + change}
+
+
+def changed(frames: slice, bands: slice, by: float = 0.2) -> np.ndarray:
+    change = np.zeros((90, 80), np.float32)
+    change[frames, bands] = by
+    return change
+
+
+def test_bands_are_where_a_tone_of_their_frequency_is_loudest():
+    time = np.arange(22050) / 22050
+    for hertz in (300, 1000, 3000, 6500):
+        loudest = extract_fitted(np.sin(2 * np.pi * hertz * time), SPEC)[20:60].mean(axis=0)
+        assert abs(HERTZ - hertz).argmin() == pytest.approx(loudest.argmax(), abs=1)
+
+
+def test_padding_is_the_zeros_at_the_ends_and_no_pause():
+    original = np.zeros((8, 4))
+    original[2] = original[5, 1] = 0.3
+    assert padding(original).tolist() == [True, True, False, False, False, False, True, True]
+    assert padding(np.zeros((3, 4))).all()
+
+
+def test_a_change_of_speech_alarms_nobody():
+    generator = np.random.default_rng(0)
+    change = np.zeros((90, 80))
+    change[20:60, 10:50] = generator.normal(0, 0.2, (40, 40))
+    found = locate(versions(change), SPEC)
+    assert found["share_speech"] == pytest.approx(1)
+    assert found["alarm"] is None
+
+
+def test_a_change_in_padding_alarms():
+    change = changed(slice(70, 90), slice(10, 50)) + changed(slice(0, 5), slice(10, 50), 0.1)
+    found = locate(versions(change, frames=60), SPEC)
+    # 20 frames of 0.04 against 5 of 0.01.
+    assert found["share_padding"] == pytest.approx(0.8 / 0.85, abs=1e-6)
+    assert "94% of the change lies where no speech is: 94% in padding" in found["alarm"]
+
+
+def test_a_change_above_and_below_speech_alarms():
+    high = locate(versions(changed(slice(30, 40), slice(76, 80))), SPEC)
+    assert high["share_high"] == 1
+    assert "100% above 6000 Hz" in high["alarm"]
+    low = locate(versions(changed(slice(30, 40), slice(0, 2))), SPEC)
+    assert low["share_low"] == 1
+    assert "100% below 200 Hz" in low["alarm"]
+
+
+def test_a_steady_tone_alarms_within_speech_too_and_a_short_one_does_not():
+    band = 40
+    steady = changed(slice(0, 90), slice(band, band + 2))
+    found = locate(versions(steady), SPEC)
+    assert found["share_speech"] == 1
+    assert found["peak_hz"] == pytest.approx(HERTZ[band], abs=60)
+    assert "narrow steady band near" in found["alarm"]
+    short = locate(versions(changed(slice(40, 60), slice(band, band + 2))), SPEC)
+    assert short["alarm"] is None
+
+
+def test_moment_and_band_of_the_largest_change():
+    change = changed(slice(0, 90), slice(0, 80), 0.01) + changed(slice(50, 51), slice(30, 31))
+    found = locate(versions(change), SPEC)
+    assert found["peak_time_s"] == pytest.approx(50 * 256 / 22050, abs=1e-4)
+    assert found["peak_hz"] == pytest.approx(HERTZ[30], abs=0.1)
+    total = 0.01**2 * (7200 - 1) + 0.21**2
+    assert found["share_speech"] == pytest.approx(
+        1 - 0.01**2 * 90 * ((HERTZ < 200).sum() + (HERTZ > 6000).sum()) / total, abs=1e-4
+    )
+
+
+def test_no_change_is_nowhere():
+    found = locate(versions(np.zeros((90, 80))), SPEC)
+    assert found["alarm"] is None
+    assert found["share_speech"] == 0
