@@ -19,14 +19,11 @@ from keras_listen.features import (
     denormalize_magnitude,
     extract,
     extract_fitted,
-    left_padding,
     mel_basis,
     normalize_magnitude,
-    window,
 )
 from keras_listen.plugins import default_registry
 from keras_listen.readers import soundfile_reader
-from keras_listen.seeds import generator
 from keras_listen.vocoders.griffin_lim import GriffinLim, invert_mel
 
 SPEC = FeatureSpec()
@@ -184,17 +181,3 @@ def test_bad_options_are_named(options, message):
     bundle = SimpleNamespace(spec=SPEC)
     with pytest.raises(ParameterError, match=message):
         default_registry().create("vocoder", "griffin-lim", bundle, options)
-
-
-@pytest.mark.parametrize("momentum", [0.0, 0.99])
-@pytest.mark.parametrize("spec", [SPEC, dataclasses.replace(SPEC, hop_length=300, power=2.0)])
-def test_the_loop_is_that_of_librosa(chirp, spec, momentum):
-    magnitude = invert_mel(chirp[None], spec)[0] ** (1 / spec.power)
-    wanted = librosa.griffinlim(
-        magnitude.T, n_iter=4, hop_length=spec.hop_length, n_fft=spec.n_fft, window=window(spec),
-        center=False, momentum=momentum, random_state=generator(seeds_of(1)[0]),
-    )  # fmt: skip
-    found = GriffinLim(spec, 4, momentum).synthesize(chirp[None], seeds_of(1))[0]
-    left = left_padding(spec)
-    wanted = wanted[left : left + len(found)]
-    assert np.abs(found - wanted).max() < 1e-3 * np.abs(wanted).max()

@@ -58,73 +58,29 @@ class GriffinLim:
         """
         from threadpoolctl import threadpool_limits
 
-        # One sound at a time keeps its bits free of its batch-mates, and its arrays in the
-        # processor's cache; threads use the cores.
-        # Threads of matrix products would only wait for each other.
+        # One sound at a time keeps its bits free of its batch-mates; threads use the cores, and
+        # those of matrix products inside would only wait for each other.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
             sounds = list(pool.map(self._reconstruct, np.asarray(features), seeds))
         return np.stack(sounds).astype(np.float32)
 
     def _reconstruct(self, features: np.ndarray, seed: np.ndarray) -> np.ndarray:
-        """Project between magnitudes and consistent spectra; what librosa's function computes, in
-        float32 and in place, in less than half the time.
-        """
-        from scipy.fft import rfft
+        import librosa
 
-        spec, shape = self.spec, window(self.spec).astype(np.float32)
+        spec = self.spec
         magnitude = invert_mel(features[None], spec)[0] ** (1 / spec.power)
-        magnitude = np.ascontiguousarray(magnitude, np.float32)
-        overlap = _Overlap(len(magnitude), shape, spec.hop_length)
-        phases = 2 * np.pi * generator(seed).random(magnitude.T.shape).T
-        spectrum = np.exp(1j * phases).astype(np.complex64)
-        weight, before = np.float32(self.momentum / (1 + self.momentum)), np.complex64(0)
-        for _ in range(self.iterations):
-            spectrum *= magnitude
-            overlap.add(spectrum)
-            rebuilt = rfft(overlap.frames * shape, axis=1)
-            spectrum = rebuilt - weight * before
-            before = rebuilt
-            spectrum /= np.abs(spectrum) + np.float32(1e-20)
-        spectrum *= magnitude
+        padded = librosa.griffinlim(
+            magnitude.T.astype(np.float32),
+            n_iter=self.iterations,
+            hop_length=spec.hop_length,
+            n_fft=spec.n_fft,
+            window=window(spec),
+            center=False,
+            momentum=self.momentum,
+            random_state=generator(seed),
+        )
         left = left_padding(spec)
-        return overlap.add(spectrum)[left : left + count_samples(len(magnitude), spec)]
-
-
-class _Overlap:
-    """Spectra back to a sound, frame by frame.
-
-    Args:
-        count: number of frames.
-        shape: the window [shape=(n_fft,), float32].
-        hop: samples from one frame to the next.
-
-    Attributes:
-        frames: the sound, cut into frames [shape=(count, n_fft)]; a view.
-    """
-
-    def __init__(self, count: int, shape: np.ndarray, hop: int):
-        self._shape, self._hop = shape, hop
-        self._sound = np.zeros((count - 1) * hop + len(shape), np.float32)
-        self.frames = np.lib.stride_tricks.sliding_window_view(self._sound, len(shape))[::hop]
-        self._sum(np.broadcast_to(shape**2, (count, len(shape))))
-        weights = self._sound.copy()
-        # Where no window reaches there is nothing to scale.
-        self._scale = 1 / np.where(weights > np.finfo(np.float32).tiny, weights, 1)
-
-    def _sum(self, frames: np.ndarray) -> None:
-        self._sound[:] = 0
-        for start, frame in zip(range(0, len(self._sound), self._hop), frames, strict=False):
-            self._sound[start : start + len(frame)] += frame
-
-    def add(self, spectra: np.ndarray) -> np.ndarray:
-        """Return the sound of spectra [shape=(count, 1 + n_fft // 2), complex64]."""
-        from scipy.fft import irfft
-
-        frames = irfft(spectra, n=len(self._shape), axis=1)
-        frames *= self._shape
-        self._sum(frames)
-        self._sound *= self._scale
-        return self._sound
+        return padded[left : left + count_samples(len(magnitude), spec)]
 
 
 def invert_mel(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:
