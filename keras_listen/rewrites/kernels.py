@@ -196,12 +196,11 @@ def convolve_and_pool_back(dy, choice, starts, weights, pool, length, dx):
 
 
 @_compiled
-def _widen(target, source, step, first, factor, phase, offset, columns, channels):
-    """Add the products of one tap to every `factor`-th column of a line."""
-    for q in range(max(0, -offset), min(columns, columns - offset)):
+def _add_strided(target, to, source, start, count, channels):
+    """Add `count` groups of channels; `to` and `start` are the first place and the step."""
+    for q in range(count):
         # Unsigned, or each access asks first whether it counts from the end.
-        n = np.uint64((factor * q + phase) * channels)
-        m = np.uint64((q + offset) * step + first)
+        n, m = np.uint64(to[0] + q * to[1]), np.uint64(start[0] + q * start[1])
         if channels == 1:
             target[n] += source[m]
         else:
@@ -210,16 +209,15 @@ def _widen(target, source, step, first, factor, phase, offset, columns, channels
 
 
 @_compiled
-def _narrow(target, source, step, first, factor, phase, offset, columns, channels):
-    """Undo `_widen` as a gradient does: add the columns up where they came from."""
-    for q in range(max(0, -offset), min(columns, columns - offset)):
-        n = np.uint64((factor * q + phase) * channels)
-        m = np.uint64((q + offset) * step + first)
-        if channels == 1:
-            target[m] += source[n]
-        else:
-            for c in range(np.uint64(channels)):
-                target[m + c] += source[n + c]
+def _places(tap, phase, factor, margin, width):
+    """Say which columns of the small map a column of the kernel meets, at one phase of the large.
+
+    Returns the first column of the small map, the one of the large that it belongs to, in steps of
+    `factor`, and how many there are.
+    """
+    offset = (phase + tap - margin) // factor
+    first = max(0, -offset)
+    return first + offset, first, min(width, width - offset) - first
 
 
 @_compiled
@@ -246,20 +244,11 @@ def add_up_taps(products, bias, factors, margins, floor, y):
                 line = lines[a, p]
                 _fill(line, _ZERO)
                 for b in range(columns):
-                    first = (a * columns + b) * channels
                     for phase in range(factors[1]):
-                        offset = (phase + b - margins[1]) // factors[1]
-                        _widen(
-                            line,
-                            flat[s, p],
-                            step,
-                            first,
-                            factors[1],
-                            phase,
-                            offset,
-                            width,
-                            channels,
-                        )
+                        small, large, count = _places(b, phase, factors[1], margins[1], width)
+                        to = ((large * factors[1] + phase) * channels, factors[1] * channels)
+                        start = (small * step + (a * columns + b) * channels, step)
+                        _add_strided(line, to, flat[s, p], start, count, channels)
         for i in range(y.shape[1]):
             total[:] = bias
             for a in range(rows):
@@ -296,17 +285,8 @@ def add_up_taps_back(dy, y, factors, margins, floor, products):
             _fill(target, _ZERO)
             for a in range(rows):
                 for b in range(columns):
-                    first = (a * columns + b) * channels
                     for phase in range(factors[1]):
-                        offset = (phase + b - margins[1]) // factors[1]
-                        _narrow(
-                            target,
-                            lines[a, p],
-                            step,
-                            first,
-                            factors[1],
-                            phase,
-                            offset,
-                            width,
-                            channels,
-                        )
+                        small, large, count = _places(b, phase, factors[1], margins[1], width)
+                        to = (small * step + (a * columns + b) * channels, step)
+                        start = ((large * factors[1] + phase) * channels, factors[1] * channels)
+                        _add_strided(target, to, lines[a, p], start, count, channels)
