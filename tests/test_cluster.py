@@ -173,14 +173,17 @@ def test_a_study_is_begun_in_one_place_and_finished_in_the_other(study, alone, c
 
 
 @pytest.mark.slow
-def test_an_interrupted_study_leaves_no_worker_behind(study, alone, monkeypatch, tmp_path):
+def test_an_interrupted_study_leaves_no_worker_behind(study, alone, monkeypatch, tmp_path, request):
+    # In the background of a shell Python starts with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    before, processes = set(psutil.Process().children(recursive=True)), []
+    others, processes = set(psutil.Process().children(recursive=True)), []
 
     def interrupt_with_workers() -> None:
-        processes.extend(set(psutil.Process().children(recursive=True)) - before)
+        processes.extend(set(psutil.Process().children(recursive=True)) - others)
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
