@@ -132,6 +132,7 @@ class Classifier:
 
     def predict(self, features: np.ndarray, *, block_size: int = BLOCK_SIZE) -> np.ndarray:
         """Return probabilities as NumPy [shape=(batch, words)], computed in fixed blocks."""
+        self.rewritten.refresh()
         with interruptible():
             return in_blocks(self._compiled, np.asarray(features, np.float32), block_size)
 

@@ -332,3 +332,18 @@ def test_ctrl_c_inside_of_a_loop_is_not_lost(monkeypatch):
     monkeypatch.setattr(operations, "_in_parts", interrupted)
     with pytest.raises(KeyboardInterrupt):
         classifier.predict(noise(3, 12, 12, 1))
+
+
+def test_predictions_follow_weights_that_change():
+    model = in_front(
+        layers.UpSampling2D(2, **LAST),
+        layers.Conv2D(2, 2, padding="same", **LAST),
+        layers.Flatten(**LAST),
+        layers.Dense(2, activation="softmax"),
+    )
+    classifier = Classifier(model, ("a", "b"), FeatureSpec(frames=12, n_mels=12))
+    x = noise(3, 12, 12, 1)
+    before = classifier.predict(x)
+    model.layers[1].kernel.assign(-3 * model.layers[1].kernel)
+    assert np.abs(classifier.predict(x) - before).max() > 0.01
+    np.testing.assert_allclose(classifier.predict(x), model(x, training=False), atol=1e-5)
