@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections import Counter
@@ -18,8 +17,8 @@ import numpy as np
 from .api import as_text, option_texts
 from .backend import require_tensorflow
 from .blocks import BLOCK_SIZE
-from .errors import ParameterError, RunError, unknown
-from .files import csv_text, make_folder, require_empty, write_json, write_text
+from .errors import ParameterError, unknown
+from .files import csv_text, make_folder, read_timing, require_empty, write_json, write_text
 from .progress import Track, quiet
 
 log = logging.getLogger("keras_listen")
@@ -32,10 +31,10 @@ class Diagnosis:
         root: its folder.
         rows: one for each utterance, see `keras_listen.findings.rows`.
         results: what was counted and measured, as in results.json.
-        page: path of the page; None where none was written.
+        page: path of the page.
     """
 
-    def __init__(self, root: Path, rows: list[dict], results: dict[str, Any], page: Path | None):
+    def __init__(self, root: Path, rows: list[dict], results: dict[str, Any], page: Path):
         self.root, self.rows, self.results, self.page = root, rows, results, page
 
 
@@ -257,12 +256,7 @@ class _Clock:
 
     def __init__(self, root: Path):
         self._path = root / "timing.json"
-        self._seconds: Counter[str] = Counter()
-        if self._path.is_file():
-            try:
-                self._seconds.update(json.loads(self._path.read_text(encoding="utf-8")))
-            except ValueError as error:
-                raise RunError(f"{self._path} is damaged ({error}); delete it") from error
+        self._seconds = Counter(read_timing(root))
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +12,8 @@ from typing import Any
 from .api import as_text, option_texts
 from .backend import require_tensorflow
 from .blocks import BLOCK_SIZE
-from .errors import ParameterError, RunError
-from .files import csv_text, make_folder, require_empty, write_json, write_text
+from .errors import ParameterError
+from .files import csv_text, make_folder, read_timing, require_empty, write_json, write_text
 from .plugins import OWN, Component, default_registry
 from .progress import Track, quiet
 
@@ -345,15 +344,9 @@ def _components(grid) -> dict[str, Any]:
 
 def _write_timing(root: Path, samples: int, seconds: float) -> None:
     """Add the time of this call to those of earlier ones."""
-    path = root / "timing.json"
-    before = {"samples": 0, "seconds": 0.0}
-    if path.is_file():
-        try:
-            before |= json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RunError(f"{path} is damaged ({error}); delete it") from error
+    before = {"samples": 0, "seconds": 0.0} | read_timing(root)
     samples += before["samples"]
     seconds += before["seconds"]
     rate = samples / seconds if seconds else 0.0
     about = {"samples": samples, "seconds": round(seconds, 3), "samples a second": round(rate, 2)}
-    write_json(path, about)
+    write_json(root / "timing.json", about)

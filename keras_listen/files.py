@@ -48,6 +48,21 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_timing(root: str | Path) -> dict[str, Any]:
+    """Return what earlier calls wrote to `timing.json` in the folder `root`; empty without one.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = Path(root) / "timing.json"
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error}); delete it") from error
+
+
 def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
     """Return rows as CSV with a heading; the columns are by default those of the first row."""
     text = io.StringIO(newline="")

@@ -28,7 +28,7 @@ from .bundle import versions
 from .errors import RunError
 from .experiment import Block, Experiment
 from .features import FeatureSpec
-from .files import make_folder, replacing, require_empty, sha256, write_json
+from .files import make_folder, read_timing, replacing, require_empty, sha256, write_json
 from .progress import Track, quiet
 from .rewrites import enabled as rewrites_enabled
 from .rows import COLUMNS, Row, rows_of
@@ -127,9 +127,7 @@ class Run:
         self.rows = list(csv.DictReader(io.StringIO(whole, newline="")))
         if whole != text or not whole:
             self._write_table(_lines(self.rows))
-        timing = self.root / "timing.json"
-        if timing.is_file():
-            self.seconds.update(json.loads(timing.read_text(encoding="utf-8")))
+        self.seconds.update(read_timing(self.root))
 
     def append(self, rows: Sequence[Row]) -> None:
         """Add rows to samples.csv, all or none.

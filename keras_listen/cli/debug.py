@@ -65,7 +65,7 @@ def debug(**settings) -> None:
     click.echo(table(_overall(done)))
     for note in done.results["notes"]:
         click.echo(note)
-    click.echo(f"page: {done.page}" if done.page else f"files: {done.root}")
+    click.echo(f"page: {done.page}")
 
 
 def _overall(done) -> list[list[str]]:

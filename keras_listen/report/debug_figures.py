@@ -74,6 +74,16 @@ def _shown(choice, commands: int, shown: int) -> str:
     return text
 
 
+def _draw_groups(axis, places: Map, groups: Sequence[str], names: Sequence[str], arrows) -> None:
+    """Draw each group in its colour, with arrows where the mask `arrows` says so."""
+    groups = np.asarray(groups)
+    for color, name in zip(_colors(len(names)), names, strict=True):
+        mine = groups == name
+        _scatter(axis, places.before[mine], "o", color)
+        _scatter(axis, places.after[mine], "^", color)
+        _arrows(axis, places, mine & arrows, color)
+
+
 def draw_commands(stem: Path, places: Map, words: Sequence[str], choice: Choice, title: str):
     """Draw figure 4(a) as `stem`.png and .pdf: where misclassified utterances of some words go.
 
@@ -85,12 +95,7 @@ def draw_commands(stem: Path, places: Map, words: Sequence[str], choice: Choice,
         title: says what is shown.
     """
     figure, axis = _plain(title)
-    words = np.asarray(words)
-    for color, word in zip(_colors(len(choice.words)), choice.words, strict=True):
-        mine = words == word
-        _scatter(axis, places.before[mine], "o", color)
-        _scatter(axis, places.after[mine], "^", color)
-        _arrows(axis, places, mine & _moved(places), color)
+    _draw_groups(axis, places, words, choice.words, _moved(places))
     _legend(axis, choice.words)
     _save(figure, stem)
 
@@ -117,12 +122,7 @@ def draw_speakers(
         title: says what is shown.
     """
     figure, axis = _plain(title)
-    speakers = np.asarray(speakers)
-    for color, speaker in zip(_colors(len(choice.speakers)), choice.speakers, strict=True):
-        mine = speakers == speaker
-        _scatter(axis, places.before[mine], "o", color)
-        _scatter(axis, places.after[mine], "^", color)
-        _arrows(axis, places, mine, color)
+    _draw_groups(axis, places, speakers, choice.speakers, np.ones(len(speakers), bool))
     for (x, y), word in zip(places.after, words, strict=True):
         number = str(choice.words.index(word) + 1)
         axis.annotate(number, (x, y), (4, 3), textcoords="offset points", fontsize=7)
