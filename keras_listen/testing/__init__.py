@@ -1,0 +1,19 @@
+"""Checks that the authors of plugins run, and this project on its own components.
+
+    from keras_listen.testing import check_prior
+
+    def test_it_keeps_the_contract():
+        check_prior("half")
+
+A check takes the name of an installed component, a component of a registry, or a factory. It
+returns what the factory made, or raises `ContractBroken`, an AssertionError that says which
+contract, what was seen, what was expected and how to mend it.
+
+pytest finds the fixture `listen_registry` where keras-listen is installed; importing this module
+imports neither TensorFlow nor librosa.
+"""
+
+from .contracts import ContractBroken
+from .priors import check_prior
+
+__all__ = ["ContractBroken", "check_prior"]
