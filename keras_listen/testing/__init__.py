@@ -14,6 +14,19 @@ imports neither TensorFlow nor librosa.
 """
 
 from .contracts import ContractBroken
+from .material import features_like_speech, voice, write_wav
+from .objectives import check_objective
 from .priors import check_prior
+from .readers import check_reader
+from .vocoders import check_vocoder
 
-__all__ = ["ContractBroken", "check_prior"]
+__all__ = [
+    "ContractBroken",
+    "check_objective",
+    "check_prior",
+    "check_reader",
+    "check_vocoder",
+    "features_like_speech",
+    "voice",
+    "write_wav",
+]

@@ -141,6 +141,21 @@ class Subject:
             "axis, no batch statistics, no state that one call leaves to the next"
         )
         among = in_block(function, *arrays)
+        self.require(
+            among.shape[:1] == (len(arrays[0]),),
+            contract,
+            seen=f"shape {among.shape} of a block of {_ROWS}",
+            expected="a row for each sample of the block",
+            mend="keep the first axis; reduce over the others only",
+        )
+        self.same(
+            among,
+            in_block(function, *arrays),
+            f"{contract}: the arguments decide",
+            expected="the same again",
+            mend="draw nothing and keep no state; noise comes from seeds, in start, move or "
+            "synthesize",
+        )
         alone = [in_block(function, *parts) for parts in zip(*map(_rows, arrays), strict=True)]
         rule = f"{contract}: a sample does not depend on its block-mates"
         self.same(
@@ -257,8 +272,9 @@ def subject_of(
 
 def in_block(function: Callable, *arrays: np.ndarray) -> np.ndarray:
     """Apply `function` to padded blocks of the arrays; return the rows of the samples."""
-    blocks = [pad_block(array, _ROWS) for array in arrays]
-    return np.asarray(function(*blocks))[: len(arrays[0])]
+    found = np.asarray(function(*(pad_block(array, _ROWS) for array in arrays)))
+    # What has not a row for each row is left for a check of its shape.
+    return found[: len(arrays[0])] if found.shape[:1] == (_ROWS,) else found
 
 
 def _rows(array: np.ndarray) -> list[np.ndarray]:

@@ -132,7 +132,10 @@ def _traced(subject: Subject, contract: str, function: Callable) -> Callable:
     import tensorflow as tf
 
     graph = tf.function(function, autograph=False)
-    mend = "use TensorFlow operations on tensors only: no NumPy, no .numpy(), no Python branches"
+    mend = (
+        "take the arguments of the contract, and use TensorFlow operations on tensors only: no "
+        "NumPy, no .numpy(), no Python branches"
+    )
     return lambda *arguments: subject.call(
         f"{contract}: traced by TensorFlow", graph, *map(tf.constant, arguments), mend=mend
     )
