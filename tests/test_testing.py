@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from types import SimpleNamespace
+import inspect
+import os
+import subprocess
+import sys
+from importlib import metadata
+from types import ModuleType, SimpleNamespace
 
 import keras
 import numpy as np
@@ -12,8 +17,9 @@ import tensorflow as tf
 
 from keras_listen import testing
 from keras_listen.classifier import Classifier
-from keras_listen.errors import ParameterError, ReadError
+from keras_listen.errors import ParameterError, PluginError, ReadError, Unavailable
 from keras_listen.features import FeatureSpec
+from keras_listen.hookspecs import hookimpl
 from keras_listen.plugins import default_registry
 from keras_listen.readers import soundfile_reader
 from keras_listen.seeds import generator, normal
@@ -965,3 +971,88 @@ def test_what_is_given_may_be_a_name_or_a_component():
         testing.check_objective("logitt")
     with pytest.raises(ParameterError, match="no option of objective logit is called 'scale'"):
         testing.check_objective("logit", scale=1)
+
+
+def test_an_option_without_a_default_is_given_to_the_check(small):
+    testing.check_objective(without_default, small, scale=2)
+
+
+def test_what_cannot_work_here_is_not_checked():
+    registry = testing.IsolatedRegistry()
+
+    def elsewhere(register):
+        register("far", raw, unavailable=lambda: "too far away")
+
+    far = registry.load(plugin_of(register_readers=elsewhere)).find("reader", "far")
+    with pytest.raises(Unavailable, match=r"^reader far is unavailable: too far away$"):
+        testing.check_reader(far)
+
+
+def plugin_of(**hooks) -> ModuleType:
+    plugin = ModuleType("plugin")
+    for name, function in hooks.items():
+        setattr(plugin, name, hookimpl(function))
+    return plugin
+
+
+def test_the_fixture_has_the_built_ins_and_what_is_loaded(listen_registry, small):
+    assert {c.distribution for c in listen_registry.components} == {"keras-listen"}
+    names = {(c.kind, c.name) for c in listen_registry.components}
+    assert {("prior", "ae"), ("objective", "logit"), ("reader", "soundfile")} <= names
+    mine = plugin_of(register_objectives=lambda register: register("mine", logit))
+    component = listen_registry.load(mine, "keras-listen-mine", "0.3").find("objective", "mine")
+    assert (component.distribution, component.version) == ("keras-listen-mine", "0.3")
+    testing.check_objective(component, small)
+    listen_registry.find("objective", "keras-listen-mine:mine")
+
+
+def test_the_fixture_is_fresh_and_nobody_elses(listen_registry):
+    assert all(component.name != "mine" for component in listen_registry.components)
+    assert all(component.name != "mine" for component in default_registry().components)
+
+
+def test_the_fixture_says_why_a_plugin_cannot_be_loaded(listen_registry):
+    with pytest.raises(PluginError, match="register_prior"):
+        listen_registry.load(plugin_of(register_prior=lambda register: None))
+    with pytest.raises(PluginError, match="no luck"):
+        listen_registry.load(plugin_of(register_priors=lambda register: raised(OSError("no luck"))))
+    # What was there before is there still.
+    listen_registry.find("prior", "ae")
+
+
+PYTEST = """
+import sys
+import keras_listen.testing
+
+def test_nothing_big_is_there(listen_registry):
+    assert listen_registry.find("prior", "ae")
+    assert not {"tensorflow", "keras", "librosa", "numba"} & set(sys.modules)
+"""
+
+
+@pytest.mark.parametrize("automatic", [True, False], ids=["by its entry point", "by its name"])
+def test_pytest_finds_the_fixture_without_tensorflow(automatic, tmp_path):
+    known = {point.name for point in metadata.entry_points(group="pytest11")}
+    if automatic and "keras_listen.testing" not in known:
+        pytest.fail("the project must be installed again: pip install -e .")
+    named = "" if automatic else 'pytest_plugins = ["keras_listen.testing"]\n'
+    (tmp_path / "test_it.py").write_text(named + PYTEST)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
+    variables = {} if automatic else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["prior", "objective", "vocoder", "reader"])
+def test_there_is_a_check_of_each_kind(kind):
+    check = getattr(testing, f"check_{kind}")
+    assert f"hookspecs.register_{kind}s" in inspect.getdoc(check)
+    assert next(iter(inspect.signature(check).parameters)) == kind

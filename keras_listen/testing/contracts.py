@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from ..blocks import pad_block
-from ..errors import ListenError
+from ..errors import ListenError, Unavailable
 from ..hookspecs import hookimpl
 from ..plugins import Component, Option, Registry, default_registry, new_manager
 from ..seeds import derive
@@ -20,8 +22,13 @@ from ..seeds import derive
 #: Samples of the blocks that are computed here: one panel, padded as the engine pads.
 _ROWS = 24
 #: Values for an option that hardly any component has a use for.
-_ODD = {int: (-1,), float: (float("nan"), -1.0), str: ("no-such-thing",)}
-_TYPES = (int, float, str, bool)
+_ODD = {
+    int: (-1,),
+    float: (float("nan"), -1.0),
+    str: ("no-such-thing",),
+    Path: (Path("no-such-thing"),),
+}
+_TYPES = (int, float, str, bool, Path)
 
 
 class ContractBroken(AssertionError):
@@ -58,10 +65,12 @@ class Subject:
         self.component, self.bundle, self.options = component, bundle, dict(options)
         self.name = f"{component.kind} {component.name}"
         self._check_options()
-        self.made = component.create(bundle, self.options)
+        if reason := component.why_unavailable():
+            raise Unavailable(f"{self.name} is unavailable: {reason}")
+        self.made = self.make_again()
 
     def make_again(self, **options: Any) -> Any:
-        """Return another one, made by the bare factory: its exceptions are not wrapped."""
+        """Call the bare factory: nothing watches what it makes but the checks."""
         given = self.component.convert_options(self.options)
         return self.component.factory(self.bundle, **{**given, **options})
 
@@ -221,20 +230,30 @@ class Subject:
         contract = f"option {option.name}: type and default"
         empty = inspect.Parameter.empty
         self.require(
-            empty not in (parameter.annotation, parameter.default),
+            parameter.annotation is not empty,
             contract,
             seen=f"`{parameter}`",
             expected="`name: type = default`",
-            mend="annotate it, and give a default that works with the embedded bundle",
+            mend="annotate it: -o makes of a text what the annotation says",
         )
         kinds = plain_types(option.type)
         self.require(
             kinds,
             contract,
             seen=f"the type {option.type_name}",
-            expected="int, float, str, bool, a Literal, or one of these | None",
+            expected="int, float, str, bool, pathlib.Path, a Literal, or one of these | None",
             mend="choose one of these; a text can be taken apart in the factory",
         )
+        if parameter.default is empty:
+            self.require(
+                option.name in self.options,
+                contract,
+                seen=f"`{parameter}`",
+                expected="`name: type = default`",
+                mend="give a default that works with the embedded bundle; where there can be none, "
+                "give the option to the check",
+            )
+            return
         self.require(
             fits_type(option.default, option.type),
             contract,
@@ -250,7 +269,8 @@ def component_of(kind: str, given: str | Component | Callable) -> Component:
         return default_registry().find(kind, given)
     if isinstance(given, Component):
         return given
-    name = getattr(given, "__name__", type(given).__name__)
+    called = getattr(given, "__name__", type(given).__name__)
+    name = re.sub(r"[^A-Za-z0-9_-]", "", called).strip("_-") or "unnamed"
     plugin = ModuleType("plugin_under_test")
     hook = hookimpl(lambda register: register(name, given))
     setattr(plugin, f"register_{kind}s", hook)
@@ -305,7 +325,7 @@ def fits_type(value: Any, hint: Any) -> bool:
         return any(fits_type(value, part) for part in typing.get_args(hint))
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return type(value) is hint
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
 
 
 def odd_values(option: Option) -> tuple[Any, ...]:
