@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
+import re
 import tomllib
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from packages import Environment
 
 from keras_listen.cli.plugins_new import new
 from keras_listen.errors import ParameterError, RunError
 from keras_listen.plugins import KINDS
 from keras_listen.skeleton import package_of, write_package
-from keras_listen.testing import check_prior
+from keras_listen.testing import check_prior, voice, write_wav
 
 
 def invoke(*arguments):
@@ -115,3 +119,41 @@ def test_the_kit_sees_what_is_changed_for_the_worse(tmp_path, listen_registry):
     component = listen_registry.load(module).find("prior", "slow")
     with pytest.raises(AssertionError, match="bounded as declared"):
         check_prior(component)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory) -> Environment:
+    return Environment(tmp_path_factory.mktemp("fresh") / "venv")
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("sound") / "yes.wav"
+    write_wav(path, voice(3, 22050, 22050), 22050)
+    return path
+
+
+RUNS = {
+    "prior": ["run", "--prior", "slow", "-o", "prior.slow.every=6", "--vocoder", "none"],
+    "objective": ["run", "--objective", "slow", "-o", "objective.slow.weight=2", "--vocoder=none"],
+    "vocoder": ["run", "--vocoder", "slow", "-o", "vocoder.slow.level=0.5"],
+    "reader": ["run", "--reader", "slow", "--vocoder", "none", "--start"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_package_is_installed_tested_and_used(kind, environment, recording, tmp_path):
+    root = write_package(package_of("slow", kind), tmp_path / "package")
+    environment.install(root)
+
+    assert "passed" in environment.run("pytest", "-q", root, folder=tmp_path)
+
+    listed = environment.run("keras_listen", "plugins", folder=tmp_path)
+    assert re.search(rf"^{kind} +slow +ready +keras-listen-slow 0\.1\.0 ", listed, re.MULTILINE)
+
+    command = [*RUNS[kind], *([recording] if kind == "reader" else [])]
+    environment.run("keras_listen", *command, "--word", "yes", "--out", "out", folder=tmp_path)
+    with open(tmp_path / "out" / "samples.csv", newline="") as file:
+        [row] = csv.DictReader(file)
+    assert float(row["score_after"]) > float(row["score_before"])
