@@ -147,13 +147,15 @@ def test_a_package_is_installed_tested_and_used(kind, environment, recording, tm
     root = write_package(package_of("slow", kind), tmp_path / "package")
     environment.install(root)
 
-    assert "passed" in environment.run("pytest", "-q", root, folder=tmp_path)
+    assert "passed" in environment.run("-m", "pytest", "-q", root, folder=tmp_path)
 
-    listed = environment.run("keras_listen", "plugins", folder=tmp_path)
+    listed = environment.run("-m", "keras_listen", "plugins", folder=tmp_path)
     assert re.search(rf"^{kind} +slow +ready +keras-listen-slow 0\.1\.0 ", listed, re.MULTILINE)
 
     command = [*RUNS[kind], *([recording] if kind == "reader" else [])]
-    environment.run("keras_listen", *command, "--word", "yes", "--out", "out", folder=tmp_path)
+    environment.run(
+        "-m", "keras_listen", *command, "--word", "yes", "--out", "out", folder=tmp_path
+    )
     with open(tmp_path / "out" / "samples.csv", newline="") as file:
         [row] = csv.DictReader(file)
     assert float(row["score_after"]) > float(row["score_before"])
