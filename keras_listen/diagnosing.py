@@ -19,6 +19,7 @@ from .backend import require_tensorflow
 from .blocks import BLOCK_SIZE
 from .errors import ParameterError, unknown
 from .files import csv_text, make_folder, read_timing, require_empty, write_json, write_text
+from .plugins import default_registry
 from .progress import Track, quiet
 
 log = logging.getLogger("keras_listen")
@@ -60,6 +61,8 @@ def debug(
     spec: str | Path | None = None,
     trust_model: bool = False,
     options: Iterable[str] | Mapping[str, Any] = (),
+    audio: str | Path | None = None,
+    reader: str = "soundfile",
     block_size: int = BLOCK_SIZE,
     single_file: bool = False,
     out: str | Path = "debug",
@@ -84,6 +87,9 @@ def debug(
         steps, step_size: of the ascent; the prior's step size by default.
         seed: of everything that is drawn.
         bundle, classifier, words_file, spec, trust_model, options: as for `keras_listen.listen`.
+        audio: the corpus that the store was prepared from, to hear its recordings; without it
+            utterances are spoken from their features.
+        reader: name of what reads them.
         block_size: samples computed together; results depend on it in their last bits.
         single_file: put sounds and pictures into the page instead of beside it.
         out: folder, new or empty.
@@ -94,7 +100,7 @@ def debug(
         ListenError: anything given cannot be used; nothing has been written then.
     """
     require_tensorflow()
-    from . import debugging, findings
+    from . import debugging, findings, originals
     from .chunks import carry_out, here
     from .embedding import embed
     from .experiment import ModelChoice
@@ -125,10 +131,14 @@ def debug(
         "spec": models.spec,
         "trust_model": trust_model,
         "options": option_texts(options),
+        "audio": as_text(audio),
+        "reader": reader,
         "block_size": block_size,
     }
     _require_sensible(command)
     inquiry, notes = _inquiry(models, command)
+    recorded, missing = originals.find(inquiry, audio) if audio else ([], [])
+    notes += missing
     experiment = replace(inquiry.experiment, vocoder=inquiry.vocoder)
     manifest = manifest_of(experiment, command)
     manifest["stores"] = {"store": inquiry.store.identity()}
@@ -145,6 +155,10 @@ def debug(
     with clock.timed("maximize and vocode"):
         work = partial(debugging.compute, inquiry, root)
         carry_out(inquiry.chunks(), root, here(work), label="maximize", track=track)
+    if audio:
+        with clock.timed("recordings"):
+            heard = inquiry.store.spec
+            notes += originals.copy(recorded, audio, root, heard, reader=reader, track=track)
     points = debugging.gather(inquiry, root)
     debugging.write_latents(inquiry, root)
     wrong = findings.wrong(points, inquiry.labels, misclassified)
@@ -182,6 +196,7 @@ def _require_sensible(command: Mapping[str, Any]) -> None:
             raise ParameterError(f"{what} is {command[name]}; expected at least {least}")
     if command["misclassified"] not in JUDGED:
         raise ParameterError(unknown("way to judge", command["misclassified"], JUDGED))
+    default_registry().find("reader", command["reader"])
 
 
 def _inquiry(models, command: Mapping[str, Any]):
