@@ -106,7 +106,6 @@ def debug(
     from .experiment import ModelChoice
     from .report.debug_figures import draw_figures
     from .report.debugging import write_page
-    from .runs import manifest_of, require_same
     from .tickets import choose, summarize
 
     models = ModelChoice(*map(as_text, (bundle, classifier, words_file, spec)), trust_model)
@@ -139,17 +138,9 @@ def debug(
     inquiry, notes = _inquiry(models, command)
     recorded, missing = originals.find(inquiry, audio) if audio else ([], [])
     notes += missing
-    experiment = replace(inquiry.experiment, vocoder=inquiry.vocoder)
-    manifest = manifest_of(experiment, command)
-    manifest["stores"] = {"store": inquiry.store.identity()}
-    root = Path(out)
-    if resume:
-        require_same(root, manifest)
-    else:
-        require_empty(root, "give --resume to continue the inquiry in it, or ")
-        make_folder(root)
-        write_json(root / "manifest.json", manifest)
-    for note in (*experiment.notes, *notes):
+    root, spoken = Path(out), inquiry.experiment.notes
+    _open_folder(root, _manifest(inquiry, command), resume)
+    for note in (*spoken, *notes):
         log.warning("%s", note)
     clock = _Clock(root)
     with clock.timed("maximize and vocode"):
@@ -174,8 +165,7 @@ def debug(
         results["movement"], results["map"] = _measure(inquiry, points, places, wrong, seed)
     results["changes"] = summarize(root, [r["id"] for r in rows if r["ticket"]])
     results["mended"] = sum(r["mended"] for r in rows)
-    remarks = findings.remarks(inquiry, places, results)
-    results["notes"] = [*experiment.notes, *notes, *remarks]
+    results["notes"] = [*spoken, *notes, *findings.remarks(inquiry, places, results)]
     with clock.timed("figures"):
         asked = {"commands": commands, "speakers_shown": speakers_shown, "seed": seed}
         draw_figures(root, inquiry, points, wrong, results["confusion"], **asked)
@@ -184,6 +174,25 @@ def debug(
     with clock.timed("page"):
         page = write_page(root, single_file=single_file)
     return Diagnosis(root, rows, results, page)
+
+
+def _manifest(inquiry, command: Mapping[str, Any]) -> dict[str, Any]:
+    from .runs import manifest_of
+
+    experiment = replace(inquiry.experiment, vocoder=inquiry.vocoder)
+    return manifest_of(experiment, command) | {"stores": {"store": inquiry.store.identity()}}
+
+
+def _open_folder(root: Path, manifest: dict[str, Any], resume: bool) -> None:
+    """Make the output folder, or check that it is the same inquiry's."""
+    from .runs import require_same
+
+    if resume:
+        require_same(root, manifest)
+        return
+    require_empty(root, "give --resume to continue the inquiry in it, or ")
+    make_folder(root)
+    write_json(root / "manifest.json", manifest)
 
 
 def _require_sensible(command: Mapping[str, Any]) -> None:
