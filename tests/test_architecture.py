@@ -17,7 +17,7 @@ ROOT = Path(keras_listen.__file__).parent
 
 #: A module imports from its own tier or from those above it, and never what follows.
 TIERS = (
-    ("errors", "version", "progress", "files", "hookspecs", "plugins", "backend"),
+    ("errors", "version", "progress", "files", "hookspecs", "plugins", "skeleton", "backend"),
     (
         "features",
         "pitch",
@@ -42,7 +42,7 @@ TIERS = (
     ("chunks", "embedding", "movement", "changes"),
     ("evaluation", "judges", "debugging", "study"),
     ("worker", "connection"),
-    ("tallies", "findings", "tickets", "cluster"),
+    ("tallies", "findings", "originals", "tickets", "cluster"),
     ("interchange",),
     ("report",),
     ("api",),

@@ -168,3 +168,10 @@ def test_a_pull_needs_to_know_where_to_and_how_much(bundle, tmp_path):
         BundleError, match=r"component ae .*; train it again, or leave the pull out"
     ):
         priors.ae(old, pull=0.1)
+
+
+@pytest.mark.parametrize("make", [priors.none, priors.ae, priors.vae])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_noise_needs_a_deviation(make, value, bundle):
+    with pytest.raises(ParameterError, match=f"^start_deviation is {value}; expected at least 0$"):
+        make(bundle, start_deviation=value)
