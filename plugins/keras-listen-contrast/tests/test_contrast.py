@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_listen import Classifier, FeatureSpec, load_bundle, maximize
 from keras_listen.errors import ModelError, ParameterError, SpecError
 from keras_listen.plugins import default_registry
+from keras_listen.testing import check_objective
 
 SPEC = FeatureSpec(frames=3, n_mels=4)
 WORDS = ("yes", "no", "up")
@@ -166,6 +167,11 @@ def test_a_classifier_without_logits_is_refused(name):
 @pytest.fixture(scope="module")
 def bundle():
     return load_bundle()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_contract_is_kept(bundle, name):
+    check_objective(name, bundle, **NEEDED.get(name, {}))
 
 
 def climbed(bundle, name: str, **options) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ from keras_listen import FeatureSpec
 from keras_listen.errors import ParameterError
 from keras_listen.features import count_samples, denormalize_magnitude, extract, window
 from keras_listen.plugins import default_registry
+from keras_listen.testing import check_vocoder
 
 SPEC = FeatureSpec()
 OTHERS = {
@@ -199,6 +200,11 @@ def test_any_spec_and_number_of_frames(name):
     most = 0.62 if name == "power" else 0.19
     assert convergence(features, sounds[0], spec) < most
     assert best_lag(features, extract(sounds[0], spec)) == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"iterations": 2}], ids=str)
+def test_it_keeps_the_contract(options):
+    check_vocoder("pghi", **options)
 
 
 def test_too_few_frames_for_any_sound_are_refused():
