@@ -15,6 +15,7 @@ import pytest
 from packages import Environment
 
 from keras_listen import hookspecs, testing
+from keras_listen.cli import keras_listen
 from keras_listen.plugins import KINDS, Registry, new_manager
 from keras_listen.skeleton import package_of
 
@@ -217,6 +218,21 @@ def test_the_tutorial_from_nothing_to_a_run(drift):
     printed = environment.run("script.py", folder=root)
     assert re.search(r"^(1\.0|0\.\d+) (1\.0|0\.\d+)$", printed, re.MULTILINE), printed
     assert len(list((root / "drifted").glob("yes-*.npy"))) == 3
+
+
+OPTIONS = {option for parameter in keras_listen.params for option in parameter.opts}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("--plugins-dir" not in OPTIONS, reason="the program has no --plugins-dir")
+def test_a_single_file_is_a_plugin(drift, tmp_path):
+    environment, _ = drift
+    (tmp_path / "my-plugins").mkdir()
+    (tmp_path / "my-plugins" / "margin.py").write_text(files()["margin.py"])
+    [command] = re.findall(r"^keras-listen --plugins-dir my-plugins run .*$", PAGE, re.MULTILINE)
+    environment.run("-m", "keras_listen", *shlex.split(command)[1:], folder=tmp_path)
+    manifest = json.loads((tmp_path / "listen-001" / "manifest.json").read_text())
+    assert manifest["command"]["objective"] == "margin"
 
 
 @pytest.mark.slow

@@ -133,8 +133,8 @@ BROKEN_PRIORS = {
     "step of nothing": ({"step_size": 0.0}, "step_size: the default step", "0.0", "such as 0.1"),
     "step the wrong way": (
         {"decode": lambda self, z: tf.sigmoid(tf.stop_gradient(2 * z) - z)},
-        "step_size: the default step climbs",
-        "the target's logit goes from",
+        "ascent: the value grows",
+        "it goes from",
         "smaller or larger step_size",
     ),
     "starts of a list": (
@@ -226,8 +226,8 @@ BROKEN_PRIORS = {
     ),
     "mixing in the gradient": (
         {"decode": lambda self, z: tf.sigmoid(mixing(z))},
-        "decode(z): a sample does not depend on its block-mates",
-        "a gradient by another's latent",
+        "decode(z): gradients: a sample does not depend on its block-mates",
+        "a gradient by another sample",
         "over the first axis",
     ),
     "noise while decoding": (
@@ -238,15 +238,15 @@ BROKEN_PRIORS = {
     ),
     "no gradient": (
         {"decode": lambda self, z: tf.stop_gradient(tf.sigmoid(z))},
-        "decode(z): gradients reach the latent",
+        "decode(z): gradients",
         "no gradient",
         "tf.stop_gradient",
     ),
     "no slope": (
         {"decode": lambda self, z: tf.clip_by_value(z, 5.0, 6.0) / 6 + 0 * z},
-        "decode(z): gradients reach the latent",
+        "decode(z): gradients",
         "the gradient of 5 of 5 samples is 0",
-        "leaves no slope",
+        "leave no slope",
     ),
     "encoding of a wrong shape": (
         {"encode": lambda self, features: features[..., 0]},
@@ -427,8 +427,8 @@ BROKEN_OBJECTIVES = {
     ),
     "mixing in the gradient": (
         with_targets(lambda c, x, t: mixing(of_target(c, x, t))),
-        "gradient: a sample does not depend on its block-mates",
-        "a gradient by another's features",
+        "objective(classifier, features, targets): gradients: a sample does not depend",
+        "a gradient by another sample",
         "over the first axis",
     ),
     "drawn at each call": (
@@ -463,13 +463,13 @@ BROKEN_OBJECTIVES = {
     ),
     "no gradient": (
         with_targets(lambda c, x, t: tf.stop_gradient(of_target(c, x, t))),
-        "gradient: it reaches the features",
+        "objective(classifier, features, targets): gradients",
         "no gradient",
         "tf.stop_gradient",
     ),
     "no slope": (
         with_targets(lambda c, x, t: of_target(c, tf.stop_gradient(x), t) + 0 * x[:, 0, 0, 0]),
-        "gradient: it reaches the features",
+        "objective(classifier, features, targets): gradients",
         "the gradient of all 6 samples is 0",
         "through the classifier",
     ),
