@@ -27,6 +27,8 @@ from keras_listen.testing import ContractBroken
 from keras_listen.vocoders.griffin_lim import GriffinLim
 
 SPEC = FeatureSpec(frames=24, n_mels=20)
+#: Components that take their time.
+SLOW = {"wavenet": [pytest.mark.slow]}
 WORDS = ("down", "stop", "up", "yes", "no")
 
 
@@ -42,12 +44,13 @@ def small() -> SimpleNamespace:
 
 def own(kind: str) -> list:
     """Return our components of a kind, those that cannot work here as skipped."""
+
+    def marks(component) -> list:
+        reason = component.why_unavailable()
+        return [pytest.mark.skip(reason=reason)] if reason else SLOW.get(component.name, [])
+
     return [
-        pytest.param(
-            each,
-            id=each.name,
-            marks=[pytest.mark.skip(reason=reason)] if (reason := each.why_unavailable()) else [],
-        )
+        pytest.param(each, id=each.name, marks=marks(each))
         for each in default_registry().components
         if each.kind == kind and each.distribution == "keras-listen"
     ]
