@@ -18,6 +18,7 @@ import tensorflow as tf
 from keras_listen import testing
 from keras_listen.classifier import Classifier
 from keras_listen.errors import ParameterError, PluginError, ReadError, Unavailable
+from keras_listen.experiment import resolve
 from keras_listen.features import FeatureSpec
 from keras_listen.hookspecs import hookimpl
 from keras_listen.plugins import default_registry
@@ -1007,6 +1008,14 @@ def test_the_fixture_has_the_built_ins_and_what_is_loaded(listen_registry, small
     assert (component.distribution, component.version) == ("keras-listen-mine", "0.3")
     testing.check_objective(component, small)
     listen_registry.find("objective", "keras-listen-mine:mine")
+
+
+def test_the_fixtures_components_go_together(listen_registry):
+    listen_registry.load(plugin_of(register_priors=lambda register: register("wave", Wave)))
+    bundle = testing.material.embedded_bundle()
+    experiment = resolve(bundle, prior="wave", vocoder="none", registry=listen_registry)
+    block = experiment.compute(experiment.noise_samples(["yes"], 1))
+    assert block.maximization.scores[-1, 0] > block.maximization.scores[0, 0]
 
 
 def test_the_fixture_is_fresh_and_nobody_elses(listen_registry):
