@@ -7,6 +7,7 @@ import inspect
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import metadata
 from types import ModuleType, SimpleNamespace
 
@@ -33,14 +34,19 @@ SLOW = {"wavenet": [pytest.mark.slow]}
 WORDS = ("down", "stop", "up", "yes", "no")
 
 
+def bundle_of(spec: FeatureSpec) -> SimpleNamespace:
+    """Return a bundle of a linear classifier."""
+    keras.utils.set_random_seed(2)
+    inputs = keras.Input(spec.shape)
+    flat = keras.layers.Flatten(data_format="channels_last")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(len(WORDS), activation="softmax")(flat))
+    return SimpleNamespace(classifier=Classifier(model, WORDS, spec), spec=spec, words=WORDS)
+
+
 @pytest.fixture(scope="module")
 def small() -> SimpleNamespace:
     """A bundle of a linear classifier on 24 x 20 features."""
-    keras.utils.set_random_seed(2)
-    inputs = keras.Input(SPEC.shape)
-    flat = keras.layers.Flatten(data_format="channels_last")(inputs)
-    model = keras.Model(inputs, keras.layers.Dense(len(WORDS), activation="softmax")(flat))
-    return SimpleNamespace(classifier=Classifier(model, WORDS, SPEC), spec=SPEC, words=WORDS)
+    return bundle_of(SPEC)
 
 
 def own(kind: str) -> list:
@@ -510,6 +516,24 @@ class Voice(GriffinLim):
 
 def test_a_vocoder_that_keeps_the_contract_passes(small):
     assert isinstance(testing.check_vocoder(Voice, small), Voice)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"padding": "center"},
+        {"sample_rate": 8000, "n_fft": 256, "hop_length": 80, "fmax": 3800.0},
+        {"power": 2.0, "mel_scale": "htk", "window": "hann"},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_other_features_are_no_obstacle(fields):
+    bundle = bundle_of(replace(SPEC, **fields))
+    testing.check_prior(Wave, bundle)
+    testing.check_objective(logit, bundle)
+    testing.check_vocoder(Voice, bundle)
+    late = type("Vocoder", (Voice,), spoken(lambda y: np.roll(y, bundle.spec.hop_length, axis=1)))
+    assert "late" in broken(testing.check_vocoder, late, bundle).seen
 
 
 def spoken(change):
