@@ -1,4 +1,4 @@
-"""Objectives: values by hand; their contract is in test_testing.py."""
+"""Objectives: values by hand; their contract is in test_testing_objectives.py."""
 
 from __future__ import annotations
 

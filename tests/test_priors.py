@@ -1,4 +1,4 @@
-"""Priors: values by hand; their contract is in test_testing.py."""
+"""Priors: values by hand; their contract is in test_testing_priors.py."""
 
 from __future__ import annotations
 
