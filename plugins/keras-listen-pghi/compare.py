@@ -1,6 +1,6 @@
 """Compare vocoders that need no training: pghi, Griffin-Lim, and the one followed by the other.
 
-    python compare.py STORE [--count 400] [--samples 24] [--bundle DIR] [--seed 0]
+    python compare.py STORE [--count 200] [--samples 12] [--bundle DIR] [--seed 0]
 
 Two sets of features go through each: those of every n-th testing utterance of the store
 (copy-synthesis), and what is maximized from noise with the prior ae, as many starts for each word
@@ -25,15 +25,14 @@ VOCODERS = (
     ("pghi", {}),
     ("pghi", {"iterations": 2}),
     ("pghi", {"iterations": 8}),
-    ("pghi", {"iterations": 32}),
 )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("store")
-    parser.add_argument("--count", type=int, default=400, help="utterances, spread over the split")
-    parser.add_argument("--samples", type=int, default=24, help="starts from noise for each word")
+    parser.add_argument("--count", type=int, default=200, help="utterances, spread over the split")
+    parser.add_argument("--samples", type=int, default=12, help="starts from noise for each word")
     parser.add_argument("--bundle", help="folder of a bundle; the embedded one by default")
     parser.add_argument("--seed", type=int, default=0, help="of the starts and phases")
     arguments = parser.parse_args()
