@@ -17,7 +17,22 @@ ROOT = Path(keras_listen.__file__).parent
 
 #: A module imports from its own tier or from those above it, and never what follows.
 TIERS = (
-    ("errors", "version", "progress", "files", "hookspecs", "plugins", "backend"),
+    (
+        "errors",
+        "version",
+        "progress",
+        "files",
+        "hookspecs",
+        "faults",
+        "checking",
+        "optiontypes",
+        "components",
+        "implementations",
+        "loading",
+        "registry",
+        "plugins",
+        "backend",
+    ),
     (
         "features",
         "pitch",
