@@ -85,6 +85,15 @@ class Component:
         return f"{self.kind} {self.name}{owner}"
 
     @property
+    def identity(self) -> dict[str, str]:
+        """What a manifest keeps of it."""
+        return {
+            "name": self.name,
+            "distribution": self.distribution,
+            "version": self.version,
+        }
+
+    @property
     def is_own(self) -> bool:
         """Whether it is built in."""
         return self.distribution == OWN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import traceback
 from collections.abc import Callable
 from textwrap import shorten
@@ -11,6 +12,8 @@ from typing import Any
 from .errors import ListenError
 
 _LONGEST = 400
+_NODE = re.compile(r"\{\{function_node [^}]*\}\}")
+_TRACEBACK = "Traceback (most recent call last)"
 
 
 def reason(error: BaseException, plugin: Callable[..., Any] | str | None = None) -> str:
@@ -21,6 +24,8 @@ def reason(error: BaseException, plugin: Callable[..., Any] | str | None = None)
         plugin: a function of the plugin, or the name of its module.
     """
     text = error.msg if isinstance(error, SyntaxError) else str(error)
+    # Of what Python raised inside it, TensorFlow makes a text with names of nodes and a traceback.
+    text = _NODE.sub("", text).partition(_TRACEBACK)[0]
     text = shorten(text, _LONGEST, placeholder=" …")
     if not isinstance(error, ListenError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__

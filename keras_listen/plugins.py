@@ -29,6 +29,7 @@ __all__ = [
     "Settings",
     "configure_plugins",
     "default_registry",
+    "follow",
     "load",
     "new_manager",
 ]
@@ -97,7 +98,7 @@ def configure_plugins(
         strict: whether a plugin that fails is an error.
 
     Returns:
-        what holds now; its `to_environment` is how other processes learn of it.
+        what holds now.
     """
     before = Settings.from_environment()
     now = Settings(
@@ -106,9 +107,15 @@ def configure_plugins(
         before.strict if strict is None else strict,
     )
     _told.update(set(disable or ()) - set(before.disable))
-    now.to_environment()
-    default_registry.cache_clear()
+    follow(now)
     return now
+
+
+def follow(settings: Settings) -> None:
+    """Want the plugins that another process wants, if this one does not do so already."""
+    if settings != Settings.from_environment():
+        settings.to_environment()
+        default_registry.cache_clear()
 
 
 @lru_cache

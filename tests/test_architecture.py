@@ -48,7 +48,7 @@ TIERS = (
     ("modelfiles", "models", "rewrites"),
     ("classifier", "bundle", "augmentation", "checkpoints"),
     ("keras2_conversion", "wavenet_conversion"),
-    ("objectives", "priors", "vocoders", "engine", "transforms"),
+    ("objectives", "priors", "vocoders", "culprits", "engine", "transforms"),
     ("training", "vocoder_training"),
     ("vocoding", "starts"),
     ("experiment", "doctor"),

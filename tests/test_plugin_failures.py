@@ -1,0 +1,499 @@
+"""Plugins that fail in the middle of a run: one line that names them; what is finished stays."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+import soundfile
+from test_run import WORDS, write_small_bundle
+
+from keras_listen import configure_plugins, evaluate, listen
+from keras_listen.errors import PluginError
+from keras_listen.loading import Settings
+from keras_listen.plugins import default_registry
+
+FAULTY = '''
+"""Components that go wrong in the way that their option says."""
+
+import os
+from types import SimpleNamespace
+
+import numpy as np
+
+from keras_listen import hookimpl
+from keras_listen.errors import ReadError
+from keras_listen.seeds import normal
+
+__version__ = "3.1"
+
+
+def trip(how, *ways):
+    """Raise what nobody expects."""
+    if how in ways:
+        raise KeyError("gone")
+
+
+def prior(bundle, *, how: str = ""):
+    import tensorflow as tf
+
+    spec = bundle.spec
+
+    def start(targets, seeds):
+        trip(how, "start raises")
+        z = normal(seeds, spec.shape, 0.1)
+        return {
+            "start shape": z[:-1],
+            "start type": z.astype(int),
+            "start nan": z * np.nan,
+            "start nothing": None,
+        }.get(how, z)
+
+    def encode(features):
+        trip(how, "encode raises")
+        return features[:, :5].numpy()[:2] if how == "encode shape" else features
+
+    def decode(z):
+        trip(how, "decode raises")
+        if how == "decode shape":
+            return z[:, :10]
+        if how == "decode type":
+            return tf.cast(z, tf.float64)
+        if how == "decode nan":
+            return tf.where(z > 0.3, np.nan, z)
+        if how == "decode rounds":
+            return tf.cast(tf.cast(10 * z, tf.int32), tf.float32) / 10
+        if how == "decode flat":
+            return 0.0 * z + tf.stop_gradient(z)
+        if how == "decode within":
+            def fail(values):
+                trip(how, how)
+                return values
+            return z + tf.ensure_shape(tf.py_function(fail, [z], tf.float32), z.shape)
+        return z
+
+    def move(z, *, step, seeds):
+        trip(how, "move raises")
+        if how == "move shape":
+            return tf.zeros(3)
+        return z * np.float32(np.nan) if how == "move nan" else 0.0 * z
+
+    parts = SimpleNamespace(
+        spec=spec, bounded=how == "bounded", step_size=0.01, start=start, encode=encode,
+        decode=decode,
+    )
+    if how.startswith("move"):
+        parts.move = move
+    return parts
+
+
+def objective(bundle, *, how: str = ""):
+    import tensorflow as tf
+
+    def objective(classifier, features, targets):
+        trip(how, "raises")
+        values = tf.gather(classifier.logits(features), targets, batch_dims=1)
+        if how == "within":
+            def fail(values):
+                trip(how, how)
+                return values
+            values += tf.py_function(fail, [values], tf.float32)
+            return tf.ensure_shape(values, features.shape[:1])
+        return {
+            "shape": values[:, None],
+            "type": tf.cast(values, tf.float64),
+            "nothing": None,
+            "nan": tf.math.log(-1.0 - tf.square(values)),
+            "constant": tf.ones_like(values),
+            "counts": tf.cast(values > 0, tf.float32),
+            "flat": 0.0 * values,
+            "steep": tf.sqrt(tf.square(values - tf.stop_gradient(values))),
+        }.get(how, values)
+
+    return objective
+
+
+def vocoder(bundle, *, how: str = ""):
+    def synthesize(features, seeds):
+        if os.environ.get("FAULTY_COUNT"):
+            left = int(os.environ["FAULTY_COUNT"]) - 1
+            os.environ["FAULTY_COUNT"] = str(left)
+            trip(left < 0, True)
+        trip(how, "raises")
+        count, frames = features.shape[:2]
+        length = bundle.spec.hop_length * (frames - 3)
+        sounds = 0.1 * np.sin(np.arange(length, dtype="f4"))[None].repeat(count, 0)
+        return {
+            "shape": sounds[0],
+            "short": sounds[:, :5000],
+            "few": sounds[:-1],
+            "type": (1000 * sounds).astype("i2"),
+            "nan": sounds * np.float32(np.nan),
+            "nothing": None,
+        }.get(how, sounds)
+
+    return SimpleNamespace(spec=bundle.spec, synthesize=synthesize)
+
+
+def reader(bundle, *, how: str = ""):
+    def read(paths, sample_rate):
+        how = os.environ.get("FAULTY_READER")
+        trip(how, "raises")
+        sound = np.sin(np.arange(16000, dtype="f4"))
+        for number, path in enumerate(paths):
+            trip(how, "fails" if number else "")
+            if how == "stops" and number:
+                return
+            if how == "error":
+                yield path, ReadError(f"{path}: no luck")
+                continue
+            pair = {
+                "nothing": None,
+                "alone": sound,
+                "other": ("elsewhere.wav", sound),
+                "type": (path, (1000 * sound).astype("i2")),
+                "shape": (path, sound[:, None]),
+                "list": (path, [0.0]),
+            }
+            yield pair.get(how, (path, sound))
+
+    return read
+
+
+@hookimpl
+def register_priors(register):
+    register("faulty", prior)
+
+
+@hookimpl
+def register_objectives(register):
+    register("faulty", objective)
+
+
+@hookimpl
+def register_vocoders(register):
+    register("faulty", vocoder)
+
+
+@hookimpl
+def register_readers(register):
+    register("faulty", reader)
+'''
+QUICK = ("--steps", 2, "--block-size", 4, "--samples", 2, "--out", "run")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    return write_small_bundle(tmp_path_factory.mktemp("bundle") / "small")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def faulty(tmp_path_factory):
+    """The plugin's file, in a folder that this process was told of."""
+    before = Settings.from_environment()
+    path = tmp_path_factory.mktemp("plugins") / "broken-plugin.py"
+    path.write_text(FAULTY)
+    configure_plugins(folders=[path.parent])
+    yield path
+    before.to_environment()
+    default_registry.cache_clear()
+
+
+@pytest.fixture
+def run(call, bundle):
+    """A function that runs with the faulty component of one kind, and quiet other ones."""
+
+    def run(kind: str, how: str, *arguments):
+        chosen = {"prior": "none", "objective": "logit", "vocoder": "none"} | {kind: "faulty"}
+        names = [part for key, name in chosen.items() for part in (f"--{key}", name)]
+        option = ("-o", f"{kind}.faulty.how={how}")
+        return call("run", "--bundle", bundle, *names, *option, *QUICK, *arguments)
+
+    return run
+
+
+def assert_said(done, message: str) -> None:
+    """Check that a command failed with one line of the program's own, below its progress bars."""
+    assert done.status == 1
+    assert "Traceback" not in done.err
+    [said] = [line for line in done.err.splitlines() if line.startswith("keras-listen: ")]
+    assert done.err.endswith(said + "\n")
+    assert re.search(message, said), said
+
+
+def line(faulty: Path, text: str) -> str:
+    """Return the place of a line of the plugin, as messages tell it."""
+    return f"{faulty}:{FAULTY[: FAULTY.index(text)].count(chr(10)) + 1}"
+
+
+FIRST = "90, 80, 1"
+#: Rows of a block of 4, padded.
+BLOCK = 24
+WITHIN = "UnknownError: KeyError: 'gone' (FILE:"
+GRADIENT = "by TensorFlow operations that have a gradient"
+FROM_FEATURES = f"it must be computed from `features`, {GRADIENT}"
+FROM_LATENT = f"features must be computed from `z`, {GRADIENT}"
+DOCTOR = "check the classifier with keras-listen doctor, or take smaller steps"
+RAISED = "failed: KeyError: 'gone' (PLACE)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "how", "message"),
+    [
+        ("prior", "start raises", f": start {RAISED}"),
+        (
+            "prior",
+            "start shape",
+            f": start returned (3, {FIRST}) of float32; expected (4, ...), a latent a sample",
+        ),
+        (
+            "prior",
+            "start type",
+            f": start returned (4, {FIRST}) of int64; expected floating-point numbers",
+        ),
+        ("prior", "start nan", ": start returned values that are not finite"),
+        ("prior", "start nothing", ": start returned None; expected an array"),
+        ("prior", "decode raises", f": decode {RAISED}"),
+        (
+            "prior",
+            "decode shape",
+            f": decode returned ({BLOCK}, 10, 80, 1) of float32; expected ({BLOCK}, {FIRST}) "
+            "of float32",
+        ),
+        (
+            "prior",
+            "decode type",
+            f": decode returned ({BLOCK}, {FIRST}) of float64; expected ({BLOCK}, {FIRST}) "
+            "of float32",
+        ),
+        ("prior", "decode nan", " decoded features that are not finite at step 0"),
+        ("prior", "decode rounds", f" decodes without a gradient; {FROM_LATENT}"),
+        (
+            "prior",
+            "decode flat",
+            f" decodes with a gradient of zero, from noise, too; {FROM_LATENT}",
+        ),
+        ("prior", "decode within", f": decode failed: {WITHIN}"),
+        ("prior", "move raises", f": move {RAISED}"),
+        (
+            "prior",
+            "move shape",
+            f": move returned (3,) of float32; expected ({BLOCK}, {FIRST}) of float32",
+        ),
+        ("prior", "move nan", " has a move that is not finite at step 0"),
+        (
+            "prior",
+            "bounded",
+            " decoded features from LOW to HIGH, and says that they are bounded; "
+            "make them lie in [0, 1], or let `bounded` be False",
+        ),
+        ("objective", "raises", f": {RAISED}"),
+        (
+            "objective",
+            "shape",
+            f": returned ({BLOCK}, 1) of float32; expected ({BLOCK},) of float32",
+        ),
+        ("objective", "type", f": returned ({BLOCK},) of float64; expected ({BLOCK},) of float32"),
+        ("objective", "nothing", f": returned None; expected a tensor ({BLOCK},) of float32"),
+        ("objective", "nan", f" gave values that are not finite at step 0; {DOCTOR}"),
+        ("objective", "constant", f" does not depend on the latent; {FROM_FEATURES}"),
+        ("objective", "counts", f" does not depend on the latent; {FROM_FEATURES}"),
+        ("objective", "flat", f" has a gradient of zero, on noise, too; {FROM_FEATURES}"),
+        ("objective", "steep", " has a gradient that is not finite at step 0"),
+        ("objective", "within", f": failed: {WITHIN}"),
+        ("vocoder", "raises", f": synthesize {RAISED}"),
+        ("vocoder", "shape", ": synthesize returned (22272,) of float32; expected (4, samples)"),
+        ("vocoder", "few", ": synthesize returned (3, 22272) of float32; expected (4, samples)"),
+        (
+            "vocoder",
+            "short",
+            " made sounds of 5000 samples, which are 23 frames, of 90 frames; "
+            "expected 22272 samples",
+        ),
+        (
+            "vocoder",
+            "type",
+            ": synthesize returned (4, 22272) of int16; expected floating-point numbers",
+        ),
+        ("vocoder", "nan", ": synthesize returned sounds with values that are not finite"),
+        ("vocoder", "nothing", ": synthesize returned None; expected an array"),
+    ],
+)
+def test_what_goes_wrong_names_its_plugin(run, faulty, kind, how, message):
+    done = run(kind, how)
+    text = f"{kind} faulty of broken-plugin 3.1{message}"
+    pattern = re.escape(text).replace("PLACE", re.escape(line(faulty, 'raise KeyError("gone")')))
+    pattern = pattern.replace("FILE:", re.escape(f"{faulty}:") + r"\d+\)")
+    pattern = pattern.replace("LOW", r"-0\.\d+").replace("HIGH", r"0\.\d+")
+    assert_said(done, f"^keras-listen: {pattern}$")
+    # The run is there to be looked at, and to be continued.
+    assert json.loads(Path("run/manifest.json").read_text())["plugins"] == {"broken-plugin": "3.1"}
+    assert Path("run/index.html").is_file()
+
+
+@pytest.mark.parametrize("how", ["encode raises", "encode shape"])
+def test_encoding_is_watched(run, faulty, tmp_path, how):
+    folder = tmp_path / "starts" / "stop"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        soundfile.write(folder / f"{number}.wav", [0.1, -0.1] * 8000, 16000)
+    done = run("prior", how, "--start", "starts", "--vocoder", "none")
+    place = line(faulty, 'raise KeyError("gone")')
+    assert_said(
+        done,
+        {
+            "encode raises": re.escape(
+                f"broken-plugin 3.1: encode failed: KeyError: 'gone' ({place})"
+            ),
+            "encode shape": r"broken-plugin 3\.1: encode ",
+        }[how],
+    )
+
+
+def digests(root: Path) -> dict[str, str]:
+    paths = [path for path in root.iterdir() if path.name != "timing.json"]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def test_what_was_finished_stays_and_the_run_is_resumed(run, tmp_path, monkeypatch):
+    whole = run("vocoder", "", "--out", "whole")
+    assert whole.status == 0, whole.err
+    monkeypatch.setenv("FAULTY_COUNT", "1")
+    done = run("vocoder", "")
+    assert_said(done, "^keras-listen: vocoder faulty of broken-plugin 3.1: synthesize failed: ")
+    with open("run/samples.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == ["down-000", "down-001", "stop-000", "stop-001"]
+    before = {row["id"]: digests(tmp_path / "run")[f"{row['id']}.wav"] for row in rows}
+    monkeypatch.delenv("FAULTY_COUNT")
+    done = run("vocoder", "", "--resume")
+    assert done.status == 0, done.err
+    after = digests(tmp_path / "run")
+    assert {name: after[f"{name}.wav"] for name in before} == before
+    # The page's title has the folder's name.
+    same = set(after) - {"index.html"}
+    assert {n: after[n] for n in same} == {n: digests(tmp_path / "whole")[n] for n in same}
+    assert len([name for name in after if name.endswith(".wav")]) == 2 * len(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("raises", f": reading FIRST {RAISED}"),
+        ("fails", f": reading SECOND {RAISED}"),
+        ("stops", ": gave nothing for SECOND; expected a pair for every path, in order"),
+        ("nothing", ": gave nothing for FIRST; expected a pair for every path, in order"),
+        ("alone", ": gave ndarray for FIRST; expected (path, samples) of it, in order"),
+        ("other", ": gave tuple for FIRST; expected (path, samples) of it, in order"),
+        ("type", ": FIRST: returned (16000,) of int16; expected floating-point numbers"),
+        ("shape", ": FIRST: returned (16000, 1) of float32; expected (samples,), mono"),
+        ("list", ": FIRST: returned [0.0]; expected an array"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "prepare"])
+def test_readers_are_watched(call, bundle, faulty, tiny_corpus, monkeypatch, command, how, message):
+    monkeypatch.setenv("FAULTY_READER", how)
+    out = "out"
+    if command == "run":
+        chosen = (
+            "--prior",
+            "none",
+            "--vocoder",
+            "none",
+            "--bundle",
+            bundle,
+            "--start",
+            tiny_corpus,
+        )
+        done = call("run", *chosen, *QUICK[:-2], "--reader", "faulty", "--out", out)
+    else:
+        done = call("prepare", tiny_corpus, out, "--reader", "faulty", "--workers", 1)
+    text = re.escape(f"reader faulty of broken-plugin 3.1{message}")
+    text = text.replace("PLACE", re.escape(line(faulty, 'raise KeyError("gone")')))
+    text = re.sub("FIRST|SECOND", r"\\S+\\.wav", text)
+    assert_said(done, f"^keras-listen: {text}$")
+
+
+def test_what_a_reader_says_of_a_file_is_no_failure(call, tiny_corpus, monkeypatch):
+    monkeypatch.setenv("FAULTY_READER", "error")
+    done = call("prepare", tiny_corpus, "out", "--reader", "faulty", "--workers", 1)
+    assert_said(done, "0 of 72 files of .* could be used.*no luck")
+
+
+def test_a_plugin_reader_prepares_a_store_in_several_processes(call, tiny_corpus):
+    done = call("prepare", tiny_corpus, "out", "--reader", "faulty", "--workers", 2)
+    assert done.status == 0, done.err
+    assert json.loads(Path("out/store.json").read_text())["reader"] == {
+        "name": "faulty",
+        "distribution": "broken-plugin",
+        "version": "3.1",
+    }
+
+
+def test_python_gets_an_error_that_names_the_plugin(bundle, tmp_path):
+    with pytest.raises(PluginError, match=r"^prior faulty of broken-plugin 3\.1: decode returned "):
+        listen(
+            "faulty",
+            vocoder="none",
+            bundle=bundle,
+            options={"prior.broken-plugin:faulty.how": "decode shape"},
+            out=tmp_path / "run",
+        )
+
+
+def test_manifests_keep_what_is_in_use_and_what_is_there(bundle, tmp_path):
+    (tmp_path / "sounds" / "stop").mkdir(parents=True)
+    soundfile.write(tmp_path / "sounds" / "stop" / "a.wav", [0.1, -0.1] * 8000, 16000)
+    run = listen(
+        "faulty",
+        "broken-plugin:faulty",
+        "none",
+        bundle=bundle,
+        start=str(tmp_path / "sounds"),
+        reader="faulty",
+        steps=1,
+        out=tmp_path / "run",
+    )
+    manifest = json.loads((run.root / "manifest.json").read_text())
+    mine = {"name": "faulty", "distribution": "broken-plugin", "version": "3.1"}
+    assert manifest["components"] == {"objective": mine, "prior": mine, "reader": mine}
+    assert manifest["plugins"] == {"broken-plugin": "3.1"}
+
+
+def test_a_study_tells_components_of_one_name_apart(bundle, faulty, tmp_path):
+    other = tmp_path / "other.py"
+    other.write_text(FAULTY.replace("3.1", "0.2"))
+    before = Settings.from_environment()
+    configure_plugins(folders=[faulty.parent, tmp_path])
+    try:
+        names = ["none", "broken-plugin:faulty", "other:faulty"]
+        settings = {"samples": 1, "steps": 1, "bundle": bundle}
+        study = evaluate(names, ["logit"], **settings, out=tmp_path / "study")
+    finally:
+        before.to_environment()
+        default_registry.cache_clear()
+    manifest = json.loads((study.root / "manifest.json").read_text())
+    named = [(c["distribution"], c["name"], c["version"]) for c in manifest["components"]["prior"]]
+    assert named[1:] == [("broken-plugin", "faulty", "3.1"), ("other", "faulty", "0.2")]
+    assert named[0][:2] == ("keras-listen", "none")
+    assert manifest["plugins"] == {"broken-plugin": "3.1", "other": "0.2"}
+
+
+def test_a_run_is_resumed_though_other_plugins_came_and_went(bundle, tmp_path):
+    settings = {"vocoder": "none", "bundle": bundle, "steps": 1, "out": tmp_path / "run"}
+    first = listen("faulty", **settings)
+    before = Settings.from_environment()
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "further.py").write_text(FAULTY.replace('"faulty"', '"further"'))
+    configure_plugins(folders=[*before.folders, tmp_path / "more"])
+    try:
+        assert "further" in default_registry().versions()
+        again = listen("faulty", **settings, resume=True)
+    finally:
+        before.to_environment()
+        default_registry.cache_clear()
+    assert again.rows == first.rows
