@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,38 @@ def checked(made: Any, component: Component) -> Watched:
             f"{component.described}: the factory made {_short(made)}, which lacks "
             f"{', '.join(missing)}; see the contract of register_{component.kind}s"
         )
+    for name, fits, expected in _FITTING[component.kind]:
+        value = getattr(made, name, None)
+        if hasattr(made, name) and not fits(value):
+            raise PluginError(f"{component.described}: {name} is {value!r}; expected {expected}")
     return Watched(made, component)
+
+
+def _is_step(value: Any) -> bool:
+    return isinstance(value, Real) and 0 < value < float("inf")
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool | np.bool_)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+#: What attributes of each kind must be, where they are there.
+_FITTING: dict[str, tuple[tuple[str, Callable[[Any], bool], str], ...]] = {
+    "prior": (
+        ("step_size", _is_step, "a number above 0"),
+        ("bounded", _is_bool, "True or False"),
+    ),
+    "objective": (
+        ("uses_targets", _is_bool, "True or False"),
+        ("label", _is_text, "a text"),
+    ),
+    "vocoder": (),
+    "reader": (),
+}
 
 
 def fault(made: Any, what: str, text: str) -> ListenError:
@@ -135,6 +167,13 @@ def _guarded(component: Component, called: str, function: Callable[[], Any]) -> 
 
 def _unchecked(watched: Watched, result: Any, *given: Any, **named: Any) -> tuple[Any, str]:
     return result, ""
+
+
+def _seconds(watched: Watched, result: Any, *given: Any, **named: Any) -> tuple[Any, str]:
+    """Check what `seconds_for(sounds, frames)` returned."""
+    return result, "" if isinstance(
+        result, Real
+    ) else f"returned {_short(result)}; expected seconds"
 
 
 def _latents(watched: Watched, result: Any, *given: Any, **named: Any) -> tuple[Any, str]:
@@ -269,6 +308,6 @@ _CHECKS: dict[tuple[str, str], Callable[..., tuple[Any, str]]] = {
     ("objective", "__call__"): _values,
     ("prior", "refresh"): _unchecked,
     ("vocoder", "synthesize"): _sounds,
-    ("vocoder", "seconds_for"): _unchecked,
+    ("vocoder", "seconds_for"): _seconds,
     ("reader", "__call__"): _pairs,
 }

@@ -257,8 +257,10 @@ def resolve(
     for kind in tuple(found):
         made[kind], found[kind] = _make(registry, found[kind], bundle, options, notes)
     classifier: Classifier = bundle.classifier
+    _require_spec("prior", made["prior"])
     classifier.spec.require(made["prior"].spec, f"the prior {prior}")
     if made["vocoder"] is not None:
+        _require_spec("vocoder", made["vocoder"])
         what = f"the vocoder {found['vocoder'].name}"
         classifier.spec.require(made["vocoder"].spec, what, ignore=LENGTH_FIELDS)
     return Experiment(
@@ -310,7 +312,15 @@ def make_vocoder(
     component.convert_options(mine.get("vocoder", {}))
     notes: list[str] = []
     made, _ = _make(registry, component, bundle, mine, notes)
+    _require_spec("vocoder", made)
     return made, notes
+
+
+def _require_spec(kind: str, made: Any) -> None:
+    """Make sure that a component says for which features it was made."""
+    if not isinstance(made.spec, FeatureSpec):
+        text = f"has the spec {made.spec!r}; expected a FeatureSpec, such as bundle.spec"
+        raise fault(made, f"the {kind}", text)
 
 
 def _options_in_use(options: Options, found: Mapping[str, Component]) -> dict[str, Mapping]:

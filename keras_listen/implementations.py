@@ -64,8 +64,9 @@ def _implementations(plugin: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Yield each marked function with the hook that it is for."""
     for name in dir(plugin):
         function = getattr(plugin, name, None)
-        marks = getattr(function, f"{PROJECT}_impl", None)
-        if inspect.isroutine(function) and isinstance(marks, dict):
+        # Asked of functions only: other things may answer anything, or import what is big.
+        marks = getattr(function, f"{PROJECT}_impl", None) if inspect.isroutine(function) else None
+        if isinstance(marks, dict):
             if marks.get("wrapper") or marks.get("hookwrapper"):
                 raise PluginError(
                     f"{definition(function)}: {name} is a wrapper; hooks here are plain functions"

@@ -52,7 +52,7 @@ def synthesize(
     Returns:
         sounds [shape=(batch, samples), in [-1, 1]] and the gain of each [shape=(batch,)].
     """
-    if hasattr(vocoder, "report"):
+    if hasattr(vocoder, "report") and hasattr(vocoder, "seconds_for"):
         sounds = _tracked(vocoder, features, seeds, track)
     else:
         sounds = vocoder.synthesize(features, seeds)

@@ -116,7 +116,7 @@ def _opened(study: Study) -> Grid:
     except ListenError as error:
         raise ClusterError(
             f"the worker at {_address()} cannot open the study: {error} (workers need the same "
-            "models and stores at the same paths)"
+            "models, stores and plugins at the same paths)"
         ) from error
     if differing := _differing(json.loads(study.identity), json.loads(json.dumps(found))):
         raise ClusterError(

@@ -281,6 +281,22 @@ def test_what_is_no_component_is_blamed_on_its_factory(kind, made, lacks):
     )
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"step_size": 0}, "step_size is 0; expected a number above 0"),
+        ({"step_size": "0.1"}, "step_size is '0.1'; expected a number above 0"),
+        ({"step_size": float("nan")}, "step_size is nan; expected a number above 0"),
+        ({"bounded": "no"}, "bounded is 'no'; expected True or False"),
+    ],
+)
+def test_attributes_of_another_type_are_blamed_on_the_factory(changes, message):
+    made = made_of(FeatureSpec(), **changes)
+    with pytest.raises(PluginError) as caught:
+        component(lambda bundle: made).create()
+    assert str(caught.value) == f"prior sample of other 1.0: {message}"
+
+
 def test_an_objective_without_targets_needs_a_label():
     def objective(classifier, features, targets):
         return features
@@ -288,6 +304,9 @@ def test_an_objective_without_targets_needs_a_label():
     objective.uses_targets = False
     made = Component("objective", "mine", lambda bundle: objective, "bad-one", "2.0")
     with pytest.raises(PluginError, match="which lacks label, which names samples without"):
+        made.create()
+    objective.label = 3
+    with pytest.raises(PluginError, match=r"label is 3; expected a text$"):
         made.create()
     objective.label = "all"
     assert made.create().label == "all"

@@ -13,176 +13,12 @@ import soundfile
 from test_run import WORDS, write_small_bundle
 
 from keras_listen import configure_plugins, evaluate, listen
-from keras_listen.errors import PluginError
+from keras_listen.errors import ParameterError, PluginError
+from keras_listen.experiment import parse_options
 from keras_listen.loading import Settings
 from keras_listen.plugins import default_registry
 
-FAULTY = '''
-"""Components that go wrong in the way that their option says."""
-
-import os
-from types import SimpleNamespace
-
-import numpy as np
-
-from keras_listen import hookimpl
-from keras_listen.errors import ReadError
-from keras_listen.seeds import normal
-
-__version__ = "3.1"
-
-
-def trip(how, *ways):
-    """Raise what nobody expects."""
-    if how in ways:
-        raise KeyError("gone")
-
-
-def prior(bundle, *, how: str = ""):
-    import tensorflow as tf
-
-    spec = bundle.spec
-
-    def start(targets, seeds):
-        trip(how, "start raises")
-        z = normal(seeds, spec.shape, 0.1)
-        return {
-            "start shape": z[:-1],
-            "start type": z.astype(int),
-            "start nan": z * np.nan,
-            "start nothing": None,
-        }.get(how, z)
-
-    def encode(features):
-        trip(how, "encode raises")
-        return features[:, :5].numpy()[:2] if how == "encode shape" else features
-
-    def decode(z):
-        trip(how, "decode raises")
-        if how == "decode shape":
-            return z[:, :10]
-        if how == "decode type":
-            return tf.cast(z, tf.float64)
-        if how == "decode nan":
-            return tf.where(z > 0.3, np.nan, z)
-        if how == "decode rounds":
-            return tf.cast(tf.cast(10 * z, tf.int32), tf.float32) / 10
-        if how == "decode flat":
-            return 0.0 * z + tf.stop_gradient(z)
-        if how == "decode within":
-            def fail(values):
-                trip(how, how)
-                return values
-            return z + tf.ensure_shape(tf.py_function(fail, [z], tf.float32), z.shape)
-        return z
-
-    def move(z, *, step, seeds):
-        trip(how, "move raises")
-        if how == "move shape":
-            return tf.zeros(3)
-        return z * np.float32(np.nan) if how == "move nan" else 0.0 * z
-
-    parts = SimpleNamespace(
-        spec=spec, bounded=how == "bounded", step_size=0.01, start=start, encode=encode,
-        decode=decode,
-    )
-    if how.startswith("move"):
-        parts.move = move
-    return parts
-
-
-def objective(bundle, *, how: str = ""):
-    import tensorflow as tf
-
-    def objective(classifier, features, targets):
-        trip(how, "raises")
-        values = tf.gather(classifier.logits(features), targets, batch_dims=1)
-        if how == "within":
-            def fail(values):
-                trip(how, how)
-                return values
-            values += tf.py_function(fail, [values], tf.float32)
-            return tf.ensure_shape(values, features.shape[:1])
-        return {
-            "shape": values[:, None],
-            "type": tf.cast(values, tf.float64),
-            "nothing": None,
-            "nan": tf.math.log(-1.0 - tf.square(values)),
-            "constant": tf.ones_like(values),
-            "counts": tf.cast(values > 0, tf.float32),
-            "flat": 0.0 * values,
-            "steep": tf.sqrt(tf.square(values - tf.stop_gradient(values))),
-        }.get(how, values)
-
-    return objective
-
-
-def vocoder(bundle, *, how: str = ""):
-    def synthesize(features, seeds):
-        if os.environ.get("FAULTY_COUNT"):
-            left = int(os.environ["FAULTY_COUNT"]) - 1
-            os.environ["FAULTY_COUNT"] = str(left)
-            trip(left < 0, True)
-        trip(how, "raises")
-        count, frames = features.shape[:2]
-        length = bundle.spec.hop_length * (frames - 3)
-        sounds = 0.1 * np.sin(np.arange(length, dtype="f4"))[None].repeat(count, 0)
-        return {
-            "shape": sounds[0],
-            "short": sounds[:, :5000],
-            "few": sounds[:-1],
-            "type": (1000 * sounds).astype("i2"),
-            "nan": sounds * np.float32(np.nan),
-            "nothing": None,
-        }.get(how, sounds)
-
-    return SimpleNamespace(spec=bundle.spec, synthesize=synthesize)
-
-
-def reader(bundle, *, how: str = ""):
-    def read(paths, sample_rate):
-        how = os.environ.get("FAULTY_READER")
-        trip(how, "raises")
-        sound = np.sin(np.arange(16000, dtype="f4"))
-        for number, path in enumerate(paths):
-            trip(how, "fails" if number else "")
-            if how == "stops" and number:
-                return
-            if how == "error":
-                yield path, ReadError(f"{path}: no luck")
-                continue
-            pair = {
-                "nothing": None,
-                "alone": sound,
-                "other": ("elsewhere.wav", sound),
-                "type": (path, (1000 * sound).astype("i2")),
-                "shape": (path, sound[:, None]),
-                "list": (path, [0.0]),
-            }
-            yield pair.get(how, (path, sound))
-
-    return read
-
-
-@hookimpl
-def register_priors(register):
-    register("faulty", prior)
-
-
-@hookimpl
-def register_objectives(register):
-    register("faulty", objective)
-
-
-@hookimpl
-def register_vocoders(register):
-    register("faulty", vocoder)
-
-
-@hookimpl
-def register_readers(register):
-    register("faulty", reader)
-'''
+FAULTY = Path(__file__).with_name("faulty_plugin.py").read_text(encoding="utf-8")
 QUICK = ("--steps", 2, "--block-size", 4, "--samples", 2, "--out", "run")
 
 
@@ -306,6 +142,7 @@ RAISED = "failed: KeyError: 'gone' (PLACE)"
         ("objective", "steep", " has a gradient that is not finite at step 0"),
         ("objective", "within", f": failed: {WITHIN}"),
         ("vocoder", "raises", f": synthesize {RAISED}"),
+        ("vocoder", "seconds", ": seconds_for returned None; expected seconds"),
         ("vocoder", "shape", ": synthesize returned (22272,) of float32; expected (4, samples)"),
         ("vocoder", "few", ": synthesize returned (3, 22272) of float32; expected (4, samples)"),
         (
@@ -333,6 +170,57 @@ def test_what_goes_wrong_names_its_plugin(run, faulty, kind, how, message):
     # The run is there to be looked at, and to be continued.
     assert json.loads(Path("run/manifest.json").read_text())["plugins"] == {"broken-plugin": "3.1"}
     assert Path("run/index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "message"),
+    [
+        ("prior", "how=made", f"prior faulty of broken-plugin 3.1 {RAISED}"),
+        (
+            "prior",
+            "how=spec",
+            "prior faulty of broken-plugin 3.1 has the spec None; expected a FeatureSpec, such as "
+            "bundle.spec",
+        ),
+        (
+            "vocoder",
+            "how=spec",
+            "vocoder faulty of broken-plugin 3.1 has the spec None; expected a FeatureSpec, such "
+            "as bundle.spec",
+        ),
+        (
+            "prior",
+            "hwo=made",
+            "no option of prior faulty is called 'hwo'; did you mean 'how'? known: how, scale",
+        ),
+        (
+            "prior",
+            "scale=much",
+            "option prior.faulty.scale is 'much'; expected float, for instance 1.0",
+        ),
+    ],
+)
+def test_what_is_wrong_from_the_start_is_said_before_anything_is_written(
+    call, bundle, faulty, kind, option, message
+):
+    chosen = {"prior": "none", "vocoder": "none"} | {kind: "faulty"}
+    names = [part for key, name in chosen.items() for part in (f"--{key}", name)]
+    done = call("run", "--bundle", bundle, *names, "-o", f"{kind}.faulty.{option}", *QUICK)
+    place = re.escape(line(faulty, 'raise KeyError("gone")'))
+    assert_said(done, f"^keras-listen: {re.escape(message).replace('PLACE', place)}$")
+    assert not Path("run").exists()
+
+
+def test_options_of_a_distribution_with_dots_in_its_name_are_understood():
+    assert parse_options(["prior.my.own.plugin:faulty.how=a.b=c", "vocoder.x.y=1"]) == {
+        ("prior", "my.own.plugin:faulty"): {"how": "a.b=c"},
+        ("vocoder", "x"): {"y": "1"},
+    }
+    for text in ("prior.a.b.c=1", "prior.a=1", "prior..a=1", "prior.a.=1", "prior.a.b", ".a.b=1"):
+        with pytest.raises(
+            ParameterError, match=r"was not understood; expected KIND\.NAME\.KEY=VALUE"
+        ):
+            parse_options([text])
 
 
 @pytest.mark.parametrize("how", ["encode raises", "encode shape"])
