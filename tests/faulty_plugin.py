@@ -38,7 +38,7 @@ def prior(bundle, *, how: str = "", scale: float = 1.0):
 
     def encode(features):
         trip(how, "encode raises")
-        return features[:, :5].numpy()[:2] if how == "encode shape" else features
+        return features[:2] if how == "encode shape" else features
 
     def decode(z):
         trip(how, "decode raises")
