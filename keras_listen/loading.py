@@ -10,7 +10,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import metadata
@@ -19,6 +19,7 @@ from typing import Any
 
 from .components import OWN, canonical
 from .errors import ParameterError, PluginError
+from .optiontypes import convert
 
 GROUP = "keras_listen"
 STRICT = "KERAS_LISTEN_STRICT_PLUGINS"
@@ -44,22 +45,21 @@ class Settings:
     strict: bool = False
 
     @classmethod
-    def from_environment(cls, variables: Mapping[str, str] | None = None) -> Settings:
-        """Read the settings from environment variables, by default this process's.
+    def from_environment(cls) -> Settings:
+        """Read the settings from this process's environment variables.
 
         Raises:
             ParameterError: KERAS_LISTEN_STRICT_PLUGINS is neither yes nor no.
         """
-        variables = os.environ if variables is None else variables
-        strict = variables.get(STRICT, "").lower()
-        if strict not in ("", "0", "no", "false", "off", "1", "yes", "true", "on"):
-            raise ParameterError(f"{STRICT} is {strict!r}; expected 1 or 0")
-        folders = variables.get(FOLDERS, "").split(os.pathsep)
-        return cls(
-            tuple(name.strip() for name in variables.get(DISABLE, "").split(",") if name.strip()),
-            tuple(folder for folder in folders if folder),
-            strict in ("1", "yes", "true", "on"),
-        )
+        disable, folders, strict = (os.environ.get(name, "") for name in (DISABLE, FOLDERS, STRICT))
+        try:
+            return cls(
+                tuple(name.strip() for name in disable.split(",") if name.strip()),
+                tuple(folder for folder in folders.split(os.pathsep) if folder),
+                bool(strict) and convert(strict, bool),
+            )
+        except ValueError:
+            raise ParameterError(f"{STRICT} is {strict!r}; expected 1 or 0") from None
 
     def to_environment(self) -> None:
         """Set the environment variables of this process and of those that it will start."""
@@ -233,20 +233,16 @@ def load_file(path: Path) -> Any:
     return module
 
 
-def unmatched(names: Iterable[str], found: Iterable[Source]) -> list[str]:
-    """Say of each name that no plugin has what is known instead."""
-    found = list(found)
+def unmatched(name: str, found: Sequence[Source]) -> str:
+    """Say that no plugin that was found has the name, and which there are; "" where one has it."""
+    if name == ALL or any(source.is_called(name) for source in found):
+        return ""
     known = sorted({source.distribution for source in found})
-    said = []
-    for name in names:
-        if name == ALL or any(source.is_called(name) for source in found):
-            continue
-        near = get_close_matches(name, [*known, *(source.name for source in found)], n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        if canonical(name) == OWN:
-            hint = "built-ins cannot be disabled; "
-        said.append(
-            f"no plugin is called {name!r}, so none is disabled by it; {hint}known: "
-            f"{', '.join(known) or 'none'}"
-        )
-    return said
+    near = get_close_matches(name, [*known, *(source.name for source in found)], n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    if canonical(name) == OWN:
+        hint = "built-ins cannot be disabled; "
+    return (
+        f"no plugin is called {name!r}, so none is disabled by it; {hint}known: "
+        f"{', '.join(known) or 'none'}"
+    )

@@ -70,7 +70,7 @@ def load(settings: Settings) -> Registry:
 def _require_known(settings: Settings, found: list[Source]) -> None:
     """Say which names of plugins to disable no plugin has."""
     for name in settings.disable:
-        for said in unmatched([name], found):
+        if said := unmatched(name, found):
             if name in _told:
                 raise ParameterError(said)
             log.warning("%s: %s", DISABLE, said)
@@ -99,16 +99,33 @@ def configure_plugins(
 
     Returns:
         what holds now.
+
+    Raises:
+        ParameterError: a name is empty, or that of a folder cannot stand in a list of paths. That a
+            plugin is not there is told when plugins are loaded.
     """
     before = Settings.from_environment()
     now = Settings(
-        before.disable if disable is None else tuple(disable),
-        before.folders if folders is None else tuple(os.path.abspath(f) for f in folders),
+        before.disable if disable is None else tuple(map(_name, disable)),
+        before.folders if folders is None else tuple(map(_folder, folders)),
         before.strict if strict is None else strict,
     )
-    _told.update(set(disable or ()) - set(before.disable))
+    _told.update(set(now.disable) - set(before.disable))
     follow(now)
     return now
+
+
+def _name(name: str) -> str:
+    if not name.strip() or "," in name:
+        raise ParameterError(f"a plugin to disable is called {name!r}; expected one name")
+    return name.strip()
+
+
+def _folder(folder: str | Path) -> str:
+    path = os.path.abspath(folder)
+    if os.pathsep in path:
+        raise ParameterError(f"the folder of plugins {path} has a {os.pathsep} in its name")
+    return path
 
 
 def follow(settings: Settings) -> None:

@@ -24,6 +24,7 @@ TIERS = (
         "files",
         "hookspecs",
         "faults",
+        "returns",
         "checking",
         "optiontypes",
         "components",

@@ -372,6 +372,23 @@ def test_python_is_told_of_plugins_that_it_disables_in_vain(single, configured):
         default_registry()
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"disable": [" "]}, "a plugin to disable is called ' '; expected one name"),
+        ({"disable": ["a,b"]}, "a plugin to disable is called 'a,b'; expected one name"),
+        (
+            {"folders": [f"/a{os.pathsep}b"]},
+            f"the folder of plugins /a{os.pathsep}b has a {os.pathsep} in its name",
+        ),
+    ],
+)
+def test_names_that_cannot_be_handed_on_are_refused(configured, given, message):
+    with pytest.raises(ParameterError) as caught:
+        configured(**given)
+    assert str(caught.value) == message
+
+
 def test_a_component_of_a_file_goes_to_other_processes(single, configured, tmp_path):
     configured(folders=[single], disable=["bad", "two words"])
     component = default_registry().find("reader", "raw")
