@@ -159,14 +159,13 @@ class Component:
             message = f"{self.kind} {self.name} is unavailable: {why}"
             raise Unavailable(message, fallback=self.fallback)
         try:
-            made = self.factory(bundle, **values)
+            return checked(self.factory(bundle, **values), self)
         except ListenError:
             raise
         except (Exception, SystemExit) as error:
             if self.is_own:
                 raise
             raise PluginError(f"{self.described} failed: {reason(error, self.factory)}") from error
-        return checked(made, self)
 
     def convert_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Check and convert `given` options; see `create`."""

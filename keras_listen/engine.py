@@ -214,6 +214,7 @@ def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
     classifier, objective, prior = classifier.value, objective.value, prior.value
     step_size = prior.step_size if ascent.step_size is None else ascent.step_size
     slots_of, direction = _OPTIMIZERS[ascent.optimizer]
+    foreign = is_foreign(objective) or is_foreign(prior)
 
     def decode(z):
         return prior.decode(z)
@@ -297,10 +298,10 @@ def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
         block = tf.constant(start_z), tf.constant(targets), tf.constant(seeds)
         try:
             found = climb(*block)
-        except tf.errors.OpError:
+        except tf.errors.OpError as error:
             # A plugin's own code may run within TensorFlow, which knows nothing of plugins.
-            if (is_foreign(objective) or is_foreign(prior)) and (error := blame(*block)):
-                raise error from None
+            if foreign and "KeyboardInterrupt" not in str(error) and (blamed := blame(*block)):
+                raise blamed from None
             raise
         # A rectified score of what is not finite may be finite.
         if not all(np.isfinite(a).all() for a in (found.scores, found.z, found.features)):
@@ -308,7 +309,7 @@ def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
                 "the objective gave values that are not finite; check the classifier with "
                 "keras-listen doctor, or take smaller steps"
             )
-        if ascent.steps and not found.gradient_rms.any():
+        if foreign and ascent.steps and not found.gradient_rms.any():
             culprits.require_gradient(classifier, objective, prior, *block[:2])
         return found
 

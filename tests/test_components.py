@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from functools import partial
 from pathlib import Path
@@ -295,6 +296,46 @@ def test_attributes_of_another_type_are_blamed_on_the_factory(changes, message):
     with pytest.raises(PluginError) as caught:
         component(lambda bundle: made).create()
     assert str(caught.value) == f"prior sample of other 1.0: {message}"
+
+
+def test_an_attribute_that_cannot_be_had_is_blamed_on_its_plugin():
+    class Prior:
+        start = encode = decode = lambda *arguments: None
+        bounded, step_size, luck = True, 0.1, 0
+
+        @property
+        def spec(self):
+            return 1 // self.luck
+
+    with pytest.raises(PluginError, match=r"^prior sample of bad-one 1\.0 failed: ZeroDivisionErr"):
+        component(lambda bundle: Prior(), "bad-one").create()
+    # Later, too.
+    Prior.luck = 1
+    made = component(lambda bundle: Prior(), "bad-one").create()
+    assert made.spec == 1
+    Prior.luck = 0
+    with pytest.raises(PluginError, match=r"^prior sample of bad-one 1\.0: spec failed: ZeroDiv"):
+        _ = made.spec
+    with pytest.raises(AttributeError):
+        _ = made.nothing
+
+
+def test_what_was_made_can_be_changed_through_what_watches_it():
+    made = component().create()
+    made.step_size = 0.5
+    assert made.watched_made.step_size == 0.5
+    assert copy.copy(made).step_size == 0.5
+
+
+def test_an_equal_prior_is_watched_as_well_and_stays_the_same():
+    plain = made_of(FeatureSpec())
+    faster = made_of(FeatureSpec(), decode=lambda z: z[:, :1])
+    plain.rewritten = faster
+    made = component(lambda bundle: plain).create()
+    assert made.rewritten is made.rewritten
+    assert made.rewritten.watched_made is faster
+    with pytest.raises(PluginError, match=r"decode returned \(2, 1, 80, 1\) of float32; expected "):
+        made.rewritten.decode(np.zeros((2, 90, 80, 1), np.float32))
 
 
 def test_an_objective_without_targets_needs_a_label():

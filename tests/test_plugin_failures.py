@@ -271,6 +271,24 @@ def test_what_was_finished_stays_and_the_run_is_resumed(run, tmp_path, monkeypat
     assert len([name for name in after if name.endswith(".wav")]) == 2 * len(WORDS)
 
 
+def test_a_study_is_resumed_behind_a_vocoder_that_failed(bundle, tmp_path, monkeypatch):
+    # Eight samples of one block each; a chunk has four blocks.
+    settings = {"samples": 2, "steps": 1, "block_size": 1, "vocoder": "faulty", "bundle": bundle}
+    whole = evaluate(["none"], **settings, out=tmp_path / "whole").root
+    monkeypatch.setenv("FAULTY_COUNT", "4")
+    with pytest.raises(
+        PluginError, match=r"^vocoder faulty of broken-plugin 3\.1: synthesize failed"
+    ):
+        evaluate(["none"], **settings, out=tmp_path / "study")
+    monkeypatch.delenv("FAULTY_COUNT")
+    [finished] = (tmp_path / "study").rglob("*.npz")
+    before = finished.stat().st_mtime_ns
+    study = evaluate(["none"], **settings, out=tmp_path / "study", resume=True).root
+    assert finished.stat().st_mtime_ns == before
+    assert (study / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+    assert len(list(study.rglob("*.npz"))) == 2
+
+
 @pytest.mark.parametrize(
     ("how", "message"),
     [
