@@ -63,7 +63,7 @@ TIERS = (
     ("report",),
     ("api",),
     ("evaluating", "diagnosing"),
-    ("testing",),
+    ("testing", "skeleton"),
     ("cli",),
     ("__init__", "__main__"),
 )
