@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .common import table
+from .plugins_new import new
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 
@@ -30,6 +31,9 @@ def plugins() -> None:
 
     `keras-listen plugins KIND` lists those of one kind: prior, objective, vocoder or reader.
     """
+
+
+plugins.add_command(new)
 
 
 @plugins.command("list")
