@@ -1,0 +1,320 @@
+"""Collecting ratings of a study: by a server, by a page that needs none, by Mechanical Turk."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import DatabaseError, RunError, StudyError, Unavailable
+from .files import make_folder, require_empty, write_text
+from .study.folder import Study, open_study
+from .study.items import read_manifest
+from .study.plan import Design, cell, plan
+
+if TYPE_CHECKING:
+    from .study.connecting import Connector
+    from .study.database import Ratings, Settings
+
+TITLE = "Listening test"
+DATABASE = "ratings.sqlite"
+PORT = 8765
+#: A page of its own has at most so many orders of the recordings.
+MOST_ORDERS = 24
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A server that is about to answer.
+
+    Attributes:
+        url: its address, without a slash at the end.
+        study_link: makes whoever opens it a rater; None where raters must be invited.
+        links: of raters who were invited by this call.
+        admin_token: a new one, or None where an earlier one holds.
+        presentations: that a rater goes through.
+        recordings: of the study.
+        database: its address, without the password.
+    """
+
+    url: str
+    study_link: str | None
+    links: list[str]
+    admin_token: str | None
+    presentations: int
+    recordings: int
+    database: str
+
+
+def serve(
+    root: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    database: str | None = None,
+    url: str | None = None,
+    proxy: str = "127.0.0.1",
+    title: str = TITLE,
+    raters: int = 0,
+    new_admin_token: bool = False,
+    announce: Callable[[Serving], None] = lambda serving: None,
+    **given: Any,
+) -> None:
+    """Serve a study until the process is told to stop.
+
+    Args:
+        root: the study's folder.
+        port: 0 for any that is free.
+        database: SQLAlchemy URL; by default a SQLite file in the folder.
+        url: address under which raters reach the server, if that is another one.
+        proxy: addresses of proxies whose word for a client's address is taken, with commas.
+        raters: so many are invited first.
+        announce: is told once, when connections are taken.
+        given: what `settings_of` takes.
+
+    Raises:
+        RunError: the folder is no study, or a recording is missing or damaged.
+        StudyError: the database cannot be used, or the address is taken.
+        Unavailable: a library is not installed.
+    """
+    _require_libraries()
+    from .study.serving import listen, run
+
+    study = open_study(root)
+    with _listening(listen, host, port) as sock:
+        address = (url or _address(host, sock.getsockname()[1])).rstrip("/")
+        connector = _connect(database, study.root, create=True)
+        try:
+            ratings, settings = _set_up(connector, study, url=address, **given)
+            links = _invite(ratings, study, settings, raters)
+            serving = Serving(
+                url=address,
+                study_link=f"{address}/#join={ratings.code()}" if settings.is_open else None,
+                links=links,
+                admin_token=ratings.make_admin_token(replace=new_admin_token),
+                presentations=len(plan(study, 0, settings.design)),
+                recordings=len(study.rows),
+                database=connector.label,
+            )
+            application = _application(study, ratings, title)
+            run(application, sock, proxy=proxy, started=lambda: announce(serving))
+        finally:
+            connector.close()
+
+
+def _application(study: Study, ratings: Ratings, title: str) -> Any:
+    from .report.collecting import admin_page, served_page
+    from .study.server import Application, Page
+
+    pages = {"/": Page(*served_page(title)), "/admin": Page(*admin_page(f"{title}: ratings"))}
+    return Application(study, ratings, pages).asgi()
+
+
+def _listening(listen: Callable[[str, int], socket.socket], host: str, port: int) -> socket.socket:
+    try:
+        return listen(host, port)
+    except OSError as error:
+        raise StudyError(
+            f"cannot listen on {host}:{port} ({error.strerror or error}); give another --port, or "
+            "--port 0 for any that is free"
+        ) from error
+
+
+def _address(host: str, port: int) -> str:
+    """Return the address that people on this or another machine can open."""
+    if host in ("0.0.0.0", "::", ""):
+        host = socket.gethostname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def invite(
+    root: str | Path, raters: int, *, database: str | None = None, url: str | None = None
+) -> list[str]:
+    """Add raters to a study that has been served before, and return their links.
+
+    Raises:
+        StudyError: it has not, or has all its raters.
+    """
+    _require_libraries()
+    study = open_study(root)
+    connector = _connect(database, study.root)
+    try:
+        ratings, settings = _existing(connector, study.id)
+        if url:
+            settings = replace(settings, url=url.rstrip("/"))
+        return _invite(ratings, study, settings, raters)
+    finally:
+        connector.close()
+
+
+def export(root: str | Path, out: str | Path, *, database: str | None = None) -> int:
+    """Write a study's ratings as CSV and return how many there are.
+
+    Recordings are not needed for it.
+
+    Raises:
+        RunError: the folder is no study, or `out` cannot be written.
+        StudyError: the database cannot be used.
+    """
+    _require_libraries()
+    from .study.answers import ratings_text
+
+    id_ = read_manifest(root)["study"]
+    connector = _connect(database, Path(root))
+    try:
+        ratings, _ = _existing(connector, id_)
+        rows = ratings.ratings()
+        headphones = {row["rater"]: row["headphones"] for row in ratings.overview()}
+    finally:
+        connector.close()
+    write_text(out, ratings_text(rows, headphones))
+    return len(rows)
+
+
+def page(
+    root: str | Path,
+    out: str | Path | None = None,
+    *,
+    title: str = TITLE,
+    single_file: bool = False,
+    orders: int | None = None,
+    return_to: str = "",
+    **design: Any,
+) -> Path:
+    """Write a page that needs no server, and return its path.
+
+    Args:
+        root: the study's folder.
+        out: a new folder; by default `page` in the study's.
+        single_file: put the sounds into the page.
+        orders: of the recordings; by default as many as balance conditions, at most 24.
+        return_to: whom raters shall send their ratings to.
+        design: see `Design`.
+
+    Raises:
+        RunError: the folder is no study, a recording is missing, or `out` is not empty.
+    """
+    from .report.collecting import static_page
+
+    study = open_study(root)
+    out = make_folder(require_empty(study.root / "page" if out is None else out))
+    text = static_page(
+        study,
+        Design(**design),
+        title=title,
+        orders=orders or min(MOST_ORDERS, _balancing(study)),
+        return_to=return_to,
+        single_file=single_file,
+    )
+    if not single_file:
+        _copy_sounds(study, out / "sounds")
+    write_text(out / "index.html", text)
+    return out / "index.html"
+
+
+def _balancing(study: Study) -> int:
+    """Return how many orders have each recording equally often in each round."""
+    items = study.of_role("item")
+    cells = {cell(item) for item in items}
+    places = [(item["class_label"], cell(item)) for item in items]
+    return len(cells) * max(map(places.count, set(places)))
+
+
+def _copy_sounds(study: Study, folder: Path) -> None:
+    make_folder(folder)
+    for name, row in study.by_name.items():
+        try:
+            shutil.copyfile(study.root / row["audio_url"], folder / f"{name}.wav")
+        except OSError as error:
+            raise RunError(f"cannot write into {folder}: {error.strerror or error}") from error
+
+
+def mturk(
+    root: str | Path, audio_url: str, out: str | Path | None = None, *, anchors: bool = True
+) -> Path:
+    """Write the task and the input file for Mechanical Turk, and return their folder.
+
+    Args:
+        root: the study's folder.
+        audio_url: address of the folder to which its recordings are uploaded.
+        out: a new folder; by default `mturk` in the study's.
+        anchors: whether clear and unclear recordings are among the tasks.
+
+    Raises:
+        ParameterError: `audio_url` is no https address.
+        RunError: the folder is no study, a recording is missing, or `out` is not empty.
+    """
+    from .report.collecting import mturk_page
+    from .study.mturk import example_rows, input_text
+
+    study = open_study(root)
+    table, shown = input_text(study, audio_url, anchors=anchors), example_rows(study, audio_url)
+    out = make_folder(require_empty(study.root / "mturk" if out is None else out))
+    write_text(out / "task.html", mturk_page(shown))
+    write_text(out / "input.csv", table)
+    return out
+
+
+def _set_up(
+    connector: Connector, study: Study, *, url: str, is_open: bool | None = None, **given: Any
+) -> tuple[Ratings, Settings]:
+    """Store what a study is set to: what is given, else as before, else the defaults."""
+    from .study.database import Ratings, Settings
+
+    ratings = Ratings(connector, study.id)
+    before = ratings.settings() or Settings()
+    design = {name: value for name, value in given.items() if value is not None}
+    settings = replace(
+        before,
+        design=replace(before.design, **design),
+        is_open=before.is_open if is_open is None else is_open,
+        url=url,
+    )
+    ratings.set(settings)
+    return ratings, settings
+
+
+def _existing(connector: Connector, id_: str) -> tuple[Ratings, Settings]:
+    from .study.database import Ratings
+
+    ratings = Ratings(connector, id_)
+    if (settings := ratings.settings()) is None:
+        raise StudyError(
+            f"{connector.label} has nothing of study {id_}; serve it first, or give --database"
+        )
+    return ratings, settings
+
+
+def _invite(ratings: Ratings, study: Study, settings: Settings, count: int) -> list[str]:
+    def order(number: int):
+        return plan(study, number, settings.design)
+
+    tokens = [ratings.register(settings.most_raters, order) for _ in range(count)]
+    return [f"{settings.url}/#{token}" for token in tokens]
+
+
+def _connect(database: str | None, root: Path, *, create: bool = False) -> Connector:
+    from .study.connecting import connect
+
+    path = root / DATABASE
+    if database is None and not create and not path.is_file():
+        raise DatabaseError(
+            f"{root} has no {DATABASE}: it has not been served yet, or give the --database it was "
+            "served with"
+        )
+    return connect(database or f"sqlite:///{path}", create=create)
+
+
+def _require_libraries() -> None:
+    for name in ("sqlalchemy", "starlette", "uvicorn"):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise Unavailable(
+                f"collecting ratings with a server needs the package {error.name}: "
+                "pip install 'keras-listen[study]'"
+            ) from error

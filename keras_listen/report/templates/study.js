@@ -1,0 +1,389 @@
+"use strict";
+// The listening test. `backend` keeps what was answered, on a server or in the browser:
+//   session()            -> { study, rater, headphones, words, examples, presentations }
+//   sound(name)          -> address of a recording, for an audio element
+//   forget(name)         the recording is not needed any more
+//   rate(shown, answer)  resolves when the answer is kept
+//   keepHeadphones(text) resolves when the result is kept
+//   finished()           all is answered
+// `say(text)` tells the rater something; an empty text takes it away again.
+const $ = (id) => document.getElementById(id);
+
+const say = (text) => {
+  $("message").textContent = text;
+  $("message").hidden = !text;
+};
+
+const listeningTest = async (backend) => {
+  const player = $("player");
+  const screens = [...document.querySelectorAll("main > section")];
+  let session, place, heard, plays, since, busy = false;
+  const durations = [];
+
+  const show = (name) => {
+    for (const screen of screens) screen.hidden = screen.id !== name;
+    $(name).querySelector("[tabindex]").focus();
+    scrollTo(0, 0);
+  };
+  const isShown = (name) => !$(name).hidden;
+  const setMode = (modes) => {
+    for (const element of document.querySelectorAll("[data-for]")) {
+      element.hidden = !modes.includes(element.dataset.for);
+    }
+  };
+
+  // --- the first screen -------------------------------------------------------------------------
+  const start = () => {
+    const all = session.presentations;
+    const done = all.filter((shown) => shown.done).length;
+    place = all.findIndex((shown) => !shown.done);
+    if (place < 0) return finish();
+    setMode(all.map((shown) => shown.mode));
+    $("greeting").textContent = done ? "Welcome back" : "Welcome";
+    $("count").textContent = all.length;
+    $("duration").textContent = `That takes about ${minutes(all.length * 7)}, with as many breaks as you like.`;
+    $("begin").textContent = done ? `Continue (${done} of ${all.length} done)` : "Begin";
+    if ($("stranger")) $("stranger").hidden = !done;
+    tellHeadphones();
+    show("start");
+  };
+
+  const minutes = (seconds) => {
+    const count = Math.max(1, Math.round(seconds / 60));
+    return count === 1 ? "a minute" : `${count} minutes`;
+  };
+
+  const addExamples = async () => {
+    for (const { sound, word, clear } of session.examples) {
+      const label = document.createElement("label");
+      const audio = document.createElement("audio");
+      audio.controls = true;
+      audio.setAttribute("aria-label", `example of ${clear ? 5 : 1}: ${word}`);
+      const text = document.createElement("span");
+      const strong = document.createElement("b");
+      strong.textContent = word;
+      text.append(strong, clear ? ": completely clear, a 5" : ": completely unclear, a 1");
+      label.append(text, audio);
+      $("examples").querySelector(".examples").append(label);
+      audio.src = await backend.sound(sound);
+    }
+    $("examples").hidden = !session.examples.length;
+  };
+
+  // --- headphones -------------------------------------------------------------------------------
+  // After Woods, Siegel, Traer and McDermott (2017), "Headphone screening to facilitate web-based
+  // auditory experiments": one of three tones is 6 dB softer, another one out of phase between the
+  // ears. Loudspeakers cancel that one in the air, so that it seems to be the softest.
+  const TRIALS = 6, ENOUGH = 5, TONE = { pitch: 200, seconds: 1, pause: 0.4, level: 0.25 };
+  let context, trial, right, order;
+
+  const checkHeadphones = () => {
+    trial = right = 0;
+    show("headphones");
+    nextTrial();
+  };
+
+  const nextTrial = () => {
+    order = ["plain", "soft", "opposed"].sort(() => Math.random() - 0.5);
+    $("trial").textContent = `${trial + 1} of ${TRIALS}`;
+    allowTones(false);
+  };
+
+  const toneButtons = [...document.querySelectorAll("[data-tone]")];
+  const allowTones = (allowed) => {
+    for (const button of toneButtons) button.disabled = !allowed;
+    $("play-tones").disabled = false;
+  };
+
+  const tone = (kind) => {
+    const frames = Math.round(TONE.seconds * context.sampleRate), ramp = 0.1 * context.sampleRate;
+    const buffer = context.createBuffer(2, frames, context.sampleRate);
+    const level = TONE.level * (kind === "soft" ? 0.5 : 1);
+    const [left, rightEar] = [buffer.getChannelData(0), buffer.getChannelData(1)];
+    for (let i = 0; i < frames; i++) {
+      const edge = Math.min(1, i / ramp, (frames - i) / ramp);
+      left[i] = level * edge * Math.sin((2 * Math.PI * TONE.pitch * i) / context.sampleRate);
+      rightEar[i] = kind === "opposed" ? -left[i] : left[i];
+    }
+    return buffer;
+  };
+
+  const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+
+  const playTones = async () => {
+    if ($("play-tones").disabled) return;
+    $("play-tones").disabled = true;
+    context ??= new AudioContext();
+    await context.resume();
+    const current = order;
+    for (const [i, kind] of order.entries()) {
+      if (!isShown("headphones") || current !== order) return;
+      const source = context.createBufferSource();
+      source.buffer = tone(kind);
+      source.connect(context.destination);
+      source.start();
+      toneButtons[i].classList.add("sounding");
+      await pause(TONE.seconds);
+      toneButtons[i].classList.remove("sounding");
+      await pause(TONE.pause);
+    }
+    if (current === order) allowTones(true);
+  };
+
+  const answerTone = (number) => {
+    if (toneButtons[number - 1].disabled) return;
+    right += order[number - 1] === "soft";
+    trial += 1;
+    if (trial < TRIALS) {
+      nextTrial();
+      playTones();
+    } else {
+      endHeadphones(`${right >= ENOUGH ? "passed" : "failed"} ${right}/${TRIALS}`);
+    }
+  };
+
+  const endHeadphones = async (result) => {
+    order = null;
+    await backend.keepHeadphones(result).catch((error) => say(error.message));
+    session.headphones = result;
+    start();
+  };
+
+  const tellHeadphones = () => {
+    const [word, count] = session.headphones.split(" ");
+    $("headphones-result").textContent = {
+      passed: `Passed (${count}).`,
+      failed: `Only ${count} right: this sounds like loudspeakers. Put headphones on and check again, or go on as it is.`,
+      skipped: "Skipped; that is noted.",
+    }[word] ?? "";
+  };
+
+  // --- one recording ----------------------------------------------------------------------------
+  const current = () => session.presentations[place];
+  const isRating = () => current().mode === "rating";
+  const answers = () => (isRating() ? $("scale") : $("choices"));
+
+  const begin = () => {
+    // Who goes on without a check has skipped it, and that is noted.
+    if (!session.headphones) {
+      session.headphones = "skipped";
+      backend.keepHeadphones("skipped").catch((error) => say(error.message));
+    }
+    present();
+  };
+
+  const present = async () => {
+    const all = session.presentations;
+    const before = all[place - 1];
+    if (before && before.mode !== current().mode && !isShown("part") && !isShown("start")) {
+      return show("part");
+    }
+    heard = false;
+    plays = 0;
+    since = performance.now();
+    setMode([current().mode]);
+    $("question").textContent = isRating() ? "How clearly do you hear" : "Which word do you hear?";
+    $("word").textContent = current().word ?? "";
+    $("progress").max = all.length;
+    $("progress").value = place;
+    $("place").textContent = `${place + 1} of ${all.length}`;
+    $("left").textContent = timeLeft();
+    for (const input of $("item").querySelectorAll("input[type=radio]")) input.checked = false;
+    $("other").value = "";
+    $("other").hidden = true;
+    for (const field of [$("scale"), $("choices")]) field.disabled = true;
+    refresh();
+    show("item");
+    await load();
+    if (all[place + 1]) backend.sound(all[place + 1].sound).catch(() => {});
+  };
+
+  const timeLeft = () => {
+    if (durations.length < 5) return "";
+    const mean = durations.slice(-20).reduce((a, b) => a + b) / Math.min(20, durations.length);
+    return `about ${minutes(mean * (session.presentations.length - place))} left`;
+  };
+
+  const load = async () => {
+    const shown = current();
+    try {
+      const address = await backend.sound(shown.sound);
+      if (shown !== current()) return;
+      player.src = address;
+      await play();
+    } catch (error) {
+      if (shown === current()) say(`${error.message} Press Space to try again.`);
+    }
+  };
+
+  const play = async () => {
+    if (!player.getAttribute("src")) return load();
+    player.currentTime = 0;
+    try {
+      await player.play();
+      plays += 1;
+      say("");
+    } catch (error) {
+      // A browser that wants to see a key or a click first, or a newer order to play.
+      if (error.name === "NotAllowedError" || error.name === "AbortError") return;
+      player.removeAttribute("src");
+      backend.forget(current().sound);
+      say("This recording cannot be played. Press Space to try again.");
+    }
+  };
+
+  player.addEventListener("ended", () => {
+    heard = true;
+    answers().disabled = false;
+    refresh();
+  });
+  player.addEventListener("play", () => { $("play-label").textContent = "Playing …"; });
+  player.addEventListener("pause", () => { $("play-label").textContent = "Play again"; });
+
+  // What is chosen, as the ratings file has it; null before.
+  const chosen = () => {
+    const input = answers().querySelector("input[type=radio]:checked");
+    if (!input || !heard) return null;
+    if (isRating()) return { rating: Number(input.value) };
+    if (input.value !== "other:") return { heard: input.value };
+    const text = $("other").value.split(/\s+/).filter(Boolean).join(" ");
+    return text ? { heard: `other:${text}` } : null;
+  };
+
+  const refresh = () => {
+    $("next").disabled = busy || !chosen();
+    $("hint").textContent = heard ? "" : "Listen to the end first.";
+  };
+
+  const choose = (input) => {
+    if (!heard || busy || !input) return;
+    input.checked = true;
+    const isOther = input.value === "other:";
+    $("other").hidden = !isOther;
+    if (isOther) $("other").focus();
+    refresh();
+  };
+
+  const submit = async () => {
+    const answer = chosen();
+    if (busy || !answer) return;
+    busy = true;
+    refresh();
+    const seconds = Math.round(performance.now() - since) / 1000;
+    const shown = current();
+    try {
+      await backend.rate(shown, { ...answer, plays, seconds });
+    } catch (error) {
+      say(error.message);
+      busy = false;
+      return refresh();
+    }
+    busy = false;
+    durations.push(Math.min(seconds, 60));
+    shown.done = true;
+    player.pause();
+    player.removeAttribute("src");
+    backend.forget(shown.sound);
+    say("");
+    place = session.presentations.findIndex((other) => !other.done);
+    return place < 0 ? finish() : present();
+  };
+
+  const finish = () => {
+    show("done");
+    backend.finished();
+  };
+
+  // --- words to choose from ---------------------------------------------------------------------
+  const wordInputs = [];
+  const addWords = () => {
+    for (const word of session.words) {
+      const label = document.createElement("label");
+      const input = document.createElement("input");
+      Object.assign(input, { type: "radio", name: "heard", value: word });
+      const mark = document.createElement("span");
+      mark.className = "mark";
+      mark.textContent = word;
+      label.append(input, mark);
+      $("choices").querySelector(".words").append(label);
+      wordInputs.push(input);
+    }
+  };
+
+  // Letters that follow each other quickly are the beginning of one word.
+  let typed = "", typedAt = 0;
+  const find = (letter) => {
+    const now = performance.now();
+    typed = now - typedAt < 1000 ? typed + letter : letter;
+    typedAt = now;
+    const match = (start) => wordInputs.find((input) => input.value.toLowerCase().startsWith(start));
+    const input = match(typed) ?? match(letter);
+    if (!match(typed)) typed = letter;
+    choose(input);
+    input?.scrollIntoView({ block: "nearest" });
+  };
+
+  // --- keys and clicks --------------------------------------------------------------------------
+  const itemKey = (event) => {
+    const { key, target } = event;
+    if (key === "Enter") {
+      if (target.tagName === "BUTTON" && !chosen()) return;
+      event.preventDefault();
+      if (!event.repeat) submit();
+    } else if (target.id === "other") {
+      return;
+    } else if (key === " ") {
+      if (target.tagName === "BUTTON") return;
+      event.preventDefault();
+      play();
+    } else if (isRating()) {
+      if (/^[1-5]$/.test(key)) choose(document.querySelector(`[name=rating][value="${key}"]`));
+    } else if (key.length === 1) {
+      const special = { 0: "nothing", 9: "other:" }[key];
+      if (!special) return find(key.toLowerCase());
+      event.preventDefault();
+      choose(document.querySelector(`[name=heard][value="${special}"]`));
+    }
+  };
+
+  const headphonesKey = (event) => {
+    if (event.target.tagName === "BUTTON" && (event.key === " " || event.key === "Enter")) return;
+    if (event.key === " ") {
+      event.preventDefault();
+      playTones();
+    } else if (/^[1-3]$/.test(event.key)) answerTone(Number(event.key));
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (isShown("item")) return itemKey(event);
+    if (isShown("headphones")) return headphonesKey(event);
+    // Elsewhere Enter goes on, unless something else has the focus.
+    if (event.key !== "Enter" || event.repeat || event.target.matches("a, audio, button, summary")) return;
+    if (isShown("start")) begin();
+    else if (isShown("part")) present();
+  });
+  $("begin").addEventListener("click", begin);
+  $("go-on").addEventListener("click", present);
+  $("play").addEventListener("click", play);
+  $("next").addEventListener("click", submit);
+  $("item").addEventListener("change", (event) => {
+    if (event.target.type === "radio") choose(event.target);
+  });
+  $("other").addEventListener("input", refresh);
+  $("check-headphones").addEventListener("click", checkHeadphones);
+  $("play-tones").addEventListener("click", playTones);
+  $("skip-headphones").addEventListener("click", () => endHeadphones("skipped"));
+  for (const button of toneButtons) {
+    button.addEventListener("click", () => answerTone(Number(button.dataset.tone)));
+  }
+
+  try {
+    session = await backend.session();
+    addWords();
+    start();
+    await addExamples();
+  } catch (error) {
+    say(error.message);
+  }
+};
