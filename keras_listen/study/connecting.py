@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,10 @@ class Connector:
     def __init__(self, engine: Engine):
         self.engine = engine
         self.label = engine.url.render_as_string(hide_password=True)
+        # SQLite has one writer at a time, and lets those who wait try again at random moments:
+        # of fifty some would never have their turn. Threads that wait for a lock do.
+        one_writer = engine.dialect.name == "sqlite"
+        self._turn = threading.Lock() if one_writer else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -50,7 +55,7 @@ class Connector:
             DatabaseError: the database cannot be reached, or is locked.
             sqlalchemy.exc.IntegrityError: a constraint of the schema was violated.
         """
-        with self._plainly(), self.engine.connect() as connection:
+        with self._turn, self._plainly(), self.engine.connect() as connection:
             connection = connection.execution_options(listen_writes=True)
             with connection.begin():
                 yield connection

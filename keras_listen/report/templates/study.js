@@ -6,6 +6,7 @@
 //   rate(shown, answer)  resolves when the answer is kept
 //   keepHeadphones(text) resolves when the result is kept
 //   finished()           all is answered
+//   anew()               give this place up and become another rater; where that is possible
 // `say(text)` tells the rater something; an empty text takes it away again.
 const $ = (id) => document.getElementById(id);
 
@@ -43,7 +44,7 @@ const listeningTest = async (backend) => {
     $("count").textContent = all.length;
     $("duration").textContent = `That takes about ${minutes(all.length * 7)}, with as many breaks as you like.`;
     $("begin").textContent = done ? `Continue (${done} of ${all.length} done)` : "Begin";
-    if ($("stranger")) $("stranger").hidden = !done;
+    $("stranger").hidden = !done || !backend.anew;
     tellHeadphones();
     show("start");
   };
@@ -54,15 +55,15 @@ const listeningTest = async (backend) => {
   };
 
   const addExamples = async () => {
+    const isRated = session.presentations.some((shown) => shown.mode === "rating");
     for (const { sound, word, clear } of session.examples) {
       const label = document.createElement("label");
       const audio = document.createElement("audio");
       audio.controls = true;
-      audio.setAttribute("aria-label", `example of ${clear ? 5 : 1}: ${word}`);
       const text = document.createElement("span");
-      const strong = document.createElement("b");
-      strong.textContent = word;
-      text.append(strong, clear ? ": completely clear, a 5" : ": completely unclear, a 1");
+      text.textContent = clear ? `“${word}”, completely clear` : "Completely unclear";
+      if (isRated) text.textContent = `“${word}”, completely ${clear ? "clear: 5" : "unclear: 1"}`;
+      audio.setAttribute("aria-label", text.textContent);
       label.append(text, audio);
       $("examples").querySelector(".examples").append(label);
       audio.src = await backend.sound(sound);
@@ -362,6 +363,10 @@ const listeningTest = async (backend) => {
     if (event.key !== "Enter" || event.repeat || event.target.matches("a, audio, button, summary")) return;
     if (isShown("start")) begin();
     else if (isShown("part")) present();
+  });
+  $("start-anew").addEventListener("click", (event) => {
+    event.preventDefault();
+    backend.anew();
   });
   $("begin").addEventListener("click", begin);
   $("go-on").addEventListener("click", present);

@@ -50,12 +50,6 @@ const kept = () => {
 
   $("save").addEventListener("click", save);
   $("save-now").addEventListener("click", save);
-  $("start-anew").addEventListener("click", (event) => {
-    event.preventDefault();
-    if (!confirm("The answers in this browser will be deleted. Have they been saved?")) return;
-    memory.delete(place);
-    location.reload();
-  });
   $("save-now").hidden = !Object.keys(state.answers).length;
   if (!memory.lasts) say("This browser keeps nothing: do not close or reload the page before you have saved your ratings.");
 
@@ -77,6 +71,11 @@ const kept = () => {
     async keepHeadphones(result) {
       state.headphones = result;
       keep();
+    },
+    anew() {
+      if (!confirm("The answers in this browser will be deleted. Have they been saved?")) return;
+      memory.delete(place);
+      location.reload();
     },
     finished() {
       $("save-now").hidden = true;

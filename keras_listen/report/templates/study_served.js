@@ -18,16 +18,19 @@ const served = () => {
         if (attempt) say("");
         return answer;
       }
-      if (attempt) say("The server does not answer. Your answers are kept here, and sent as soon as it does.");
+      if (attempt) say(`${await trouble(answer)} Your answers are kept here, and sent as soon as it works again.`);
       const asked = Number(answer?.headers.get("Retry-After")) || 0;
       await wait(Math.max(asked, Math.min(15, 0.5 * 2 ** attempt)) * (1 + Math.random() / 4));
     }
   };
 
-  const why = async (answer) => {
+  const trouble = async (answer) => {
+    if (!answer) return "The server does not answer.";
     const { error } = await answer.json().catch(() => ({}));
-    return new Error(`${error ?? `the server says ${answer.status}`}`.replace(/^./, (c) => c.toUpperCase()) + ".");
+    const said = error ?? `the server says ${answer.status}`;
+    return `${said[0].toUpperCase()}${said.slice(1)}.`;
   };
+  const why = async (answer) => new Error(await trouble(answer));
 
   const json = async (...request) => {
     const answer = await ask(...request);
@@ -44,16 +47,16 @@ const served = () => {
       token = address;
       return;
     }
-    token = memory.get(`join/${code}`) ?? (await json("api/join", "POST", { code })).token;
-    memory.set(`join/${code}`, token);
-    const anew = () => {
-      memory.delete(`join/${code}`);
+    const place = `join/${code}`;
+    backend.anew = () => {
+      memory.delete(place);
       location.reload();
     };
-    $("start-anew").addEventListener("click", (event) => {
-      event.preventDefault();
-      anew();
-    });
+    token = memory.get(place);
+    // A server that has begun again with another database does not know it.
+    if (token && (await ask("api/session")).status === 401) token = null;
+    token ??= (await json("api/join", "POST", { code })).token;
+    memory.set(place, token);
   };
 
   const send = async (position, answer) => {
@@ -63,7 +66,7 @@ const served = () => {
     memory.delete(`pending/${rater}`);
   };
 
-  return {
+  const backend = {
     async session() {
       await enter();
       let session = await json("api/session");
@@ -102,6 +105,7 @@ const served = () => {
     },
     finished() {},
   };
+  return backend;
 };
 
 // A link that is opened in the same window is another place in the test.
