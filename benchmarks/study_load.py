@@ -1,6 +1,6 @@
 """Let many raters go through a served study at once, and count what the database holds after it.
 
-    python benchmarks/study_load.py STUDY [--raters 50] [--per-rater 40] [--think 0] [--database URL]
+    python benchmarks/study_load.py STUDY [--raters 50] [--per-rater 40] [--think 0]
 
 A server process of its own serves the study from a new database. Raters join at the same moment;
 each asks for its session, loads every recording and rates it, every fifth one twice at the same

@@ -118,9 +118,10 @@ def _listening(listen: Callable[[str, int], socket.socket], host: str, port: int
     try:
         return listen(host, port)
     except OSError as error:
+        why = (error.strerror or str(error)).partition(" (while")[0]
         raise StudyError(
-            f"cannot listen on {host}:{port} ({error.strerror or error}); give another --port, or "
-            "--port 0 for any that is free"
+            f"cannot listen on {host}:{port} ({why}); give another --port, or --port 0 for any that "
+            "is free"
         ) from error
 
 

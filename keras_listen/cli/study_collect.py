@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 import click
 
 from .. import collecting
 from ..study.plan import MODES
-from .common import duration
 
 #: About what a rater takes for one recording, in seconds.
 _PACE = 7
@@ -69,6 +70,8 @@ def serve(**settings) -> None:
     Prints the link for raters, and the first time a token for administrators. Ratings are in the
     database before a rater sees the next recording. Ctrl-C ends it, the same command goes on.
     """
+    # What ends a service ends it as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         collecting.serve(**settings, announce=_announce)
     except KeyboardInterrupt:
@@ -77,9 +80,9 @@ def serve(**settings) -> None:
 
 def _announce(serving: collecting.Serving) -> None:
     """Print what one needs to know of a server that has just begun."""
-    takes = duration(serving.presentations * _PACE)
+    minutes = max(1, round(serving.presentations * _PACE / 60))
     click.echo(
-        f"{serving.recordings} recordings; a rater hears {serving.presentations}, about {takes}"
+        f"{serving.recordings} recordings; a rater hears {serving.presentations}, about {minutes} min"
     )
     click.echo(f"ratings: {serving.database}")
     if serving.study_link:

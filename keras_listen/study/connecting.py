@@ -143,14 +143,15 @@ def _require_schema(connector: Connector, create: bool) -> None:
     names = set(inspect(connector.engine).get_table_names()) & set(metadata.tables)
     if not names and create:
         _create(connector)
-    elif not names:
+        return
+    if not names:
         raise DatabaseError(
-            f"{connector.label} has no ratings; collect some: keras-listen study serve"
+            f"{connector.label} has no ratings; collect some with: keras-listen study serve OUT"
         )
-    with connector.engine.connect() as connection:
-        found = connection.scalar(select(schema.c.version)) if schema.name in names else SCHEMA
-    _require_version(connector.label, found if names else SCHEMA)
-    if names and (missing := set(metadata.tables) - names):
+    if schema.name in names:
+        with connector.engine.connect() as connection:
+            _require_version(connector.label, connection.scalar(select(schema.c.version)))
+    if missing := set(metadata.tables) - names:
         raise DatabaseError(f"{connector.label} lacks the table {min(missing)}; bring a copy back")
 
 
