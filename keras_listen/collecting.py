@@ -120,8 +120,8 @@ def _listening(listen: Callable[[str, int], socket.socket], host: str, port: int
     except OSError as error:
         why = (error.strerror or str(error)).partition(" (while")[0]
         raise StudyError(
-            f"cannot listen on {host}:{port} ({why}); give another --port, or --port 0 for any that "
-            "is free"
+            f"cannot listen on {host}:{port} ({why}); give another --port, or --port 0 for any "
+            "that is free"
         ) from error
 
 

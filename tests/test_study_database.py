@@ -11,6 +11,7 @@ from postgres import open_cluster, require_postgres
 from sqlalchemy import insert, text, update
 from sqlalchemy.exc import IntegrityError
 from study_folder import write_study
+from study_server import serving
 
 from keras_listen import collecting
 from keras_listen.errors import DatabaseError, ListenError, ParameterError, StudyError, Unavailable
@@ -20,6 +21,7 @@ from keras_listen.study.connecting import connect
 from keras_listen.study.database import AlreadyRated, Ratings, Settings
 from keras_listen.study.folder import open_study
 from keras_listen.study.plan import Design, plan
+from keras_listen.study.ratings import read_ratings
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +254,23 @@ def test_a_database_that_cannot_be_opened_is_one_line(given, said):
         connect(given, create=True)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_study_is_served_from_either_database(address, tmp_path):
+    root = write_study(tmp_path / "s")
+    with serving(root, "--database", address, "--per-rater", "6") as server:
+        rater = server.join()
+        count = len(rater.session()["presentations"])
+        for position in range(1, count + 1):
+            assert rater.rate(position, rating=1 + position % 5).status_code == 201
+            assert rater.rate(position, rating=1 + position % 5).status_code == 200
+        server.process.kill()
+    assert collecting.export(root, tmp_path / "r.csv", database=address) == count == 12
+    ratings = read_ratings(tmp_path / "r.csv")
+    assert [row.rating for row in ratings] == [1 + p % 5 for p in range(1, count + 1)]
+    (link,) = collecting.invite(root, 1, database=address, url="http://h/")
+    assert link.startswith("http://h/#")
+    assert not (root / "ratings.sqlite").exists()
 
 
 def test_a_file_that_is_no_database_is_one_line_and_stays(tmp_path):

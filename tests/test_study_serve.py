@@ -200,6 +200,21 @@ def test_guessing_tokens_and_codes_becomes_slow_and_raters_do_not_notice(root, t
         assert set(statuses) == {404, 429}
 
 
+def test_behind_a_proxy_each_address_has_its_own_share(root, tmp_path):
+    """An address that somebody made up counts where a proxy says so, and nowhere else."""
+
+    def guesses(server, address):
+        """Guess 50 tokens; return how many of them were looked up."""
+        rater, headers = Rater(server.url, "guess"), {"X-Forwarded-For": address}
+        return [rater.ask("session", headers=headers).status_code for _ in range(50)].count(401)
+
+    for proxy, second in (("127.0.0.1", range(30, 50)), ("10.0.0.1", range(20))):
+        database = f"sqlite:///{tmp_path / f'{proxy}.sqlite'}"
+        with serving(root, "--database", database, "--proxy", proxy) as server:
+            assert guesses(server, "198.51.100.1") in range(30, 50)
+            assert guesses(server, "198.51.100.2") in second
+
+
 def test_a_limiter_lets_so_much_through():
     now = [0.0]
     limiter = Limiter(burst=3, rate=2, clock=lambda: now[0])
@@ -409,6 +424,17 @@ def test_more_raters_than_there_may_be_are_told(tmp_path):
             "this study has all its 1 raters",
         )
         connector.close()
+
+
+@pytest.mark.slow
+def test_fifty_raters_at_once(tmp_path):
+    """Each rating is stored once, and nothing is answered with an error."""
+    root = write_study(tmp_path / "study")
+    script = Path(__file__).parent.parent / "benchmarks" / "study_load.py"
+    command = [sys.executable, str(script), str(root), "--raters", "50", "--per-rater", "6"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "50 raters gave 600 ratings, the database holds 600" in done.stdout
 
 
 LIGHT = """

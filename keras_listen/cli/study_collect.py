@@ -80,10 +80,9 @@ def serve(**settings) -> None:
 
 def _announce(serving: collecting.Serving) -> None:
     """Print what one needs to know of a server that has just begun."""
-    minutes = max(1, round(serving.presentations * _PACE / 60))
-    click.echo(
-        f"{serving.recordings} recordings; a rater hears {serving.presentations}, about {minutes} min"
-    )
+    heard = serving.presentations
+    minutes = max(1, round(heard * _PACE / 60))
+    click.echo(f"{serving.recordings} recordings; a rater hears {heard}, about {minutes} min")
     click.echo(f"ratings: {serving.database}")
     if serving.study_link:
         click.echo(f"link for raters: {serving.study_link}")

@@ -34,8 +34,7 @@ class Connector:
         self.label = engine.url.render_as_string(hide_password=True)
         # SQLite has one writer at a time, and lets those who wait try again at random moments:
         # of fifty some would never have their turn. Threads that wait for a lock do.
-        one_writer = engine.dialect.name == "sqlite"
-        self._turn = threading.Lock() if one_writer else contextlib.nullcontext()
+        self._turns = threading.Lock() if engine.dialect.name == "sqlite" else None
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -55,10 +54,23 @@ class Connector:
             DatabaseError: the database cannot be reached, or is locked.
             sqlalchemy.exc.IntegrityError: a constraint of the schema was violated.
         """
-        with self._turn, self._plainly(), self.engine.connect() as connection:
+        with self._turn(), self._plainly(), self.engine.connect() as connection:
             connection = connection.execution_options(listen_writes=True)
             with connection.begin():
                 yield connection
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until nobody else of this process writes, where only one can."""
+        if self._turns is None:
+            yield
+        elif self._turns.acquire(timeout=3 * PATIENCE):
+            try:
+                yield
+            finally:
+                self._turns.release()
+        else:
+            raise DatabaseError(f"{self.label} is too busy; try again")
 
     def close(self) -> None:
         """Close all connections."""
