@@ -46,7 +46,7 @@ TIERS = (
     ("interchange",),
     ("report",),
     ("api",),
-    ("evaluating", "diagnosing", "collecting"),
+    ("evaluating", "diagnosing", "handouts", "collecting"),
     ("testing",),
     ("cli",),
     ("__init__", "__main__"),

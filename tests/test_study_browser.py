@@ -8,7 +8,7 @@ import pytest
 from browser import open_browser, require_browser
 from study_folder import HOSTILE, WORDS, write_study
 from study_rater import ENTER, SPACE, Seat, downloaded, keep_downloads
-from study_server import serving
+from study_server import Rater, serving
 
 from keras_listen import collecting
 from keras_listen.study.folder import open_study
@@ -177,6 +177,26 @@ def test_the_same_link_is_the_same_place_until_one_starts_as_another(server, sea
     assert seat.text("#begin").startswith("Continue (1 of")
     assert not seat.browser.find("#stranger").is_displayed()
     assert len(server.admin("status", server.token).json()["raters"]) == 2
+
+
+def test_a_second_window_does_no_harm(server, seat, root, database, tmp_path):
+    """Places that were answered elsewhere are left as they are, and need no second answer."""
+    seat.visit(join_link(server))
+    own = seat.browser.find("#own-link").get_attribute("href")
+    other = Rater(server.url, own.partition("#")[2])
+    seat.press(ENTER)
+    seat.hear()
+    for position in (1, 2, 3):
+        assert other.rate(position, rating=5).status_code == 201
+    seat.press("1", ENTER)
+    seat.browser.wait("return document.getElementById('begin').textContent.startsWith('Continue')")
+    assert seat.text("#begin") == f"Continue (3 of {COUNT} done)"
+    seat.press(ENTER)
+    seat.wait_for_place(4)
+    seat.rate(2)
+    seat.wait_for_place(5)
+    assert [row.rating for row in stored(root, database, tmp_path)] == [5, 5, 5, 2]
+    assert all("409" in line for line in seat.browser.complaints())
 
 
 def test_a_server_that_is_away_loses_nothing(seat, root, database, tmp_path):

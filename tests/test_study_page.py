@@ -13,7 +13,7 @@ from conftest import assert_one_line
 from study_folder import HOSTILE, ID, WORDS, write_study
 from study_rater import ENTER, Seat, downloaded, keep_downloads
 
-from keras_listen import collecting
+from keras_listen import handouts
 from keras_listen.study.folder import open_study
 from keras_listen.study.plan import Design, plan
 from keras_listen.study.ratings import read_ratings
@@ -41,7 +41,7 @@ def page(request, root, tmp_path_factory):
     """A page, moved away from where it was made, and away from the study."""
     out = tmp_path_factory.mktemp("page") / "made"
     single = request.param == "single file"
-    collecting.page(root, out, single_file=single, return_to="a@b.example", **SMALL)
+    handouts.page(root, out, single_file=single, return_to="a@b.example", **SMALL)
     if single:
         assert [path.name for path in out.iterdir()] == ["index.html"]
     return shutil.move(out, out.with_name("moved to & fro")) / "index.html"
@@ -106,6 +106,27 @@ def test_what_is_rated_so_far_can_be_saved(seat, page, tmp_path):
     assert [row.rating for row in read_ratings(downloaded(tmp_path))] == [4]
 
 
+def test_a_sound_that_is_not_there_is_said_and_can_be_tried_again(seat, page):
+    if not (page.parent / "sounds").is_dir():
+        pytest.skip("this page holds its sounds")
+    away = page.parent.with_name("away")
+    (page.parent / "sounds").rename(away)
+    try:
+        seat.visit(page.as_uri())
+        seat.press(ENTER)
+        seat.browser.wait("return !document.getElementById('message').hidden")
+        said = "This recording cannot be played. Press Space to try again."
+        assert seat.message() == said
+        seat.press("3", ENTER)
+        assert seat.place() == 1
+    finally:
+        away.rename(page.parent / "sounds")
+    seat.press(" ")
+    seat.hear()
+    assert seat.message() == ""
+    assert all("ERR_FILE_NOT_FOUND" in line for line in seat.browser.complaints())
+
+
 def test_starting_as_another_rater_asks_first(seat, page):
     seat.visit(page.as_uri())
     seat.press(ENTER)
@@ -129,7 +150,7 @@ def test_examples_play(seat, page):
 
 def test_guessed_words_with_odd_characters_come_back_as_they_are(chromium, root, tmp_path):
     """Quotes, commas, tags and what a rater writes themselves, through the browser's own CSV."""
-    page = collecting.page(root, tmp_path / "page", mode="word", title='A "test" <b>', **SMALL)
+    page = handouts.page(root, tmp_path / "page", mode="word", title='A "test" <b>', **SMALL)
     keep_downloads(chromium, tmp_path)
     seat = Seat(chromium)
     seat.visit(page.as_uri())
@@ -182,13 +203,13 @@ def test_only_the_pages_own_scripts_may_run(page):
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
     assert "connect-src" not in policy
     assert "default-src &#39;none&#39;" in policy
-    assert policy.count("sha256-") == 3
+    assert policy.count("sha256-") == 4
 
 
 def test_the_number_of_orders_can_be_given_and_is_limited(tmp_path):
     root = write_study(tmp_path / "study", takes=5)
-    assert len(data_of(collecting.page(root, tmp_path / "a"))[1]["orders"]) == 24
-    assert len(data_of(collecting.page(root, tmp_path / "b", orders=2))[1]["orders"]) == 2
+    assert len(data_of(handouts.page(root, tmp_path / "a"))[1]["orders"]) == 24
+    assert len(data_of(handouts.page(root, tmp_path / "b", orders=2))[1]["orders"]) == 2
 
 
 def test_the_command_says_where_and_refuses_a_folder_in_use(tmp_path, call):

@@ -337,6 +337,15 @@ def test_invited_raters_only(root, tmp_path, call):
         assert answer.json()["error"] == "this study is open to those only who were invited"
 
 
+def test_links_are_made_until_there_are_so_many(tmp_path):
+    root = write_study(tmp_path / "study")
+    counts = []
+    for wanted in ("2", "2", "3"):
+        with serving(root, "--raters", wanted, *SMALL) as server:
+            counts.append(len(server.links))
+    assert counts == [2, 0, 1]
+
+
 def test_a_locked_database_makes_raters_wait_and_loses_nothing(root, tmp_path):
     path = tmp_path / "r.sqlite"
     with serving(root, "--database", f"sqlite:///{path}", *SMALL) as server:

@@ -6,7 +6,7 @@ import signal
 
 import click
 
-from .. import collecting
+from .. import collecting, handouts
 from ..study.plan import MODES
 
 #: About what a rater takes for one recording, in seconds.
@@ -36,7 +36,7 @@ def _design_options(command):
         click.option(
             "--repeats", type=click.IntRange(min=0), help="Heard twice, as a check.  [5 %, but 2]"
         ),
-        click.option("--title", default=collecting.TITLE, show_default=True),
+        click.option("--title", default=handouts.TITLE, show_default=True),
     )
     for option in reversed(options):
         command = option(command)
@@ -49,7 +49,9 @@ def _design_options(command):
 @click.option("--port", type=click.IntRange(0, 65535), default=collecting.PORT, show_default=True)
 @_database
 @_design_options
-@click.option("--raters", type=click.IntRange(min=0), default=0, help="Make so many links.  [0]")
+@click.option(
+    "--raters", type=click.IntRange(min=0), default=0, help="Make links until there are so many."
+)
 @click.option(
     "--open/--invited-only",
     "is_open",
@@ -129,7 +131,7 @@ def page(mode, **settings) -> None:
 
     It works from a disk, a file share or any web server, and hands each rater a file to send back.
     """
-    click.echo(f"page: {collecting.page(mode=mode or 'rating', **settings)}")
+    click.echo(f"page: {handouts.page(mode=mode or 'rating', **settings)}")
 
 
 @click.command()
@@ -139,6 +141,6 @@ def page(mode, **settings) -> None:
 @click.option("--out", type=click.Path(), help="A new folder.  [mturk, in the study's]")
 def mturk(root, audio_url, anchors, out) -> None:
     """Write the task and the input file of the study in OUT for Mechanical Turk."""
-    folder = collecting.mturk(root, audio_url, out, anchors=anchors)
+    folder = handouts.mturk(root, audio_url, out, anchors=anchors)
     click.echo(f"upload {click.format_filename(root)}/audio/*.wav to {audio_url}")
     click.echo(f"task: {folder / 'task.html'}\ninput file: {folder / 'input.csv'}")

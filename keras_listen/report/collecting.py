@@ -12,7 +12,7 @@ from ..study.plan import Design, examples, plan
 from ..study.ratings import COLUMNS, MODES
 from .pages import data_block, policy, render, template_text
 
-_TEST = ("study.js", "study_storage.js")
+_TEST = ("study.js", "study_headphones.js", "study_storage.js")
 _SERVED = {"connect-src": "'self'", "media-src": "blob:"}
 #: A browser ignores this rule inside a page; it is for the header.
 _NO_FRAMES = "frame-ancestors 'none'"

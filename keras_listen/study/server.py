@@ -26,7 +26,6 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -91,7 +90,7 @@ class Application:
     def __post_init__(self):
         self._sound = lru_cache(_SOUNDS)(self.study.sound)
 
-    def asgi(self) -> Starlette:
+    def asgi(self) -> SafeHeaders:
         """Return what a server runs."""
         routes = [
             *(Route(path, self._page) for path in self.pages),
@@ -104,9 +103,8 @@ class Application:
             _route("/api/admin/ratings.csv", self._for_admin(self.export)),
         ]
         handlers = {StudyError: _explain, RunError: _explain, HTTPException: _explain_status}
-        return Starlette(
-            routes=routes, middleware=[Middleware(SafeHeaders)], exception_handlers=handlers
-        )
+        # Outside of all else, so that its own failures have these headers, too.
+        return SafeHeaders(Starlette(routes=routes, exception_handlers=handlers))
 
     async def _page(self, request: Request) -> Response:
         page = self.pages[request.url.path]

@@ -72,79 +72,17 @@ const listeningTest = async (backend) => {
   };
 
   // --- headphones -------------------------------------------------------------------------------
-  // After Woods, Siegel, Traer and McDermott (2017), "Headphone screening to facilitate web-based
-  // auditory experiments": one of three tones is 6 dB softer, another one out of phase between the
-  // ears. Loudspeakers cancel that one in the air, so that it seems to be the softest.
-  const TRIALS = 6, ENOUGH = 5, TONE = { pitch: 200, seconds: 1, pause: 0.4, level: 0.25 };
-  let context, trial, right, order;
+  const headphones = headphonesCheck({
+    isShown: () => isShown("headphones"),
+    end: (result) => endHeadphones(result),
+  });
 
   const checkHeadphones = () => {
-    trial = right = 0;
     show("headphones");
-    nextTrial();
-  };
-
-  const nextTrial = () => {
-    order = ["plain", "soft", "opposed"].sort(() => Math.random() - 0.5);
-    $("trial").textContent = `${trial + 1} of ${TRIALS}`;
-    allowTones(false);
-  };
-
-  const toneButtons = [...document.querySelectorAll("[data-tone]")];
-  const allowTones = (allowed) => {
-    for (const button of toneButtons) button.disabled = !allowed;
-    $("play-tones").disabled = false;
-  };
-
-  const tone = (kind) => {
-    const frames = Math.round(TONE.seconds * context.sampleRate), ramp = 0.1 * context.sampleRate;
-    const buffer = context.createBuffer(2, frames, context.sampleRate);
-    const level = TONE.level * (kind === "soft" ? 0.5 : 1);
-    const [left, rightEar] = [buffer.getChannelData(0), buffer.getChannelData(1)];
-    for (let i = 0; i < frames; i++) {
-      const edge = Math.min(1, i / ramp, (frames - i) / ramp);
-      left[i] = level * edge * Math.sin((2 * Math.PI * TONE.pitch * i) / context.sampleRate);
-      rightEar[i] = kind === "opposed" ? -left[i] : left[i];
-    }
-    return buffer;
-  };
-
-  const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
-
-  const playTones = async () => {
-    if ($("play-tones").disabled) return;
-    $("play-tones").disabled = true;
-    context ??= new AudioContext();
-    await context.resume();
-    const current = order;
-    for (const [i, kind] of order.entries()) {
-      if (!isShown("headphones") || current !== order) return;
-      const source = context.createBufferSource();
-      source.buffer = tone(kind);
-      source.connect(context.destination);
-      source.start();
-      toneButtons[i].classList.add("sounding");
-      await pause(TONE.seconds);
-      toneButtons[i].classList.remove("sounding");
-      await pause(TONE.pause);
-    }
-    if (current === order) allowTones(true);
-  };
-
-  const answerTone = (number) => {
-    if (toneButtons[number - 1].disabled) return;
-    right += order[number - 1] === "soft";
-    trial += 1;
-    if (trial < TRIALS) {
-      nextTrial();
-      playTones();
-    } else {
-      endHeadphones(`${right >= ENOUGH ? "passed" : "failed"} ${right}/${TRIALS}`);
-    }
+    headphones.begin();
   };
 
   const endHeadphones = async (result) => {
-    order = null;
     await backend.keepHeadphones(result).catch((error) => say(error.message));
     session.headphones = result;
     start();
@@ -219,12 +157,15 @@ const listeningTest = async (backend) => {
 
   const play = async () => {
     if (!player.getAttribute("src")) return load();
+    const shown = current();
     player.currentTime = 0;
+    plays += 1;
     try {
       await player.play();
-      plays += 1;
       say("");
     } catch (error) {
+      if (shown !== current()) return;
+      plays -= 1;
       // A browser that wants to see a key or a click first, or a newer order to play.
       if (error.name === "NotAllowedError" || error.name === "AbortError") return;
       player.removeAttribute("src");
@@ -347,18 +288,10 @@ const listeningTest = async (backend) => {
     }
   };
 
-  const headphonesKey = (event) => {
-    if (event.target.tagName === "BUTTON" && (event.key === " " || event.key === "Enter")) return;
-    if (event.key === " ") {
-      event.preventDefault();
-      playTones();
-    } else if (/^[1-3]$/.test(event.key)) answerTone(Number(event.key));
-  };
-
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (isShown("item")) return itemKey(event);
-    if (isShown("headphones")) return headphonesKey(event);
+    if (isShown("headphones")) return headphones.key(event);
     // Elsewhere Enter goes on, unless something else has the focus.
     if (event.key !== "Enter" || event.repeat || event.target.matches("a, audio, button, summary")) return;
     if (isShown("start")) begin();
@@ -377,11 +310,6 @@ const listeningTest = async (backend) => {
   });
   $("other").addEventListener("input", refresh);
   $("check-headphones").addEventListener("click", checkHeadphones);
-  $("play-tones").addEventListener("click", playTones);
-  $("skip-headphones").addEventListener("click", () => endHeadphones("skipped"));
-  for (const button of toneButtons) {
-    button.addEventListener("click", () => answerTone(Number(button.dataset.tone)));
-  }
 
   try {
     session = await backend.session();

@@ -64,6 +64,7 @@ const served = () => {
     // 409: this place was answered before, from another window perhaps.
     if (!reply.ok && reply.status !== 409) throw await why(reply);
     memory.delete(`pending/${rater}`);
+    return reply.ok;
   };
 
   const backend = {
@@ -96,9 +97,12 @@ const served = () => {
       sounds.get(name)?.then(URL.revokeObjectURL, () => {});
       sounds.delete(name);
     },
-    rate(shown, answer) {
-      memory.set(`pending/${rater}`, JSON.stringify({ position: shown.position, answer }));
-      return send(shown.position, answer);
+    async rate({ position }, answer) {
+      memory.set(`pending/${rater}`, JSON.stringify({ position, answer }));
+      if (await send(position, answer)) return;
+      // What else was answered there is not known here.
+      location.reload();
+      await new Promise(() => {});
     },
     async keepHeadphones(headphones) {
       await json("api/headphones", "PUT", { headphones });
