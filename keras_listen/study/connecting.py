@@ -19,7 +19,7 @@ from .schema import SCHEMA, metadata, schema
 #: Seconds to wait for a database that somebody else is writing to.
 PATIENCE = 5
 #: Connections of one server. More requests wait: there are no more threads than about these.
-POOL = {"pool_size": 20, "max_overflow": 20, "pool_pre_ping": True}
+POOL = {"pool_size": 20, "max_overflow": 20}
 
 
 class Connector:
@@ -123,7 +123,8 @@ def _engine(url: URL) -> Engine:
     is_sqlite = url.get_backend_name() == "sqlite"
     arguments: dict[str, Any] = {"timeout": PATIENCE} if is_sqlite else {}
     try:
-        engine = create_engine(url, connect_args=arguments, **POOL)
+        # A server may have closed connections that lay idle; a file has not.
+        engine = create_engine(url, connect_args=arguments, pool_pre_ping=not is_sqlite, **POOL)
     except NoSuchModuleError as error:
         raise DatabaseError(f"{url.drivername!r} is no database that is known: {error}") from error
     except ModuleNotFoundError as error:
