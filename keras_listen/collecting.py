@@ -180,6 +180,11 @@ def _set_up(
     from .study.database import Ratings, Settings
 
     ratings = Ratings(connector, study.id)
+    if unknown := ratings.names() - set(study.by_name):
+        raise StudyError(
+            f"{connector.label} has the recording {min(unknown)} in a rater's order, which "
+            f"{study.root / 'manifest.csv'} does not know; bring back the one that was served"
+        )
     before = ratings.settings() or Settings()
     design = {name: value for name, value in given.items() if value is not None}
     settings = replace(

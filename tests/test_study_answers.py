@@ -55,7 +55,18 @@ def test_what_is_out_of_range_is_said(given, said):
 
 @pytest.mark.parametrize(
     "heard",
-    ["down", "other:", "other:   ", "other:" + 61 * "x", "other:a\x00b", "", 5, None, ["up"]],
+    [
+        "down",
+        "other:",
+        "other:   ",
+        "other:" + 61 * "x",
+        "other:a\x00b",
+        "other:\ud800",
+        "",
+        5,
+        None,
+        ["up"],
+    ],
 )
 def test_what_is_no_word_is_refused(heard):
     with pytest.raises(StudyError, match=r"what was heard is .*, expected a word of the study"):

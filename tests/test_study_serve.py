@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ from conftest import assert_one_line
 from study_folder import HOSTILE, ID, WORDS, write_study
 from study_server import Rater, serving
 
+from keras_listen import collecting
 from keras_listen.study.database import Ratings, Settings
 from keras_listen.study.folder import open_study
 from keras_listen.study.guards import Limiter, TooMany
@@ -93,7 +95,14 @@ def test_nothing_a_rater_gets_tells_the_condition(server, root):
     # Another rater cannot ask for them.
     assert other.ask(f"sounds/{sounds[0]}").status_code == 404
     # Nor for files.
-    for path in ("..%2f..%2fmanifest.csv", "manifest.csv", open_study(root).rows[0]["name"]):
+    for path in (
+        "..%2f..%2fmanifest.csv",
+        "manifest.csv",
+        "%00",
+        "%ff",
+        "0" * 3000,
+        open_study(root).rows[0]["name"],
+    ):
         assert rater.ask(f"sounds/{path}").status_code == 404
 
 
@@ -147,7 +156,7 @@ def test_what_is_out_of_range_is_refused_and_not_stored(server, given, said):
 
 def test_ratings_of_unknown_recordings_are_refused(server):
     rater = server.join()
-    for position in (0, 99):
+    for position in (0, 99, 2**31, 10**30):
         answer = rater.rate(position, rating=3)
         assert answer.status_code == 404
         assert answer.json()["error"] == f"there is no recording {position} in this rater's order"
@@ -168,6 +177,72 @@ def test_ratings_of_unknown_recordings_are_refused(server):
 def test_bodies_that_are_no_answer_are_refused(server, body, kind, status, said):
     answer = server.join().ask("ratings/1", "PUT", data=body, headers={"Content-Type": kind})
     assert (answer.status_code, answer.json()["error"]) == (status, said)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "{}",
+        "[]",
+        "null",
+        '{"code": null}',
+        '{"code": "\\u00e9"}',
+        '{"code": "\\ud800"}',
+        '{"code": 1e400}',
+        '{"code": {}}',
+    ],
+)
+def test_odd_codes_are_refused(server, given):
+    headers = {"Content-Type": "application/json"}
+    answer = requests.post(f"{server.url}/api/join", data=given, headers=headers, timeout=10)
+    assert answer.status_code in (401, 429)
+
+
+def test_what_was_answered_is_stored_whenever_the_server_is_killed(root, tmp_path):
+    """Eight raters answer as fast as they can when it happens; whatever was said to be kept, is."""
+    path = tmp_path / "r.sqlite"
+    said = set()
+
+    def go(rater, name):
+        for position in range(1, 33):
+            try:
+                answer = rater.rate(position, rating=1 + position % 5)
+            except requests.RequestException:
+                return
+            if answer.status_code == 201:
+                said.add((name, position, 1 + position % 5))
+
+    with serving(root, "--database", f"sqlite:///{path}", "--per-rater", "28") as server:
+        raters = [server.join() for _ in range(8)]
+        names = [rater.session()["rater"] for rater in raters]
+        threads = [
+            threading.Thread(target=go, args=pair) for pair in zip(raters, names, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        while len(said) < 60:
+            time.sleep(0.01)
+        server.process.kill()
+        for thread in threads:
+            thread.join()
+    assert len(said) < 8 * 32, "it was killed too late to tell anything"
+    collecting.export(root, tmp_path / "r.csv", database=f"sqlite:///{path}")
+    stored = Counter((r.rater, r.position, r.rating) for r in read_ratings(tmp_path / "r.csv"))
+    assert said <= set(stored)
+    assert set(stored.values()) == {1}
+
+
+def test_orders_with_recordings_that_the_study_no_longer_has_are_one_line(tmp_path, call):
+    root = write_study(tmp_path / "study")
+    with serving(root) as server:
+        server.join().rate(1, rating=4)
+    lines = (root / "manifest.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (root / "manifest.csv").write_text("".join([*lines[:1], *lines[2:]]), encoding="utf-8")
+    done = call("study", "serve", root, "--port", "0")
+    assert_one_line(
+        done, "has the recording [0-9a-f]{12} in a rater's order, which .* does not know"
+    )
+    assert call("study", "export", root, "--out", "r.csv").out == "1 ratings: r.csv\n"
 
 
 def test_without_a_token_there_is_nothing(server):

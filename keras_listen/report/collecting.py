@@ -10,7 +10,7 @@ from ..study.answers import HEADPHONES, SCALE
 from ..study.folder import Study
 from ..study.plan import Design, examples, plan
 from ..study.ratings import COLUMNS, MODES
-from .pages import data_block, policy, render, template_text
+from .pages import data_block, fill, policy, render, template_text
 
 _TEST = ("study.js", "study_headphones.js", "study_storage.js")
 _SERVED = {"connect-src": "'self'", "media-src": "blob:"}
@@ -94,6 +94,4 @@ def mturk_page(anchors: Sequence[Mapping[str, str]]) -> str:
     Args:
         anchors: examples for the instructions, each with `word`, `label` and `url`.
     """
-    from .pages import _environment
-
-    return _environment().get_template("study_mturk.html").render(scale=SCALE, anchors=anchors)
+    return fill("study_mturk.html", scale=SCALE, anchors=anchors)

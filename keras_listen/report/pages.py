@@ -43,6 +43,11 @@ def render(
     return page.render(scripts=trusted, policy=policy(trusted, rules), **values)
 
 
+def fill(template: str, **values: Any) -> str:
+    """Return a template that is no page of ours, filled in; values are escaped."""
+    return _environment().get_template(template).render(**values)
+
+
 def template_text(name: str) -> str:
     """Return a file that lies beside the templates, a script for example, as it is."""
     environment = _environment()

@@ -217,6 +217,12 @@ class Ratings:
             rows = connection.execute(query).mappings()
             return [Rating(study=self.study, **row) for row in rows]
 
+    def names(self) -> set[str]:
+        """Return the names of all recordings that are in a rater's order."""
+        query = select(presentations.c.name).join(raters).where(self._own(raters.c.study))
+        with self.connector.reading() as connection:
+            return set(connection.scalars(query.distinct()))
+
     def overview(self) -> list[dict[str, Any]]:
         """Return a row a rater: when they joined, how far they are, when they last rated."""
         query = (
