@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def serve(
         proxy: addresses of proxies whose word for a client's address is taken, with commas.
         raters: links are made until there are so many.
         announce: is told once, when connections are taken.
-        given: what `settings_of` takes.
+        given: `is_open` and the fields of `Design`; None leaves what was set before.
 
     Raises:
         RunError: the folder is no study, or a recording is missing or damaged.
@@ -79,28 +80,26 @@ def serve(
         Unavailable: a library is not installed.
     """
     _require_libraries()
-    from .study.serving import listen, run
+    from .study.serving import run
 
     study = open_study(root)
-    with _listening(listen, host, port) as sock:
+    with (
+        _listening(host, port) as sock,
+        closing(_connect(database, study.root, create=True)) as connector,
+    ):
         address = (url or _address(host, sock.getsockname()[1])).rstrip("/")
-        connector = _connect(database, study.root, create=True)
-        try:
-            ratings, settings = _set_up(connector, study, url=address, **given)
-            links = _invite(ratings, study, settings, raters - len(ratings.overview()))
-            serving = Serving(
-                url=address,
-                study_link=f"{address}/#join={ratings.code()}" if settings.is_open else None,
-                links=links,
-                admin_token=ratings.make_admin_token(replace=new_admin_token),
-                presentations=len(plan(study, 0, settings.design)),
-                recordings=len(study.rows),
-                database=connector.label,
-            )
-            application = _application(study, ratings, title)
-            run(application, sock, proxy=proxy, started=lambda: announce(serving))
-        finally:
-            connector.close()
+        ratings, settings = _set_up(connector, study, url=address, **given)
+        serving = Serving(
+            url=address,
+            study_link=f"{address}/#join={ratings.code()}" if settings.is_open else None,
+            links=_invite(ratings, study, settings, raters - len(ratings.overview())),
+            admin_token=ratings.make_admin_token(replace=new_admin_token),
+            presentations=len(plan(study, 0, settings.design)),
+            recordings=len(study.rows),
+            database=connector.label,
+        )
+        application = _application(study, ratings, title)
+        run(application, sock, proxy=proxy, started=lambda: announce(serving))
 
 
 def _application(study: Study, ratings: Ratings, title: str) -> Any:
@@ -111,9 +110,10 @@ def _application(study: Study, ratings: Ratings, title: str) -> Any:
     return Application(study, ratings, pages).asgi()
 
 
-def _listening(listen: Callable[[str, int], socket.socket], host: str, port: int) -> socket.socket:
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return listen(host, port)
+        return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         why = (error.strerror or str(error)).partition(" (while")[0]
         raise StudyError(
@@ -139,14 +139,11 @@ def invite(
     """
     _require_libraries()
     study = open_study(root)
-    connector = _connect(database, study.root)
-    try:
+    with closing(_connect(database, study.root)) as connector:
         ratings, settings = _existing(connector, study.id)
         if url:
             settings = replace(settings, url=url.rstrip("/"))
         return _invite(ratings, study, settings, raters)
-    finally:
-        connector.close()
 
 
 def export(root: str | Path, out: str | Path, *, database: str | None = None) -> int:
@@ -162,13 +159,10 @@ def export(root: str | Path, out: str | Path, *, database: str | None = None) ->
     from .study.answers import ratings_text
 
     id_ = read_manifest(root)["study"]
-    connector = _connect(database, Path(root))
-    try:
+    with closing(_connect(database, Path(root))) as connector:
         ratings, _ = _existing(connector, id_)
         rows = ratings.ratings()
         headphones = {row["rater"]: row["headphones"] for row in ratings.overview()}
-    finally:
-        connector.close()
     write_text(out, ratings_text(rows, headphones))
     return len(rows)
 
@@ -225,7 +219,7 @@ def _connect(database: str | None, root: Path, *, create: bool = False) -> Conne
             f"{root} has no {DATABASE}: it has not been served yet, or give the --database it was "
             "served with"
         )
-    return connect(database or f"sqlite:///{path}", create=create)
+    return connect(database or path, create=create)
 
 
 def _require_libraries() -> None:

@@ -412,6 +412,14 @@ def test_invited_raters_only(root, tmp_path, call):
         assert answer.json()["error"] == "this study is open to those only who were invited"
 
 
+def test_a_folder_with_odd_characters_is_served(tmp_path, call):
+    root = write_study(tmp_path / "a study? #1 100%20")
+    with serving(root, *SMALL) as server:
+        server.join().rate(1, rating=2)
+    assert (root / "ratings.sqlite").is_file()
+    assert call("study", "export", root).out == "1 ratings: ratings.csv\n"
+
+
 def test_links_are_made_until_there_are_so_many(tmp_path):
     root = write_study(tmp_path / "study")
     counts = []

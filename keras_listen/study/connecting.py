@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
@@ -86,10 +87,11 @@ class Connector:
             raise DatabaseError(_explain(self.label, error)) from error
 
 
-def connect(address: str, *, create: bool = False) -> Connector:
-    """Open the database at a SQLAlchemy URL.
+def connect(address: str | Path, *, create: bool = False) -> Connector:
+    """Open a database.
 
     Args:
+        address: SQLAlchemy URL, or the path of a SQLite file.
         create: make the tables where there are none.
 
     Raises:
@@ -106,7 +108,9 @@ def connect(address: str, *, create: bool = False) -> Connector:
     return connector
 
 
-def _url(address: str) -> URL:
+def _url(address: str | Path) -> URL:
+    if isinstance(address, Path):
+        return URL.create("sqlite", database=str(address))
     try:
         url = make_url(address)
     except ArgumentError:

@@ -13,16 +13,6 @@ from uvicorn import Config, Server
 _GRACE = 10
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that takes connections at an address; port 0 is any that is free.
-
-    Raises:
-        OSError: the address is taken, or not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)
-
-
 def run(app: Any, sock: socket.socket, *, proxy: str, started: Callable[[], None]) -> None:
     """Serve until the process gets SIGINT or SIGTERM; what is being stored is stored first.
 
