@@ -62,7 +62,7 @@ TIERS = (
     ("interchange",),
     ("report",),
     ("api",),
-    ("evaluating", "diagnosing"),
+    ("evaluating", "diagnosing", "handouts", "collecting"),
     ("testing", "skeleton"),
     ("cli",),
     ("__init__", "__main__"),
