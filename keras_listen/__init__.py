@@ -14,6 +14,7 @@ _HOMES = {
     "ListenError": "errors",
     "Maximization": "engine",
     "Store": "store",
+    "analyse_study": "analysing",
     "debug": "diagnosing",
     "evaluate": "evaluating",
     "evaluate_published": "evaluating",
