@@ -54,17 +54,20 @@ def condition_rows(mode: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     above = {row["condition"]: row for row in mode.get("words_above", [])}
     limits = [f"above_{limit}" for limit in THRESHOLDS]
     return [
-        {**row, "interval": interval(row["low"], row["high"]), "coded_0_4": row["mean"] - 1}
+        {**row, "interval": interval(row["low"], row["high"], _mode(row))}
+        | {"coded_0_4": row["mean"] - 1}
         | {limit: above.get(row["condition"], {}).get(limit) for limit in limits}
         for row in mode["conditions"]
     ]
 
 
-def interval(low: float | None, high: float | None, digits: int = 2) -> str:
-    """Return an interval as a table shows it; a dash where there is none."""
+def interval(low: float | None, high: float | None, mode: str = "rating") -> str:
+    """Return an interval as a table shows it: percent in mode word, a dash for none."""
     if low is None or high is None:
         return "\N{EN DASH}"
-    return f"{low:.{digits}f} to {high:.{digits}f}"
+    if mode == "word":
+        return f"{100 * low:.1f} to {100 * high:.1f} %"
+    return f"{low:.2f} to {high:.2f}"
 
 
 def word_table(mode: Mapping[str, Any] | None) -> tuple[dict[str, tuple], list[dict[str, Any]]]:
@@ -73,7 +76,7 @@ def word_table(mode: Mapping[str, Any] | None) -> tuple[dict[str, tuple], list[d
     Columns are keyed by number, because conditions may be called anything.
     """
     rows = mode["words"] if mode else []
-    kind = "number" if rows and "histogram" in rows[0] else "percent"
+    kind = "percent" if rows and _mode(rows[0]) == "word" else "number"
     titles = list(dict.fromkeys((row["experiment"], row["condition"]) for row in rows))
     columns = {"word": ("word", "text")}
     columns |= {str(i): (title, kind) for i, (_, title) in enumerate(titles)}
@@ -84,6 +87,11 @@ def word_table(mode: Mapping[str, Any] | None) -> tuple[dict[str, tuple], list[d
     return columns, [lines[word] for word in sorted(lines)]
 
 
+def _mode(row: Row) -> str:
+    """Return the mode that a mean is of."""
+    return "rating" if "histogram" in row else "word"
+
+
 def sentence(comparison: Row, mode: str) -> dict[str, Any]:
     """Return a comparison as a row of a table, and in words what it shows."""
     words, raters = comparison["by_word"], comparison["by_rater"]
@@ -92,7 +100,7 @@ def sentence(comparison: Row, mode: str) -> dict[str, Any]:
         "mean": comparison["mean"],
         "against_mean": comparison["against_mean"],
         "difference": comparison["difference"],
-        "interval": interval(comparison["low"], comparison["high"]),
+        "interval": interval(comparison["low"], comparison["high"], mode),
         "words": words["pairs"],
         "p_words": words["p_adjusted"],
         "effect_words": words["effect"],
@@ -108,11 +116,17 @@ def _shown(comparison: Row, mode: str) -> str:
     words, raters = comparison["by_word"], comparison["by_rater"]
     if words["p_adjusted"] >= _SIGNIFICANT:
         return "no difference is shown, which is not to say that there is none"
-    what = (_CLEARER if comparison["difference"] > 0 else _LESS_CLEAR)[mode]
+    what = (_CLEARER if comparison["difference"] > 0 else _LESS_CLEAR)[mode] + _by(comparison, mode)
     same = raters and (raters["effect"] > 0) == (comparison["difference"] > 0)
     if same and raters["p_adjusted"] < _SIGNIFICANT:
         return f"{what}, over words and over raters"
     return f"{what} over words, for these raters; of others too little is known"
+
+
+def _by(comparison: Row, mode: str) -> str:
+    """Say by how much."""
+    size = abs(comparison["difference"])
+    return f" by {size:.2f} points" if mode == "rating" else f" by {100 * size:.0f} in a hundred"
 
 
 def proxy_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:

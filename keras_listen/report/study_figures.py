@@ -104,7 +104,7 @@ def draw_means(stem: Path, rows: Sequence[Row], what: str, *, chance: float | No
     axis.set_yticks(range(len(rows)), [_literal(row["condition"]) for row in rows])
     axis.set_ylim(len(rows) - 0.4, -0.7)
     if chance is None:
-        axis.set_xlim(0.9, 5.1)
+        axis.set_xlim(0.8, 5.2)
         axis.set_xticks(SCALE, LABELS)
     else:
         axis.set_xlim(-0.03, 1.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .comparing import compare
+from .contrasts import compare
 from .hearing import hearing
 from .judgements import Gathered, Judgement
 from .opinions import SCALE, Draws, by_condition, conditions, cross, first, recordings, words
