@@ -122,12 +122,12 @@ def _own(path: str | Path, heading: Sequence[str], study: Catalogue | None) -> l
             f"{path} is no ratings file; expected the columns {', '.join(COLUMNS)}, or those of "
             f"batch results of Mechanical Turk: {', '.join(BATCH_COLUMNS)}"
         )
+    read = read_ratings(path)
     if study is None:
         raise ParameterError(
             f"{path} names recordings of a study, but not what they are; name its folder with "
             "--study"
         )
-    read = read_ratings(path)
     for rating in read:
         if rating.study != study.study:
             raise RunError(
