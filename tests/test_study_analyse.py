@@ -117,6 +117,14 @@ def test_proxies_by_hand(tmp_path):
     assert found["within"] == pytest.approx(1)
 
 
+def test_other_raters_are_the_measure_of_proxies(tmp_path):
+    # Anna 1 2 3 5 against Ben 1 1 4 4: ranks 1 2 3 4 and 1.5 1.5 3.5 3.5.
+    results = analyse(tmp_path, rows())
+    r = 4 / (5 * 4) ** 0.5
+    assert results["other_raters"]["rating"]["correlation"] == pytest.approx(2 * r / (1 + r))
+    assert results["other_raters"]["heard"] == {"correlation": None, "within": None}
+
+
 def test_proxies_of_a_simulated_study_come_in_the_order_of_their_noise(tmp_path):
     simulation = simulate(2, raters=6)
     study, ratings = simulation.write(tmp_path)
@@ -224,6 +232,14 @@ def test_the_published_rule_stands_beside_and_changes_nothing_else(tmp_path):
     assert "selects on the outcome" in published["note"]
     page = (tmp_path / "rule" / "out" / "index.html").read_text(encoding="utf-8")
     assert page.index("What tells it without people?") < page.index("By the published rule")
+
+
+def test_the_published_rule_is_printed_as_what_it_is(call, tmp_path):
+    study, ratings = write_study(tmp_path / "s", rows())
+    given = ["study", "analyse", ratings, "--study", study, "--resamples", 10]
+    assert "published rule" not in call(*given, "--out", "a").out
+    done = call(*given, "--published-rule", "--out", "b")
+    assert "by the published rule, which selects on the outcome:" in done.out
 
 
 def test_simulated_careless_raters_are_found_and_attentive_ones_kept(tmp_path):

@@ -22,6 +22,7 @@ from keras_listen.study.statistics import (
     signed_rank,
     spearman,
     spearman_interval,
+    split_half,
 )
 
 NONE = np.nan
@@ -138,6 +139,24 @@ def test_spearman_interval_is_over_clusters():
     by_recording = spearman_interval(x, y, np.arange(120), draws(), 400)
     assert by_word[1] - by_word[0] > 2 * (by_recording[1] - by_recording[0])
     assert spearman_interval(x, y, np.zeros(120, int), draws(), 10) is None
+
+
+def test_halves_of_raters_step_up_to_all():
+    # Two raters are two halves: r = 0.8 by hand, above; stepped up 1.6 / 1.8.
+    two = np.array([[1.0, 2, 3, 4, 5], [2, 1, 4, 3, 5]])
+    assert split_half(two, draws(), 3) == pytest.approx(1.6 / 1.8)
+    assert split_half(two, draws(), 3, np.array([0, 0, 1, 1, 1])) < 0.8
+    assert split_half(two[:1], draws(), 3) is None
+    assert split_half(np.array([[1.0, 2, 3], [3, 2, 1]]), draws(), 3) == 0
+
+
+def test_halves_of_raters_tell_what_other_raters_would_say():
+    # Of 10 raters with as much chance as truth, means correlate with those of 10 others by 10/11.
+    truth = draws(1).normal(size=400)
+    scores = truth + draws(2).normal(size=(20, 400))
+    expected = spearman(scores[:10].mean(axis=0), scores[10:].mean(axis=0))[0]
+    assert split_half(scores[:10], draws(3), 50) == pytest.approx(expected, abs=0.03)
+    assert expected == pytest.approx(10 / 11, abs=0.03)
 
 
 def test_mean_interval():

@@ -64,6 +64,9 @@ def analyse(**settings) -> None:
     for mode in ("rating", "word"):
         if done.results[mode]:
             click.echo(table(_means(done.results[mode]["conditions"], mode)))
+    if published := done.results["published_rule"]:
+        click.echo("\nby the published rule, which selects on the outcome:")
+        click.echo(table(_means(published["conditions"], "rating")) + "\n")
     for rater in done.results["raters"]:
         if rater["reasons"]:
             click.echo(f"dropped {rater['name']}: {'; '.join(rater['reasons'])}")

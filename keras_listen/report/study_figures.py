@@ -161,7 +161,7 @@ def draw_bars(stem: Path, rows: Sequence[Row], groups: Sequence[tuple]) -> bool:
     axis.set_yticks(SCALE, LABELS)
     axis.grid(axis="y", alpha=0.3)
     axis.set_axisbelow(True)
-    figure.legend(loc="outside upper center", ncols=len(groups), frameon=False)
+    figure.legend(loc="outside upper left", ncols=len(groups), frameon=False)
     _save(figure, stem)
     return True
 

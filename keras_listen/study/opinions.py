@@ -40,7 +40,7 @@ def score(judgement: Judgement) -> float:
 
 
 def cross(judgements: Sequence[Judgement]) -> np.ndarray:
-    """Return scores [shape=(raters, recordings)], NaN where there is none."""
+    """Return scores [shape=(raters, recordings)], NaN where there is none; both sorted by name."""
     raters = _numbered(j.rating.rater for j in judgements)
     names = _numbered(j.item.name for j in judgements)
     scores = np.full((len(raters), len(names)), np.nan)

@@ -9,7 +9,7 @@ from .contrasts import compare
 from .hearing import hearing
 from .judgements import Gathered, Judgement
 from .opinions import SCALE, Draws, by_condition, conditions, cross, first, recordings, words
-from .predicting import predict
+from .predicting import other_raters, predict
 from .raters import Limits, Rater, differences, published_rule, screen
 from .statistics import agreement
 
@@ -50,6 +50,10 @@ def analyse(
     rows = recordings(first(kept, "rating") + first(kept, "word"))
     results["recordings"] = rows
     results["proxies"] = {name: predict(rows, draws, name) for name in ("rating", "heard")}
+    results["other_raters"] = {
+        name: other_raters(_items(first(kept, mode)), draws)
+        for name, mode in (("rating", "rating"), ("heard", "word"))
+    }
     results["agreement"] = _agreement(kept, draws)
     results["published_rule"] = (
         _by_published_rule(gathered.judgements, draws) if with_published_rule else None

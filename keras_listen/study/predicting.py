@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from .catalogue import PROXIES
-from .opinions import Draws
-from .statistics import spearman, spearman_interval
+from .judgements import Judgement
+from .opinions import Draws, cross
+from .statistics import spearman, spearman_interval, split_half
 
 #: Recordings below which a correlation says nothing.
 _FEWEST = 4
+#: Random halves of the raters that are compared.
+_SPLITS = 100
 
 
 def predict(
@@ -78,3 +81,23 @@ def _correlate(
 def _numbers(labels: Sequence[Any]) -> np.ndarray:
     order = {label: i for i, label in enumerate(sorted(set(labels)))}
     return np.array([order[label] for label in labels], np.int64)
+
+
+def other_raters(judgements: Sequence[Judgement], draws: Draws) -> dict[str, float | None]:
+    """Return how well other raters like these would predict the mean opinion of recordings.
+
+    A proxy that does as well is as good as asking as many people again.
+
+    Args:
+        judgements: first ones of items, of one mode.
+        draws: of halves.
+    """
+    if not judgements:
+        return {"correlation": None, "within": None}
+    items = {j.item.name: j.condition.order for j in judgements}
+    groups = _numbers([items[name] for name in sorted(items)])
+    scores, mode = cross(judgements), judgements[0].rating.mode
+    return {
+        "correlation": split_half(scores, draws("halves", mode), _SPLITS),
+        "within": split_half(scores, draws("halves", mode), _SPLITS, groups),
+    }

@@ -252,3 +252,41 @@ def spearman_interval(
     if count < 2:
         return None
     return _ends(spearman(x, y, groups, _draw(count, resamples, generator)[:, clusters]))
+
+
+def split_half(
+    scores: np.ndarray,
+    generator: np.random.Generator,
+    splits: int,
+    groups: np.ndarray | None = None,
+) -> float | None:
+    """Return how mean scores would correlate with those of as many other raters like these.
+
+    The rank correlation of the means of two random halves of the raters, averaged over splits and
+    stepped up from half of the raters to all. None where it is undefined.
+
+    Args:
+        scores: [shape=(raters, recordings)], NaN where there is none.
+        generator: that splits.
+        splits: to average over.
+        groups: of recordings, see `spearman`.
+
+    References:
+        Spearman, "Correlation calculated from faulty data", 1910. Brown, "Some experimental results
+        in the correlation of mental abilities", 1910.
+    """
+    count = len(scores)
+    there = np.isfinite(scores)
+    found = []
+    for _ in range(splits if count > 1 else 0):
+        first = generator.permutation(count) < count // 2
+        sums = [np.where(there[half], scores[half], 0).sum(axis=0) for half in (first, ~first)]
+        counts = [there[half].sum(axis=0) for half in (first, ~first)]
+        both = (counts[0] > 0) & (counts[1] > 0)
+        if both.sum() > 2:
+            a, b = (s[both] / n[both] for s, n in zip(sums, counts, strict=True))
+            found.append(float(spearman(a, b, None if groups is None else groups[both])[0]))
+    found = [value for value in found if np.isfinite(value)]
+    if not found or (mean := float(np.mean(found))) <= 0:
+        return None if not found else 0.0
+    return 2 * mean / (1 + mean)
