@@ -16,8 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_listen.study.catalogue import Recording
 from keras_listen.study.items import COLUMNS, audio_url, write_items
+from keras_listen.study.judgements import Judgement
 from keras_listen.study.ratings import COLUMNS as RATING_COLUMNS
+from keras_listen.study.ratings import Rating
 
 STUDY = "5eed0fa57"
 WORDS = (
@@ -194,3 +197,24 @@ def _with_proxies(name: str, word: str, kind, latent: float, generator) -> dict[
         feature_distance=round(float(max(0.1, 8 - near + generator.normal(0, 1))), 4),
         referees_agreeing=round(float(generator.integers(0, 4)) / 3, 3),
     )
+
+
+def judged(seed: int, **settings) -> list[Judgement]:
+    """Return the judgements of a simulated study."""
+    simulation = simulate(seed, repeats=0, **settings)
+    items = {
+        i["name"]: Recording(
+            i["name"], i["class_label"], i["role"], i["experiment"], i["condition"], i["stage"],
+            i["prior"],
+        )
+        for i in simulation.items
+        if i["role"] == "item"
+    }  # fmt: skip
+    return [
+        Judgement(
+            Rating(STUDY, r["rater"], r["mode"], r["name"], r["repeat"], r["rating"]),
+            items[r["name"]],
+        )
+        for r in simulation.ratings
+        if r["name"] in items
+    ]

@@ -117,8 +117,9 @@ def _shown(comparison: Row, mode: str) -> str:
     if words["p_adjusted"] >= _SIGNIFICANT:
         return "no difference is shown, which is not to say that there is none"
     what = (_CLEARER if comparison["difference"] > 0 else _LESS_CLEAR)[mode] + _by(comparison, mode)
-    same = raters and (raters["effect"] > 0) == (comparison["difference"] > 0)
-    if same and raters["p_adjusted"] < _SIGNIFICANT:
+    ends = comparison["low"], comparison["high"]
+    beyond = None not in ends and ends[0] * ends[1] > 0
+    if beyond and raters and raters["p_adjusted"] < _SIGNIFICANT:
         return f"{what}, over words and over raters"
     return f"{what} over words, for these raters; of others too little is known"
 
