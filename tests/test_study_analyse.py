@@ -358,6 +358,7 @@ HEADING = ",".join((*BATCH, ANSWER))
         (b"a,b\n1,2\n", "f.csv is no ratings file; expected the columns study, rater, .*WorkerId"),
         (b"rater,name\na,b\n", "f.csv lacks study, mode, repeat.*; expected study, rater, mode"),
         (b"WorkerId,x\n1,2\n", "f.csv lacks Input.experiment, .*Answer.audio.*; expected WorkerId"),
+        (b"SQLite format 3\0....", "f.csv is a database; write its ratings .*study export"),
         (b"rater,name\n\xe4nna,x\n", "f.csv:2 is not UTF-8; save the file as UTF-8"),
         (b"rater,rater\na,b\n", "f.csv:1 names the column 'rater' twice"),
         (b"rater,name\na\n", "f.csv:2 has 1 cells; expected 2"),
@@ -435,6 +436,20 @@ def test_little_is_still_reported(call, tmp_path, given, note):
     assert note in Path("out/index.html").read_text(encoding="utf-8")
 
 
+def test_raters_who_share_no_condition_make_no_pairs(tmp_path):
+    results = analyse(tmp_path, rows({"anna": (1, 2, 0, 0, 5, 1), "ben": (0, 0, 4, 4, 4, 1)}))
+    (found,) = results["rating"]["comparisons"]
+    assert (found["difference"], found["by_rater"]) == (2.5, None)
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "no difference is shown, which is not to say that there is none" in page
+
+
+def test_many_words_are_still_drawn(tmp_path):
+    items = [item(f"i{n}", f"word{n}", NOISE_NONE) for n in range(400)]
+    analyse(tmp_path, [row("anna", f"i{n}", 1 + n % 5) for n in range(400)], items)
+    assert (tmp_path / "out" / "from-noise.png").is_file()
+
+
 def test_settings_that_mean_nothing(tmp_path):
     study, ratings = write_study(tmp_path, rows())
     for settings, message in (
@@ -503,7 +518,8 @@ def test_all_files_are_there(report):
         table = list(csv.DictReader(file))
     assert len(table) == 5 * 6 * 3 + 8
     assert {"rating", "heard", "cycle_probability", "word"} <= set(table[0])
-    results = json.loads((report / "results.json").read_text(encoding="utf-8"))
+    text = (report / "results.json").read_text(encoding="utf-8")
+    results = json.loads(text, parse_constant=pytest.fail)
     assert float(table[0]["rating"]) == results["recordings"][0]["rating"]
 
 

@@ -127,7 +127,9 @@ def _shown(comparison: Row, mode: str) -> str:
 def _by(comparison: Row, mode: str) -> str:
     """Say by how much."""
     size = abs(comparison["difference"])
-    return f" by {size:.2f} points" if mode == "rating" else f" by {100 * size:.0f} in a hundred"
+    return (
+        f" by {size:.2f} points" if mode == "rating" else f" by {100 * size:.0f} percentage points"
+    )
 
 
 def proxy_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:

@@ -30,6 +30,9 @@ _FIGURE_3 = (
 )
 _FROM_NOISE = (("classifier", 1, "generated", _PLAIN), ("decoder", 3, "generated", _PRIOR))
 
+#: Words that figures grow with: more of them stand closer.
+_WIDE = 150
+
 Row = Mapping[str, Any]
 
 
@@ -142,7 +145,7 @@ def draw_bars(stem: Path, rows: Sequence[Row], groups: Sequence[tuple]) -> bool:
     words = sorted({word for mine in means.values() for word in mine})
     first = means[groups[0][0]]
     words.sort(key=lambda word: -first[word]["mean"] if word in first else 0)
-    figure = _figure(2.2 + 0.32 * len(words), 3.8)
+    figure = _figure(2.2 + 0.32 * min(len(words), _WIDE), 3.8)
     axis = figure.subplots()
     width = 0.82 / len(groups)
     for number, (name, *_, color) in enumerate(groups):
@@ -219,7 +222,7 @@ def draw_confusion(
     spoken, answers = [w for w in words if w in counts], [*words, NOTHING, ELSE]
     shares = np.array([[counts[w].get(answer, 0) for answer in answers] for w in spoken], float)
     shares /= shares.sum(axis=1, keepdims=True)
-    figure = _figure(2.6 + 0.24 * len(answers), 1.6 + 0.24 * len(spoken))
+    figure = _figure(2.6 + 0.24 * min(len(answers), _WIDE), 1.6 + 0.24 * min(len(spoken), _WIDE))
     axis = figure.subplots()
     image = axis.imshow(shares, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     axis.set_xticks(range(len(answers)), [_literal(word) for word in answers], rotation=90)

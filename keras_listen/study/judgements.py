@@ -11,7 +11,7 @@ from ..errors import ParameterError, RunError, unknown
 from .batches import COLUMNS as BATCH_COLUMNS
 from .batches import is_batch, read_batch
 from .catalogue import Catalogue, Recording
-from .ratings import COLUMNS, Rating, read_ratings
+from .ratings import COLUMNS, OTHER, Rating, read_ratings
 from .tables import read_table
 
 _STAGES = ("generated", "before", "after")
@@ -62,7 +62,7 @@ class Judgement:
     @property
     def right(self) -> bool:
         """Whether the word was heard; one that was typed counts as one that was chosen."""
-        heard = self.rating.heard.removeprefix("other:")
+        heard = self.rating.heard.removeprefix(OTHER)
         return heard.strip().casefold() == self.item.word.strip().casefold()
 
 
