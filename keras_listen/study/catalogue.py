@@ -17,7 +17,7 @@ PROXIES = {
     "referee_probability": "probability of the word, by the referee on the sound",
     "referee_success": "whether the referee hears the word in the sound",
     "referees_agreeing": "share of the referees that hear the word in the sound",
-    "feature_distance": "distance from real recordings of the word, in the last hidden layer",
+    "feature_distance": "distance from real ones of the word, in a referee's last hidden layer",
     "spectral_flatness": "spectral flatness: 1 for white noise, 0 for a tone",
     "speech_band_share": "share of the energy that lies where speech has its own",
 }
