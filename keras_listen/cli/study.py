@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 
 _HOMES = {
+    "make": "study_make",
     "serve": "study_collect",
     "invite": "study_collect",
     "export": "study_collect",
     "page": "study_collect",
     "mturk": "study_collect",
+    "analyse": "study_analyse",
 }
 
 
@@ -29,4 +31,4 @@ class _Steps(click.Group):
 
 @click.group(cls=_Steps)
 def study() -> None:
-    """Let people rate what was maximized."""
+    """Let people listen: make recordings, collect ratings, analyse them."""
