@@ -15,7 +15,7 @@ from .files import write_text
 from .handouts import TITLE
 from .study.folder import Study, open_study
 from .study.items import read_manifest
-from .study.plan import plan
+from .study.order import plan
 
 if TYPE_CHECKING:
     from .study.connecting import Connector

@@ -9,7 +9,7 @@ from typing import Any
 from .errors import RunError
 from .files import make_folder, require_empty, write_text
 from .study.folder import Study, open_study
-from .study.plan import Design, cell
+from .study.order import Design, cell
 
 TITLE = "Listening test"
 #: A page has at most so many orders of the recordings.

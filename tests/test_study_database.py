@@ -20,7 +20,7 @@ from keras_listen.study.answers import Answer
 from keras_listen.study.connecting import connect
 from keras_listen.study.database import AlreadyRated, Ratings, Settings
 from keras_listen.study.folder import open_study
-from keras_listen.study.plan import Design, plan
+from keras_listen.study.order import Design, plan
 from keras_listen.study.ratings import read_ratings
 
 

@@ -15,7 +15,7 @@ from study_rater import ENTER, Seat, downloaded, keep_downloads
 
 from keras_listen import handouts
 from keras_listen.study.folder import open_study
-from keras_listen.study.plan import Design, plan
+from keras_listen.study.order import Design, plan
 from keras_listen.study.ratings import read_ratings
 
 SMALL = {"per_rater": 6, "anchors": 2, "repeats": 1}

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..study.answers import HEADPHONES, SCALE
 from ..study.folder import Study
-from ..study.plan import Design, examples, plan
+from ..study.order import Design, examples, plan
 from ..study.ratings import COLUMNS, MODES
 from .pages import data_block, fill, policy, render, template_text
 

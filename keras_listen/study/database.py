@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from ..errors import StudyError
 from .answers import Answer
 from .connecting import Connector
-from .plan import Design, Presentation
+from .order import Design, Presentation
 from .ratings import Rating
 from .schema import presentations, raters, ratings, studies
 

@@ -11,7 +11,7 @@ from ..files import csv_text
 from .answers import SCALE
 from .folder import Study
 from .items import Row
-from .plan import examples
+from .order import examples
 
 #: The columns that the task and the published analysis read, and the recording's name.
 COLUMNS = ("class_label", "experiment", "audio_url", "name")

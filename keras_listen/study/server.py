@@ -36,7 +36,7 @@ from .answers import checked, checked_headphones, ratings_text
 from .database import AlreadyRated, Rater, Ratings
 from .folder import Study
 from .guards import Limiter, SafeHeaders, TooLong, TooMany, read_json
-from .plan import examples, plan
+from .order import examples, plan
 
 log = logging.getLogger(__name__)
 #: What the sounds of a rater's order are called.

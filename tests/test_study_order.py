@@ -10,7 +10,7 @@ from study_folder import CELLS, WORDS, write_study
 
 from keras_listen.errors import ParameterError, RunError
 from keras_listen.study.folder import open_study
-from keras_listen.study.plan import GAP, Design, balanced, cell, examples, plan
+from keras_listen.study.order import GAP, Design, balanced, cell, examples, plan
 
 
 @pytest.fixture(scope="module")
