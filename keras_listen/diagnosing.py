@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +15,7 @@ from .api import as_text, option_texts
 from .backend import require_tensorflow
 from .blocks import BLOCK_SIZE
 from .errors import ParameterError, unknown
-from .files import csv_text, make_folder, read_timing, require_empty, write_json, write_text
+from .files import Clock, csv_text, make_folder, require_empty, write_json, write_text
 from .progress import Track, quiet
 
 log = logging.getLogger("keras_listen")
@@ -141,7 +138,7 @@ def debug(
         write_json(root / "manifest.json", manifest)
     for note in (*experiment.notes, *notes):
         log.warning("%s", note)
-    clock = _Clock(root)
+    clock = Clock(root)
     with clock.timed("maximize and vocode"):
         work = partial(debugging.compute, inquiry, root)
         carry_out(inquiry.chunks(), root, here(work), label="maximize", track=track)
@@ -249,21 +246,3 @@ def _measure(inquiry, points, places, wrong: np.ndarray, seed: int) -> tuple[dic
         kept = movement.trustworthiness(latents, drawn)
     about = {"perplexity": places.perplexity, "points": len(latents), "trustworthiness": kept}
     return found, about | {"neighbours": movement.NEIGHBOURS}
-
-
-class _Clock:
-    """Seconds by stage, kept in timing.json and added to those of earlier calls."""
-
-    def __init__(self, root: Path):
-        self._path = root / "timing.json"
-        self._seconds = Counter(read_timing(root))
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._seconds[stage] += time.perf_counter() - begin
-            seconds = {name: round(value, 3) for name, value in sorted(self._seconds.items())}
-            write_json(self._path, seconds)

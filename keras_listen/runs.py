@@ -16,7 +16,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,16 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
         "threads": os.cpu_count(),
         "rewrites": rewrites_enabled(),
     }
+
+
+def components_of(experiments: Iterable[Experiment]) -> dict[str, Any]:
+    """Return the components of several experiments, by kind and name, for a manifest."""
+    found: dict[str, Any] = {}
+    for experiment in experiments:
+        for kind, component in experiment.components.items():
+            about = {"distribution": component.distribution, "version": component.version}
+            found.setdefault(kind, {})[component.name] = about
+    return found
 
 
 def _files(*paths: str | None) -> dict[str, str]:
