@@ -184,9 +184,7 @@ def _manifest(plan, command: Mapping[str, Any]) -> dict[str, Any]:
     manifest = manifest_of(experiments[0], command)
     manifest["components"] = components_of(experiments)
     manifest["notes"] = list(dict.fromkeys(note for e in experiments for note in e.notes))
-    manifest["vocoder"] = {
-        c.vocoder: getattr(c.experiment.vocoder, "files", {}) for c in plan.conditions
-    }
+    manifest["vocoder"] = {c.vocoder: c.files for c in plan.conditions}
     manifest["conditions"] = {str(c.number): c.label for c in plan.conditions}
     manifest["referees"] = {name: checksums(name) for name in command["referees"]}
     manifest["stores"] = {"store": plan.store.identity()}

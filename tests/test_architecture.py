@@ -46,7 +46,7 @@ TIERS = (
     ("interchange",),
     ("report",),
     ("api",),
-    ("evaluating", "diagnosing"),
+    ("evaluating", "diagnosing", "studying"),
     ("testing",),
     ("cli",),
     ("__init__", "__main__"),

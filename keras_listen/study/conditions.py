@@ -76,6 +76,11 @@ class Condition:
         """Name of what speaks, which may have taken another's place."""
         return self.experiment.components["vocoder"].name
 
+    @property
+    def files(self) -> dict[str, str]:
+        """Checksums of the files that what speaks was made from."""
+        return dict(getattr(self.experiment.vocoder, "files", {}))
+
 
 def parse_combination(given: str | Mapping[str, Any], names: Mapping[str, str]) -> Combination:
     """Read what is asked for, as "prior=vae,prior.pull=0.02,steps=150" or as a mapping.

@@ -203,8 +203,8 @@ def _notes(
     notes = []
     if len(clear) < anchors:
         notes.append(
-            f"{len(clear)} clear and as many unclear anchors instead of {anchors}: too few utterances "
-            "are left that classifier and referees hear rightly"
+            f"{len(clear)} clear and as many unclear anchors instead of {anchors}: too few "
+            "utterances are left that classifier and referees hear rightly"
         )
     if limited := int(measured.limited.sum()):
         notes.append(f"{limited} recordings are softer than the others, to keep their peaks whole")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -51,10 +52,10 @@ class RealSpeech:
         return self._plan.listeners.hear(self.features)
 
     def clearest(self, count: int) -> list[int]:
-        """Choose utterances that all listeners hear rightly, of different words.
+        """Choose utterances that all listeners hear rightly, of as many words as there are.
 
         Returns:
-            places among the utterances, the surest first; perhaps fewer than `count`.
+            places among the utterances, the surest of each word first; perhaps fewer than `count`.
         """
         if not self.positions:
             return []
@@ -63,11 +64,12 @@ class RealSpeech:
         judged = np.concatenate([self.heard.own[None], self.heard.referees])
         right = (judged.argmax(axis=2) == labels).all(axis=0)
         sure = judged[:, np.arange(len(labels)), labels].min(axis=0)
-        chosen: dict[str, int] = {}
-        for place in np.argsort(-sure, kind="stable"):
-            if right[place]:
-                chosen.setdefault(self.words[place], int(place))
-        return list(chosen.values())[:count]
+        taken: Counter[str] = Counter()
+        turns = []
+        for place in (int(place) for place in np.argsort(-sure, kind="stable") if right[place]):
+            turns.append((taken[self.words[place]], place))
+            taken[self.words[place]] += 1
+        return [place for _, place in sorted(turns, key=lambda turn: turn[0])][:count]
 
     def without(self, places: Sequence[int]) -> Reference:
         """Return all utterances but some, to compare sounds with."""
