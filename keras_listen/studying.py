@@ -13,7 +13,7 @@ from .api import as_text, option_texts
 from .backend import require_tensorflow
 from .blocks import BLOCK_SIZE
 from .errors import ParameterError
-from .files import Clock, make_folder, require_empty, write_json
+from .files import make_folder, require_empty, write_json
 from .progress import Track, quiet
 
 log = logging.getLogger("keras_listen")
@@ -134,9 +134,7 @@ def make_study(
         write_json(root / "manifest.json", manifest)
     for note in manifest["notes"]:
         log.warning("%s", note)
-    with Clock(root).timed("make"):
-        made = make(plan, root, anchors, track=track)
-    return Study(root, manifest["study"], made)
+    return Study(root, manifest["study"], make(plan, root, anchors, track=track))
 
 
 def _plan(models, command: Mapping[str, Any]):

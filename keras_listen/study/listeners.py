@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from keras import ops
 
 from ..blocks import in_blocks
 from ..classifier import Classifier
@@ -57,7 +58,9 @@ class Listeners:
         if self.eye is None:
             return lambda block: np.zeros((len(block), 0), np.float32)
         model = self.referees[self.eye].penultimate
-        return lambda block: np.asarray(model(block, training=False)).reshape(len(block), -1)
+        return lambda block: ops.convert_to_numpy(model(block, training=False)).reshape(
+            len(block), -1
+        )
 
     def hear(self, features: np.ndarray) -> Heard:
         """Listen to features of sounds [shape=(sounds, frames, mels, 1)], at least one."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import RunError
-from ..files import csv_text, write_text
+from ..files import Clock, csv_text, write_text
 from ..progress import Track, quiet
 from ..starts import Sample
 from .comparing import compare
@@ -56,7 +56,9 @@ def make(plan: Plan, root: Path, anchors: int, *, track: Track = quiet) -> Made:
         anchors: recordings that are clear, and as many that are not.
         track: progress, see `keras_listen.progress`.
     """
-    outcomes = search(plan, root, track=track)
+    clock = Clock(root)
+    with clock.timed("maximize"):
+        outcomes = search(plan, root, track=track)
     unreached = [_unreached(plan, outcome) for outcome in outcomes if outcome.reason]
     write_text(root / "unreached.csv", csv_text(unreached, UNREACHED))
     found = [one for outcome in outcomes for one in outcome.found]
@@ -66,13 +68,16 @@ def make(plan: Plan, root: Path, anchors: int, *, track: Track = quiet) -> Made:
             "--tries or --steps"
         )
     speech = RealSpeech(plan, {one.sample.start for one in found})
-    clear = speech.clearest(anchors)
+    with clock.timed("listen to real speech"):
+        clear = speech.clearest(anchors)
     recordings = [each for one in found for each in _recordings(plan, one)]
     recordings += _clear(plan, speech, clear) + _unclear(plan, [speech.words[i] for i in clear])
-    measured = speak(recordings, root, plan.listeners, plan.seed, track=track)
-    reference = speech.without(clear)
-    table = _table(recordings, measured, plan.listeners, reference)
-    compared = compare(plan, outcomes, table, measured.heard, reference)
+    with clock.timed("speak"):
+        measured = speak(recordings, root, plan.listeners, plan.seed, track=track)
+    with clock.timed("compare"):
+        reference = speech.without(clear)
+        table = _table(recordings, measured, plan.listeners, reference)
+        compared = compare(plan, outcomes, table, measured.heard, reference)
     write_text(root / "conditions.csv", csv_text(_as_text(compared, list(compared[0]))))
     items = _as_text(table, COLUMNS)
     write_items(root, items)

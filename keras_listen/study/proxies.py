@@ -94,7 +94,8 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     middle = x.mean(axis=0) - y.mean(axis=0)
-    x, y = ((z - z.mean(axis=0)) / np.sqrt(len(z) - 1) for z in (x, y))
+    # At most as many rows as units, with the same covariance.
+    x, y = (np.linalg.qr((z - z.mean(axis=0)) / np.sqrt(len(z) - 1), mode="r") for z in (x, y))
     # The trace of the root of the covariances' product; exact for fewer sounds than units, too.
     shared = np.linalg.norm(x @ y.T, "nuc")
     return float(middle @ middle + (x**2).sum() + (y**2).sum() - 2 * shared)
