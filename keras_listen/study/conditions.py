@@ -153,7 +153,15 @@ def _described(pairs: Mapping, own: Mapping[str, str], names: Mapping[str, str])
 
 
 def published(names: Mapping[str, str], *, real: bool = False) -> list[Combination]:
-    """Return the paper's experiments, 1 to 4, and real speech where it is wanted."""
+    """Return the paper's experiments, 1 to 4, and real speech where it is wanted.
+
+    Raises:
+        ParameterError: there is no prior to tell 3 and 4 from 1 and 2.
+    """
+    if names["prior"] == "none":
+        raise ParameterError(
+            "the prior of experiments 3 and 4 is none, as that of 1 and 2; name another, such as ae"
+        )
     without = {**names, "prior": "none"}
     found = [Combination(("noise", "class"), without, "none")]
     found.append(Combination(("noise", "class"), names, names["prior"]))
