@@ -16,9 +16,13 @@ from .backend import require_tensorflow
 from .blocks import BLOCK_SIZE
 from .errors import ParameterError, unknown
 from .files import Clock, csv_text, make_folder, require_empty, write_json, write_text
+from .plugins import default_registry
 from .progress import Track, quiet
 
 log = logging.getLogger("keras_listen")
+
+#: Bytes of a page from which on browsers take seconds to open it.
+LARGE = 100 * 2**20
 
 
 class Diagnosis:
@@ -57,6 +61,8 @@ def debug(
     spec: str | Path | None = None,
     trust_model: bool = False,
     options: Iterable[str] | Mapping[str, Any] = (),
+    audio: str | Path | None = None,
+    reader: str = "soundfile",
     block_size: int = BLOCK_SIZE,
     single_file: bool = False,
     out: str | Path = "debug",
@@ -81,6 +87,9 @@ def debug(
         steps, step_size: of the ascent; the prior's step size by default.
         seed: of everything that is drawn.
         bundle, classifier, words_file, spec, trust_model, options: as for `keras_listen.listen`.
+        audio: the corpus that the store was prepared from, to hear its recordings; without it
+            utterances are spoken from their features.
+        reader: name of what reads them.
         block_size: samples computed together; results depend on it in their last bits.
         single_file: put sounds and pictures into the page instead of beside it.
         out: folder, new or empty.
@@ -91,13 +100,12 @@ def debug(
         ListenError: anything given cannot be used; nothing has been written then.
     """
     require_tensorflow()
-    from . import debugging, findings
+    from . import debugging, findings, originals
     from .chunks import carry_out, here
     from .embedding import embed
     from .experiment import ModelChoice
     from .report.debug_figures import draw_figures
     from .report.debugging import write_page
-    from .runs import manifest_of, require_same
     from .tickets import choose, summarize
 
     models = ModelChoice(*map(as_text, (bundle, classifier, words_file, spec)), trust_model)
@@ -122,26 +130,26 @@ def debug(
         "spec": models.spec,
         "trust_model": trust_model,
         "options": option_texts(options),
+        "audio": as_text(audio),
+        "reader": reader,
         "block_size": block_size,
     }
     _require_sensible(command)
     inquiry, notes = _inquiry(models, command)
-    experiment = replace(inquiry.experiment, vocoder=inquiry.vocoder)
-    manifest = manifest_of(experiment, command)
-    manifest["stores"] = {"store": inquiry.store.identity()}
-    root = Path(out)
-    if resume:
-        require_same(root, manifest)
-    else:
-        require_empty(root, "give --resume to continue the inquiry in it, or ")
-        make_folder(root)
-        write_json(root / "manifest.json", manifest)
-    for note in (*experiment.notes, *notes):
+    recorded, missing = originals.find(inquiry, audio) if audio else ([], [])
+    notes += missing
+    root, spoken = Path(out), inquiry.experiment.notes
+    _open_folder(root, _manifest(inquiry, command), resume)
+    for note in (*spoken, *notes):
         log.warning("%s", note)
     clock = Clock(root)
     with clock.timed("maximize and vocode"):
         work = partial(debugging.compute, inquiry, root)
         carry_out(inquiry.chunks(), root, here(work), label="maximize", track=track)
+    if audio:
+        with clock.timed("recordings"):
+            heard = inquiry.store.spec
+            notes += originals.copy(recorded, audio, root, heard, reader=reader, track=track)
     points = debugging.gather(inquiry, root)
     debugging.write_latents(inquiry, root)
     wrong = findings.wrong(points, inquiry.labels, misclassified)
@@ -157,8 +165,7 @@ def debug(
         results["movement"], results["map"] = _measure(inquiry, points, places, wrong, seed)
     results["changes"] = summarize(root, [r["id"] for r in rows if r["ticket"]])
     results["mended"] = sum(r["mended"] for r in rows)
-    remarks = findings.remarks(inquiry, places, results)
-    results["notes"] = [*experiment.notes, *notes, *remarks]
+    results["notes"] = [*spoken, *notes, *findings.remarks(inquiry, places, results)]
     with clock.timed("figures"):
         asked = {"commands": commands, "speakers_shown": speakers_shown, "seed": seed}
         draw_figures(root, inquiry, points, wrong, results["confusion"], **asked)
@@ -166,7 +173,32 @@ def debug(
     write_json(root / "results.json", results)
     with clock.timed("page"):
         page = write_page(root, single_file=single_file)
+    if page.stat().st_size > LARGE:
+        log.warning(
+            "the page has %d MB, which browsers take seconds to open; without --single-file its "
+            "sounds and pictures lie beside it",
+            page.stat().st_size // 2**20,
+        )
     return Diagnosis(root, rows, results, page)
+
+
+def _manifest(inquiry, command: Mapping[str, Any]) -> dict[str, Any]:
+    from .runs import manifest_of
+
+    experiment = replace(inquiry.experiment, vocoder=inquiry.vocoder)
+    return manifest_of(experiment, command) | {"stores": {"store": inquiry.store.identity()}}
+
+
+def _open_folder(root: Path, manifest: dict[str, Any], resume: bool) -> None:
+    """Make the output folder, or check that it is the same inquiry's."""
+    from .runs import require_same
+
+    if resume:
+        require_same(root, manifest)
+        return
+    require_empty(root, "give --resume to continue the inquiry in it, or ")
+    make_folder(root)
+    write_json(root / "manifest.json", manifest)
 
 
 def _require_sensible(command: Mapping[str, Any]) -> None:
@@ -179,6 +211,7 @@ def _require_sensible(command: Mapping[str, Any]) -> None:
             raise ParameterError(f"{what} is {command[name]}; expected at least {least}")
     if command["misclassified"] not in JUDGED:
         raise ParameterError(unknown("way to judge", command["misclassified"], JUDGED))
+    default_registry().find("reader", command["reader"])
 
 
 def _inquiry(models, command: Mapping[str, Any]):

@@ -188,7 +188,13 @@ def write(inquiry: Inquiry, root: Path, tickets: Sequence[Ticket], draw) -> None
     """
     spec = inquiry.experiment.classifier.spec
     folders = [make_folder(root / "tickets" / ticket.facts["id"]) for ticket in tickets]
-    sounding = {"original": [t.versions["original"] for t in tickets]}
+    recorded = [root / "sounds" / f"{t.facts['id']}-recording.wav" for t in tickets]
+    sounding = {
+        "original": [
+            None if path.is_file() else ticket.versions["original"]
+            for path, ticket in zip(recorded, tickets, strict=True)
+        ]
+    }
     sounding["smallest"] = [t.versions.get("smallest") for t in tickets]
     sounding["difference"] = [
         difference(t.versions["reconstruction"], t.versions["maximized"], spec) for t in tickets
@@ -199,7 +205,9 @@ def write(inquiry: Inquiry, root: Path, tickets: Sequence[Ticket], draw) -> None
         if there:
             names = [f"tickets/{tickets[i].facts['id']}/{name}" for i in there]
             speak(inquiry, root, names, np.stack([features[i] for i in there]), seeds[there])
-    for folder, ticket in zip(folders, tickets, strict=True):
+    for folder, ticket, recording in zip(folders, tickets, recorded, strict=True):
+        if recording.is_file():
+            shutil.copyfile(recording, folder / "original.wav")
         for version, when in _SPOKEN.items() if inquiry.vocoder is not None else ():
             sound = root / "sounds" / f"{ticket.facts['id']}-{when}.wav"
             shutil.copyfile(sound, folder / f"{version}.wav")

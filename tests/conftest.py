@@ -137,6 +137,16 @@ def real_reading(real_data: Path) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser for a module's tests."""
+    from browser import open_browser, require_browser
+
+    require_browser()
+    with open_browser() as browser:
+        yield browser
+
+
 @pytest.fixture
 def call(monkeypatch, capfd, tmp_path):
     """A function that runs a command line in an empty folder and tells what it did."""

@@ -42,7 +42,7 @@ TIERS = (
     ("chunks", "embedding", "movement", "changes"),
     ("evaluation", "judges", "debugging", "study"),
     ("worker", "connection"),
-    ("tallies", "findings", "tickets", "cluster"),
+    ("tallies", "findings", "originals", "tickets", "cluster"),
     ("interchange",),
     ("report",),
     ("api",),

@@ -15,7 +15,7 @@ from conftest import assert_one_line
 from test_evaluate import digests
 from test_run import HOSTILE, WORDS, small_classifier, write_small_bundle
 
-from keras_listen import debug, load_bundle
+from keras_listen import debug, load_bundle, load_features
 from keras_listen.bundle import create_bundle
 from keras_listen.debugging import WIDTH, select
 from keras_listen.embedding import choose, embed
@@ -462,3 +462,46 @@ def test_the_command_says_what_it_found(call, bundle, tiny_store, tmp_path):
 def test_the_command_refuses_in_one_line(call, bundle, tmp_path):
     done = call("debug", tmp_path / "nowhere", "--bundle", bundle)
     assert_one_line(done, "nowhere is no store")
+
+
+def test_recordings_are_heard_as_the_classifier_takes_them(
+    bundle, tiny_store, tiny_corpus, tmp_path
+):
+    """Two recordings cannot be used: one is gone, one is silent."""
+    corpus = shutil.copytree(tiny_corpus, tmp_path / "corpus")
+    testing = [tiny_store.utterances[i].file for i in tiny_store.split("testing")]
+    (corpus / testing[0]).unlink()
+    soundfile.write(corpus / testing[1], np.zeros(16000), 16000)
+    done = debug(
+        tiny_store.root, bundle=bundle, **SMALL, **SILENT, audio=corpus, out=tmp_path / "debug"
+    )
+    assert f"1 of 18 recordings are not under {corpus}" in " ".join(done.results["notes"])
+    assert f"{testing[1]}: the sound is silent" in " ".join(done.results["notes"])
+    paths = {row["file"]: done.root / "sounds" / f"{row['id']}-recording.wav" for row in done.rows}
+    assert [name for name, path in paths.items() if not path.exists()] == testing[:2]
+    features = load_features(paths[testing[2]])
+    kept = tiny_store.read(tiny_store.split("testing")[2:3])[0, ..., 0]
+    # Resampled once and cut to 16 bits.
+    assert np.abs(features - kept).mean() < 1e-3
+    tickets = [row for row in done.rows if row["ticket"] and row["file"] not in testing[:2]]
+    assert tickets
+    for row in tickets:
+        original = done.root / "tickets" / row["id"] / "original.wav"
+        assert original.read_bytes() == paths[row["file"]].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"audio": "nowhere"}, CorpusError, "the folder of recordings nowhere does not exist"),
+        ({"audio": "."}, CorpusError, "none of 18 recordings is under ., for instance down/"),
+        ({"reader": "sondfile"}, ParameterError, "did you mean 'soundfile'"),
+    ],
+)
+def test_recordings_that_are_not_there_are_refused(
+    bundle, tiny_store, tmp_path, monkeypatch, settings, error, message
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        debug(tiny_store.root, bundle=bundle, **SMALL, **SILENT, **settings)
+    assert list(tmp_path.iterdir()) == []

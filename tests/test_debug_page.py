@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
-from browser import Browser, open_browser, require_browser
+from browser import Browser
 from debug_folder import ALARM, WORDS, write_folder
 
 from keras_listen.report.debugging import write_page
@@ -36,14 +38,6 @@ return visit(document);
 ARROW_RIGHT, ARROW_DOWN, ARROW_UP, ENTER, TAB, ESCAPE, END = (
     *("\ue014", "\ue015", "\ue013", "\ue007", "\ue004", "\ue00c", "\ue010"),
 )
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """A browser for the module's tests."""
-    require_browser()
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +161,18 @@ def test_a_click_plays_before_and_after_and_opens_the_ticket(page, report):
     told = page.find("#chosen").text
     assert f"{row['word']} by {row['speaker']}, heard as {row['predicted']}" in told
     assert "right from step 3" in told
+
+
+def test_a_recording_is_played_rather_than_its_decoded_encoding(chromium, tmp_path):
+    rows = write_folder(tmp_path, 12)
+    row, sounds = rows[5], tmp_path / "sounds"
+    shutil.copyfile(sounds / f"{row['id']}-before.wav", sounds / f"{row['id']}-recording.wav")
+    chromium.open(write_page(tmp_path))
+    chromium.point(*chromium.run(PLACE, row["id"]), click=True)
+    assert chromium.wait(HEARD, "recording")[1] == f"{row['id']}-recording.wav"
+    assert chromium.wait(HEARD, "after")[1] == f"{row['id']}-after.wav"
+    assert chromium.run("return document.getElementById('sound-before').played.length") == 0
+    assert chromium.complaints() == []
 
 
 def test_a_point_without_ticket_is_told_and_opens_none(page, report):

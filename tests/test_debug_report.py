@@ -77,7 +77,7 @@ def test_a_report_without_sounds_has_no_players(tmp_path):
     text = text_of(write_page(tmp_path))
     assert "<audio" not in text
     points = json.loads(re.search(r'id="data-points">(.*?)</script>', text)[1])
-    assert points["spoken"] == [False] * 12
+    assert points["sounds"] == [[]] * 12
 
 
 def test_without_misclassified_utterances_the_page_says_so(tmp_path):
@@ -189,6 +189,9 @@ def test_a_ticket_is_drawn_from_its_path(tmp_path):
     assert ticket.shares == [("in the speech bands", 0.75), ("below them", 0.25)]
     assert ticket.neighbours["true"][0].sound == "b-before.wav"
     assert ticket.neighbours["predicted"] == []
+    sounds = {"b-before.wav", "b-recording.wav"}
+    recorded = read_ticket(tmp_path, lambda name: "", sounds)
+    assert recorded.neighbours["true"][0].sound == "b-recording.wav"
 
 
 def test_points_name_words_and_speakers_once(tmp_path):

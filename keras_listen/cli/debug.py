@@ -46,6 +46,12 @@ from .common import bar, component_options, model_options, split_list, table
 @click.option("--seed", type=int, default=0, show_default=True)
 @model_options
 @component_options
+@click.option(
+    "--audio",
+    type=click.Path(),
+    help="Corpus that the store was prepared from, to hear its recordings.",
+)
+@click.option("--reader", default="soundfile", show_default=True, help="What reads recordings.")
 @click.option("--block-size", type=click.IntRange(min=1), default=BLOCK_SIZE, show_default=True)
 @click.option("--single-file", is_flag=True, help="Put sounds and pictures into the page.")
 @click.option("--out", type=click.Path(), default="debug", show_default=True)

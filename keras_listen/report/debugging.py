@@ -12,7 +12,7 @@ from ..files import write_text
 from .movement import sections
 from .pages import data_block, link, render, source, template_text
 from .pointmap import COLUMNS, figure_item, library, point_table
-from .tickets import Ticket, read_json, read_ticket
+from .tickets import Ticket, heard, read_json, read_ticket
 
 #: Words up to which the confusion matrix stands in the page; a larger one is only drawn.
 MATRIX = 40
@@ -93,8 +93,8 @@ def _blocks(
     root: Path, table: dict[str, Any], sounds: set[str], single_file: bool
 ) -> dict[str, Any]:
     """Return the data that the page's scripts read, by the id of its element."""
-    spoken = [f"{id_}-before.wav" in sounds for id_ in table["id"]]
-    blocks = {"points": table | {"spoken": spoken}, "figure": figure_item(table)}
+    there = [heard(id_, sounds) for id_ in table["id"]]
+    blocks = {"points": table | {"sounds": there}, "figure": figure_item(table)}
     if single_file:
         blocks["sounds"] = {
             name: source(root, f"sounds/{name}", embed=True) for name in sorted(sounds)

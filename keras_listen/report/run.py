@@ -8,7 +8,7 @@ from typing import Any
 
 from ..files import write_text
 from ..runs import Row, Run
-from .pages import number, percent, render, source
+from .pages import number, percent, render, source, template_text
 
 #: Up to so many samples stand in the page itself; of longer runs the page shows the first samples
 #: of each word, and links to their files.
@@ -24,9 +24,11 @@ def write_page(run: Run, summary: dict[str, Any]) -> Path:
     embed = len(run.rows) <= EMBEDDED
     text = render(
         "run.html",
+        scripts=[template_text("tables.js")],
         title=run.root.resolve().name,
         manifest=run.manifest,
         summary={name: _figure(value) for name, value in summary.items()},
+        rates=[{"word": word, **rates} for word, rates in run.by_word.items()],
         words=_by_word(run.rows),
         source=lambda name: source(run.root, name, embed=embed),
         has_sound=(lambda row: row["cycle_predicted"] != ""),

@@ -19,6 +19,8 @@ VERSIONS = {
     "maximized": "fully maximized",
     "difference": "what maximization changed",
 }
+#: Sounds of an utterance: as it was recorded, decoded from its encoding, and maximized.
+SOUNDS = ("recording", "before", "after")
 #: Shares of the change, by their key, and what each is.
 SHARES = {
     "share_speech": "in the speech bands",
@@ -149,6 +151,11 @@ def _spans(steps: Sequence[int], words: Sequence[str]) -> list[tuple[int, int, s
 
 
 def _neighbour(about: Mapping[str, Any], sounds: set[str]) -> Neighbour:
-    sound = f"{about['id']}-before.wav"
-    found = sound if sound in sounds else ""
-    return Neighbour(about["id"], about["file"], float(about["distance"]), found)
+    when = next(iter(heard(about["id"], sounds)), "")
+    sound = f"{about['id']}-{when}.wav" if when else ""
+    return Neighbour(about["id"], about["file"], float(about["distance"]), sound)
+
+
+def heard(id_: str, sounds: set[str]) -> list[str]:
+    """Return which of the sounds of an utterance are there, the most natural one first."""
+    return [when for when in SOUNDS if f"{id_}-{when}.wav" in sounds]

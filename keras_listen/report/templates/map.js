@@ -108,10 +108,10 @@
         + (points.first_step[i] < 0 ? "never right on the way" : `right from step ${points.first_step[i]}`)
         + `, moved ${number(points.distance[i], 2)}. ${points.file[i]}`),
     ];
-    if (points.spoken[i]) {
+    if (points.sounds[i].length) {
       const players = document.createElement("div");
       players.className = "players";
-      players.append(player(i, "before"), player(i, "after"));
+      players.append(...points.sounds[i].map((when) => player(i, when)));
       lines.push(players);
     }
     if (points.ticket[i]) {
@@ -124,10 +124,14 @@
     element("chosen").replaceChildren(...lines);
   };
 
+  // The utterance, as natural as it is there, and what maximization made of it.
   const play = () => {
-    const [first, second] = ["before", "after"].map((when) => element(`sound-${when}`));
+    const players = element("chosen").querySelectorAll("audio");
+    const first = players[0];
     if (!first) return;
-    first.addEventListener("ended", () => second.play(), { once: true });
+    if (players.length > 1) {
+      first.addEventListener("ended", () => players[players.length - 1].play(), { once: true });
+    }
     // A browser may forbid sound until the page was clicked on; the players are there then.
     first.play().catch(() => {});
   };
