@@ -15,7 +15,7 @@ from .api import as_text, option_texts
 from .backend import require_tensorflow
 from .blocks import BLOCK_SIZE
 from .errors import ParameterError, unknown
-from .files import Clock, csv_text, make_folder, require_empty, write_json, write_text
+from .files import Clock, csv_text, write_json, write_text
 from .plugins import default_registry
 from .progress import Track, quiet
 
@@ -106,6 +106,7 @@ def debug(
     from .experiment import ModelChoice
     from .report.debug_figures import draw_figures
     from .report.debugging import write_page
+    from .runs import open_folder
     from .tickets import choose, summarize
 
     models = ModelChoice(*map(as_text, (bundle, classifier, words_file, spec)), trust_model)
@@ -139,7 +140,7 @@ def debug(
     recorded, missing = originals.find(inquiry, audio) if audio else ([], [])
     notes += missing
     root, spoken = Path(out), inquiry.experiment.notes
-    _open_folder(root, _manifest(inquiry, command), resume)
+    open_folder(root, _manifest(inquiry, command), resume, "inquiry")
     for note in (*spoken, *notes):
         log.warning("%s", note)
     clock = Clock(root)
@@ -187,18 +188,6 @@ def _manifest(inquiry, command: Mapping[str, Any]) -> dict[str, Any]:
 
     experiment = replace(inquiry.experiment, vocoder=inquiry.vocoder)
     return manifest_of(experiment, command) | {"stores": {"store": inquiry.store.identity()}}
-
-
-def _open_folder(root: Path, manifest: dict[str, Any], resume: bool) -> None:
-    """Make the output folder, or check that it is the same inquiry's."""
-    from .runs import require_same
-
-    if resume:
-        require_same(root, manifest)
-        return
-    require_empty(root, "give --resume to continue the inquiry in it, or ")
-    make_folder(root)
-    write_json(root / "manifest.json", manifest)
 
 
 def _require_sensible(command: Mapping[str, Any]) -> None:

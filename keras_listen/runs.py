@@ -178,6 +178,23 @@ def _lines(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
+def open_folder(root: Path, manifest: Mapping[str, Any], resume: bool, what: str) -> None:
+    """Make an output folder with its manifest, or check that it is the one to continue.
+
+    Args:
+        what: the folder holds, for the message.
+
+    Raises:
+        RunError: it is in use, or there is nothing to resume.
+    """
+    if resume:
+        require_same(root, manifest)
+        return
+    require_empty(root, f"give --resume to continue the {what} in it, or ")
+    make_folder(root)
+    write_json(root / "manifest.json", manifest)
+
+
 def require_same(root: Path, manifest: Mapping[str, Any]) -> None:
     """Make sure that the folder holds what was begun with the same manifest.
 

@@ -13,7 +13,6 @@ from .api import as_text, option_texts
 from .backend import require_tensorflow
 from .blocks import BLOCK_SIZE
 from .errors import ParameterError
-from .files import make_folder, require_empty, write_json
 from .progress import Track, quiet
 
 log = logging.getLogger("keras_listen")
@@ -96,7 +95,7 @@ def make_study(
     """
     require_tensorflow()
     from .experiment import ModelChoice
-    from .runs import require_same
+    from .runs import open_folder
     from .study.making import make
 
     models = ModelChoice(*map(as_text, (bundle, classifier, words_file, spec)), trust_model)
@@ -126,12 +125,7 @@ def make_study(
     plan = _plan(models, command)
     manifest = _manifest(plan, command)
     root = Path(out)
-    if resume:
-        require_same(root, manifest)
-    else:
-        require_empty(root, "give --resume to continue the study in it, or ")
-        make_folder(root)
-        write_json(root / "manifest.json", manifest)
+    open_folder(root, manifest, resume, "study")
     for note in manifest["notes"]:
         log.warning("%s", note)
     return Study(root, manifest["study"], make(plan, root, anchors, track=track))
