@@ -11,6 +11,7 @@ import scipy.linalg
 
 from keras_listen.classifier import Classifier
 from keras_listen.features import FeatureSpec
+from keras_listen.study.listeners import Listeners
 from keras_listen.study.proxies import (
     Reference,
     active_level,
@@ -172,6 +173,35 @@ def test_there_is_no_floor_of_too_few_real_ones():
     for words in (["yes"] * 4, ["yes", "yes", "no", "up"], ["yes"]):
         found = reference.compare(sounds[: len(words)], words, np.random.default_rng(0))
         assert all(map(math.isnan, found.values()))
+
+
+def test_listeners_may_know_the_words_in_other_orders():
+    def classifier(order, seed) -> Classifier:
+        inputs = keras.Input((90, 80, 1))
+        x = keras.layers.AveragePooling2D(10, data_format="channels_last")(inputs)
+        last = keras.layers.Dense(3, activation="softmax")
+        model = keras.Model(inputs, last(keras.layers.Flatten()(x)))
+        kernel = np.random.default_rng(seed).standard_normal((72, 3))
+        last.set_weights([kernel[:, order], np.zeros(3)])
+        return Classifier(model, [("a", "b", "c")[i] for i in order])
+
+    first, turned, other = (
+        classifier(*of) for of in (([0, 1, 2], 0), ([2, 0, 1], 0), ([1, 0, 2], 1))
+    )
+    features = np.random.default_rng(2).uniform(size=(5, 90, 80, 1)).astype(np.float32)
+    listeners = Listeners(first, {"referee": turned, "other": other}, 4)
+    heard = listeners.hear(features)
+    np.testing.assert_allclose(heard.own, first.predict(features), atol=1e-6)
+    np.testing.assert_allclose(heard.referees[0], heard.own, atol=1e-6)
+    np.testing.assert_allclose(heard.referees[1][:, [1, 0, 2]], other.predict(features), atol=1e-6)
+    labels = listeners.labels(features)
+    assert labels.tolist() == [[label, label] for label in heard.own.argmax(axis=1)]
+    # A network of another architecture is the eye; here its last layer is its only one.
+    assert listeners.eye == "other"
+    np.testing.assert_allclose(heard.activations, other.penultimate(features), atol=1e-6)
+    alone = Listeners(first, {}, 4)
+    assert alone.labels(features)[:, 1].tolist() == [-1] * 5
+    assert (alone.eye, alone.hear(features).activations.shape) == (None, (5, 0))
 
 
 @pytest.mark.parametrize("ending", ["dense", "softmax", "activation"])
