@@ -494,7 +494,9 @@ def real_store(real_speech, tmp_path_factory) -> Store:
     return prepare(read_corpus(root), root.parent / "store", workers=1).store
 
 
-@pytest.mark.parametrize("vocoder", ["griffin-lim", "wavenet"])
+@pytest.mark.parametrize(
+    "vocoder", ["griffin-lim", pytest.param("wavenet", marks=pytest.mark.slow)]
+)
 def test_real_words_are_heard_again(real_store, tmp_path, vocoder):
     words = ["no", "yes"] if vocoder == "wavenet" else []
     chosen = {"words": words or list(real_store.words), "per_word": 2, "vocoder": vocoder}
