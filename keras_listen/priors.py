@@ -30,7 +30,7 @@ class Identity:
     step_size = 0.01
 
     def __init__(self, spec: FeatureSpec, start_deviation: float = 0.1):
-        self.spec, self.start_deviation = spec, start_deviation
+        self.spec, self.start_deviation = spec, _deviation(start_deviation)
 
     def start(self, targets: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """Return noise for each row of `seeds`."""
@@ -72,7 +72,7 @@ class Latent:
     ):
         if not 0 <= pull < 1:
             raise ParameterError(f"pull is {pull}; expected at least 0 and below 1")
-        self.spec, self.start_deviation = spec, start_deviation
+        self.spec, self.start_deviation = spec, _deviation(start_deviation)
         self._encoder, self._decoder = encoder, decoder
         self._decode = lambda z: decoder(z, training=False)
         self._units = decoder.input_shape[1:]
@@ -107,6 +107,12 @@ class Latent:
     def move(self, z, *, step, seeds):
         """Return the pull towards the latents of real speech [shape=(batch, units)]."""
         return self._pull * (self._mean - z)
+
+
+def _deviation(value: float) -> float:
+    if not 0 <= value < float("inf"):
+        raise ParameterError(f"start_deviation is {value}; expected at least 0")
+    return value
 
 
 _Deviation = Annotated[float, "standard deviation of the noise an ascent starts from"]

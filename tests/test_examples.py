@@ -1,9 +1,11 @@
 """The examples do what they say, from the outside."""
 
 import csv
+import itertools
 import os
 import subprocess
 import sys
+from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import soundfile
 
 import keras_listen
+from keras_listen import testing
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -86,3 +89,52 @@ def test_python_api_ranks_the_words(tmp_path):
     probabilities = [float(line[-1]) for line in ranked]
     assert probabilities == sorted(probabilities, reverse=True)
     assert f"{ranked[0][0]}-000.wav is heard as" in printed
+
+
+def example(name: str):
+    """Import an example as a module, which does nothing yet."""
+    spec = util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_combine_hears_every_combination(tmp_path):
+    printed = call(sys.executable, EXAMPLES / "combine.py", tmp_path / "combined")
+    heading, *rows = [line.split() for line in printed.splitlines()]
+    assert heading[:5] == ["prior", "objective", "vocoder", "own", "referee"]
+    combine = example("combine")
+    combinations = list(itertools.product(combine.PRIORS, combine.OBJECTIVES, combine.VOCODERS))
+    assert [tuple(row[:3]) for row in rows] == combinations
+    for row in rows:
+        assert 0.5 < float(row[3]) <= 1
+        assert 0 <= float(row[4]) <= 1
+        assert row[5] in ("0%", "50%", "100%")
+        sound, rate = soundfile.read(tmp_path / "combined" / f"{'-'.join(row[:3])}.wav")
+        assert rate == 22050
+        assert np.abs(sound).max() > 0
+
+
+def test_what_combine_brings_keeps_the_contracts():
+    combine = example("combine")
+    testing.check_prior(combine.blurred)
+    testing.check_objective(combine.margin)
+    testing.check_vocoder(combine.ringing)
+
+
+def test_combine_on_the_command_line_writes_a_run_for_each(tmp_path):
+    call("bash", EXAMPLES / "combine.sh", tmp_path, "no")
+    runs = {
+        "ae-logit-griffin-lim": ("no-000", "vocoder.griffin-lim.iterations=16"),
+        "none-logit-none": ("no-000", "prior.none.start_deviation=0.05"),
+        "vae-neuron-none": ("dense_1-0-000", "objective.neuron.unit=0"),
+        "vae-softmax-griffin-lim": ("no-000", "prior.vae.pull=0.02"),
+    }
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(runs)
+    for name, (sample, option) in runs.items():
+        with open(tmp_path / name / "samples.csv", newline="") as file:
+            [row] = csv.DictReader(file)
+        assert row["id"] == sample
+        assert float(row["score_after"]) >= float(row["score_before"])
+        assert (tmp_path / name / f"{sample}.wav").exists() == name.endswith("griffin-lim")
+        assert option in (tmp_path / name / "manifest.json").read_text()

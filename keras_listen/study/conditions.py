@@ -203,7 +203,7 @@ def make_conditions(
         )
         _require_speaking_of_words(experiment, combination)
         # Recordings by one vocoder are spoken together, whatever else made them.
-        key = str(experiment.components["vocoder"]), *_of_vocoder(shared, combination)
+        key = experiment.components["vocoder"].full_name, *_of_vocoder(shared, combination)
         experiment = replace(experiment, vocoder=vocoders.setdefault(key, experiment.vocoder))
         for start in combination.starts:
             names = {} if start == "real" else combination.names

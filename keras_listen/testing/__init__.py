@@ -1,0 +1,41 @@
+"""Checks that the authors of plugins run, and this project on its own components.
+
+    from keras_listen.testing import check_prior
+
+    def test_it_keeps_the_contract():
+        check_prior("half")
+
+A check takes the name of an installed component, a component of a registry, or a factory. It
+returns what the factory made, or raises `ContractBroken`, an AssertionError that says which
+contract, what was seen, what was expected and how to mend it.
+
+pytest finds the fixture `listen_registry` where keras-listen is installed, by an entry point, so
+importing this module imports neither TensorFlow nor librosa. Where plugins of pytest are not loaded
+by themselves, `pytest_plugins = ["keras_listen.testing"]` in a test module or a conftest.py at the
+top does the same.
+"""
+
+import contextlib
+
+from .contracts import ContractBroken
+from .isolation import IsolatedRegistry
+from .material import features_like_speech, voice, write_wav
+from .objectives import check_objective
+from .priors import check_prior
+from .readers import check_reader
+from .vocoders import check_vocoder
+
+with contextlib.suppress(ImportError):
+    from .isolation import listen_registry  # noqa: F401 pytest looks for it here
+
+__all__ = [
+    "ContractBroken",
+    "IsolatedRegistry",
+    "check_objective",
+    "check_prior",
+    "check_reader",
+    "check_vocoder",
+    "features_like_speech",
+    "voice",
+    "write_wav",
+]
