@@ -24,6 +24,7 @@ _HOMES = {
     "load_bundle": "bundle",
     "load_classifier": "classifier",
     "load_features": "api",
+    "make_study": "studying",
     "maximize": "engine",
     "prepare": "preparation",
     "read_corpus": "corpus",

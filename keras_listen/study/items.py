@@ -19,8 +19,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import RunError
+from ..errors import ReadError, RunError
 from ..files import csv_text, write_text
+from ..soundfiles import require_whole
 
 #: The published columns first; published tooling called recordings by their time stamps.
 PUBLISHED = (
@@ -161,11 +162,12 @@ def require_recordings(root: str | Path, rows: Sequence[Row]) -> None:
         path = Path(root) / row["audio_url"]
         try:
             if not path.is_file():
-                raise ValueError("it is missing")
+                raise ReadError("it is missing")
+            require_whole(path)
             if not soundfile.info(path).frames:
-                raise ValueError("it holds no samples")
-        except (OSError, ValueError, RuntimeError) as error:
+                raise ReadError("it holds no samples")
+        except (OSError, RuntimeError, ReadError) as error:
             raise RunError(
-                f"the recording {path} cannot be used: {error}; make it with: keras-listen study "
-                "make STORE OUT --resume"
+                f"the recording {path} cannot be used: {error}; delete it and make it again with: "
+                "keras-listen study make STORE OUT --resume"
             ) from error
