@@ -7,7 +7,7 @@ import signal
 import click
 
 from .. import collecting, handouts
-from ..study.plan import MODES
+from ..study.order import MODES
 
 #: About what a rater takes for one recording, in seconds.
 _PACE = 7
