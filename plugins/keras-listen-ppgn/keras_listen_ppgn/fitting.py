@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -84,31 +85,32 @@ def fit(
     denoiser = build_denoiser(latents.training.shape[1], hidden=hidden, seed=seed)
     curves = _train(denoiser, latents, epochs, seed, report or (lambda row: None))
     unscale(denoiser, latents.mean, latents.deviation)
-    best = min(curves, key=lambda row: row["validation"])
-    about = {
-        "kind": "ppgn",
-        "autoencoder": identity(component),
-        "provenance": {
-            "seed": seed,
-            "epochs": epochs,
-            "hidden": hidden,
-            "noise": NOISE,
-            "utterances": {
-                "training": len(latents.training),
-                "validation": len(latents.validation),
-            },
-            "index_sha256": sha256((store.root / "index.csv").read_bytes()).hexdigest(),
-            "versions": {"keras-listen": __version__, "keras": keras.__version__},
-        },
-        "figures": {**best, "deviation": latents.deviation},
-    }
+    settings = {"seed": seed, "epochs": epochs, "hidden": hidden, "noise": NOISE}
     return target.add(
         name_of(weights),
         {"denoiser": denoiser},
         texts={"curves.csv": _csv(curves)},
-        about=about,
+        about={
+            "kind": "ppgn",
+            "autoencoder": identity(component),
+            "provenance": settings | _origin(store),
+            "figures": {**min(curves, key=_held_out), "deviation": latents.deviation},
+        },
         compact=True,
     )
+
+
+def _origin(store) -> dict[str, Any]:
+    """Say what a denoiser was fitted to, and with what."""
+    return {
+        "utterances": {name: len(store.split(name)) for name in ("training", "validation")},
+        "index_sha256": sha256((store.root / "index.csv").read_bytes()).hexdigest(),
+        "versions": {"keras-listen": __version__, "keras": keras.__version__},
+    }
+
+
+def _held_out(row: dict[str, float]) -> float:
+    return row["validation"]
 
 
 def _latents(encoder, store) -> Latents:
@@ -116,10 +118,10 @@ def _latents(encoder, store) -> Latents:
     training, validation = (_encoded(encoder, store, name) for name in ("training", "validation"))
     mean = training.mean(axis=0)
     deviation = float(np.sqrt(np.mean(np.square(training - mean))))
-    if not deviation > 0:
+    if not 0 < deviation < math.inf:
         raise ParameterError(
-            f"the latents of all training utterances in {store.root} are the same; prepare a store "
-            "of more than one, or train the autoencoder again"
+            f"the latents of the training utterances in {store.root} deviate by {deviation} from "
+            "their mean; expected more than 0: prepare more, or train the autoencoder again"
         )
     scaled = ((values - mean) / deviation for values in (training, validation))
     return Latents(*scaled, mean, deviation)
@@ -136,24 +138,22 @@ def _encoded(encoder, store, split: str) -> np.ndarray:
 
 
 def _train(denoiser, latents: Latents, epochs: int, seed: int, report) -> list[dict[str, float]]:
-    """Fit to the last epoch, return to the best one, and tell of all."""
+    """Fit to the last epoch, go back to the best one, and tell of all."""
     denoiser.compile(keras.optimizers.Adam(_LEARNING_RATE), "mean_squared_error")
-    held_out = _disturbed(latents.validation, np.random.default_rng((seed, 0)))
-    curves, best = [], math.inf
+    curves: list[dict[str, float]] = []
     for epoch in range(epochs):
         share = 0.5 * (1 + math.cos(math.pi * epoch / epochs))
         denoiser.optimizer.learning_rate = _LEARNING_RATE * (0.01 + 0.99 * share)
-        loss = _pass(denoiser, latents.training, np.random.default_rng((seed, epoch + 1)))
-        noisy, weight = held_out
-        error = np.square(denoiser.predict_on_batch(noisy) - latents.validation).mean(axis=1)
-        row = {"epoch": epoch + 1, "training": loss, "validation": float((error * weight).mean())}
+        row = {
+            "epoch": epoch + 1,
+            "training": _pass(denoiser, latents.training, np.random.default_rng((seed, epoch + 1))),
+            "validation": _left(denoiser, latents.validation, np.random.default_rng((seed, 0))),
+        }
+        if all(row["validation"] < earlier["validation"] for earlier in curves):
+            best = denoiser.get_weights()
         curves.append(row)
         report(row)
-        if row["validation"] < best:
-            best, kept = row["validation"], denoiser.get_weights()
-    if not curves or not math.isfinite(best):
-        raise ParameterError("the fit came to values that are not finite; check the autoencoder")
-    denoiser.set_weights(kept)
+    denoiser.set_weights(best)
     return curves
 
 
@@ -167,6 +167,13 @@ def _pass(denoiser, clean: np.ndarray, generator: np.random.Generator) -> float:
         denoiser.reset_metrics()
         total += len(wanted) * float(denoiser.train_on_batch(noisy, wanted, weight))
     return total / len(order)
+
+
+def _left(denoiser, clean: np.ndarray, generator: np.random.Generator) -> float:
+    """Return the share of the noise's power that is left."""
+    noisy, weight = _disturbed(clean, generator)
+    error = np.square(denoiser.predict_on_batch(noisy) - clean).mean(axis=1)
+    return float((error * weight).mean())
 
 
 def _disturbed(clean: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
