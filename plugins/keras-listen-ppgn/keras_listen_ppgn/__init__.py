@@ -21,6 +21,9 @@ from keras_listen import hookimpl
 
 __all__ = ["fit", "ppgn"]
 
+#: Version of the plugin hooks that this was written for.
+KERAS_LISTEN_API = 1
+
 
 def ppgn(
     bundle,
@@ -39,9 +42,7 @@ def ppgn(
 
     component = bundle.component(weights)
     return PlugAndPlay(
-        component.spec,
-        component.model("encoder"),
-        component.model("decoder"),
+        component,
         denoiser=choose(bundle, component, denoiser),
         pull=pull,
         noise=noise,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -30,10 +31,11 @@ def fit(store, bundle, **settings) -> None:
     """
     if bundle is None and settings["out"] is None:
         raise click.UsageError("name a BUNDLE to add to, or --out FOLDER")
+    # As keras-listen has it; TensorFlow reads these when it is first imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     from keras_listen import load_bundle
-    from keras_listen.backend import start_quietly
 
-    start_quietly(engine=False)
     from .fitting import fit as carry_out
 
     component = carry_out(load_bundle(bundle), store, **settings, report=_show)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,8 +16,7 @@ import keras
 import numpy as np
 
 from keras_listen import Bundle, Store, __version__
-from keras_listen.bundle import create_bundle
-from keras_listen.errors import ParameterError
+from keras_listen.errors import ParameterError, RunError
 
 from .denoisers import build_denoiser, identity, name_of
 
@@ -81,7 +81,7 @@ def fit(
     component = bundle.component(weights)
     component.spec.require(store.spec, f"the store {store.root}")
     latents = _latents(component.model("encoder"), store)
-    target = bundle if out is None else create_bundle(out, bundle.words, component.spec)
+    target = bundle if out is None else _beside(bundle, Path(out))
     denoiser = build_denoiser(latents.training.shape[1], hidden=hidden, seed=seed)
     curves = _train(denoiser, latents, epochs, seed, report or (lambda row: None))
     unscale(denoiser, latents.mean, latents.deviation)
@@ -98,6 +98,17 @@ def fit(
         },
         compact=True,
     )
+
+
+def _beside(bundle, folder: Path):
+    """Make `folder` a bundle of the same words and features, unless it is one, and open it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "bundle.json").exists():
+            shutil.copyfile(bundle.root / "bundle.json", folder / "bundle.json")
+    except OSError as error:
+        raise RunError(f"cannot write {folder}: {error.strerror or error}") from error
+    return Bundle(folder)
 
 
 def _origin(store) -> dict[str, Any]:

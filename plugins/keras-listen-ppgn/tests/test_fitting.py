@@ -188,3 +188,7 @@ def test_the_command_complains_in_one_line(call, bundle, store, tmp_path):
     status, _, err = call("fit", store.root, bundle.root, "--weights", "vae")
     assert status == 1
     assert "no component is called 'vae'" in err
+    (tmp_path / "file").touch()
+    status, _, err = call("fit", store.root, bundle.root, "--out", tmp_path / "file" / "folder")
+    assert status == 1
+    assert err.startswith(f"keras-listen-ppgn: cannot write {tmp_path / 'file' / 'folder'}: ")

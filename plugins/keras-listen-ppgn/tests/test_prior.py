@@ -30,9 +30,7 @@ def halving(units: int) -> keras.Model:
 
 
 def prior_of(bundle, **settings) -> PlugAndPlay:
-    component = bundle.component("ae")
-    parts = component.model("encoder"), component.model("decoder")
-    return PlugAndPlay(component.spec, *parts, **settings)
+    return PlugAndPlay(bundle.component("ae"), **settings)
 
 
 def test_the_pull_goes_its_share_of_the_way_to_the_denoised_latent(bundle, seeds):
