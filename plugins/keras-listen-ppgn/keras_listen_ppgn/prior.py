@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from functools import cached_property
 
 import tensorflow as tf
@@ -26,7 +27,7 @@ class PlugAndPlay:
         start_deviation: standard deviation of the noise that an ascent starts from.
 
     Raises:
-        ParameterError: `pull` or `noise` is out of its range.
+        ParameterError: `pull`, `noise` or `start_deviation` is out of its range.
     """
 
     bounded = True
@@ -35,8 +36,9 @@ class PlugAndPlay:
     def __init__(self, component, *, denoiser=None, pull=0.3, noise=0.0, start_deviation=0.1):
         if not 0 <= pull <= 1:
             raise ParameterError(f"pull is {pull}; expected a number from 0 to 1")
-        if not 0 <= noise < float("inf"):
-            raise ParameterError(f"noise is {noise}; expected 0 or a finite number above it")
+        for what, value in (("noise", noise), ("start_deviation", start_deviation)):
+            if not 0 <= value < math.inf:
+                raise ParameterError(f"{what} is {value}; expected 0 or a finite number above it")
         self.spec, self.denoiser = component.spec, denoiser
         self.pull, self.noise, self.start_deviation = pull, noise, start_deviation
         self._encoder, self._decoder = component.model("encoder"), component.model("decoder")

@@ -147,6 +147,7 @@ def test_what_does_not_fit_is_refused_in_one_line(bundle, spec, store, tmp_path)
         (ParameterError, "pull is nan; expected", lambda: ppgn(bundle, pull=float("nan"))),
         (ParameterError, "noise is -1; expected 0 or", lambda: ppgn(bundle, noise=-1)),
         (ParameterError, "noise is inf; expected 0 or", lambda: ppgn(bundle, noise=float("inf"))),
+        (ParameterError, "start_deviation is -2; exp", lambda: ppgn(bundle, start_deviation=-2)),
     ]
     for kind, message, call in refused:
         with pytest.raises(kind, match=message) as caught:
