@@ -24,6 +24,9 @@ from .progress import Track, quiet
 
 log = logging.getLogger("keras_listen")
 
+#: Bytes of a page from which on browsers take seconds to open it.
+LARGE = 100 * 2**20
+
 
 class Diagnosis:
     """What was found.
@@ -173,6 +176,12 @@ def debug(
     write_json(root / "results.json", results)
     with clock.timed("page"):
         page = write_page(root, single_file=single_file)
+    if page.stat().st_size > LARGE:
+        log.warning(
+            "the page has %d MB, which browsers take seconds to open; without --single-file its "
+            "sounds and pictures lie beside it",
+            page.stat().st_size // 2**20,
+        )
     return Diagnosis(root, rows, results, page)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn import manifold
@@ -80,6 +82,18 @@ def test_neighbours_and_how_many_share_a_label():
     shares = agreement(nearest(points, 2), ["a", "a", "b", "b"])
     assert shares.tolist() == [0.5, 0.5, 0.0, 0.5]
     assert nearest(points, 99).shape == (4, 3)
+
+
+def test_memory_does_not_grow_with_the_square_of_the_points():
+    points = np.random.default_rng(2).standard_normal((3000, 2))
+    tracemalloc.start()
+    try:
+        nearest(points)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # All distances would be 72 MB; those of a piece are 6, and there are a few of them.
+    assert peak < 36e6
 
 
 @pytest.mark.parametrize("piece", [7, 256])
