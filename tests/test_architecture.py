@@ -17,7 +17,7 @@ ROOT = Path(keras_listen.__file__).parent
 
 #: A module imports from its own tier or from those above it, and never what follows.
 TIERS = (
-    ("errors", "version", "progress", "files", "hookspecs", "plugins", "skeleton", "backend"),
+    ("errors", "version", "progress", "files", "hookspecs", "plugins", "backend"),
     (
         "features",
         "pitch",
@@ -47,7 +47,7 @@ TIERS = (
     ("report",),
     ("api",),
     ("evaluating", "diagnosing"),
-    ("testing",),
+    ("testing", "skeleton"),
     ("cli",),
     ("__init__", "__main__"),
 )

@@ -1,4 +1,4 @@
-"""Objectives: values by hand, and one contract for all that are registered."""
+"""Objectives: values by hand; their contract is in test_testing_objectives.py."""
 
 from __future__ import annotations
 
@@ -127,31 +127,6 @@ def test_neuron_of_a_convolution_is_a_position_or_the_mean_over_it(bundle, featu
 def test_neuron_says_what_does_not_fit(bundle, options, message):
     with pytest.raises(ParameterError, match=message):
         objectives.neuron(bundle, **options)
-
-
-@pytest.mark.parametrize("component", REGISTERED, ids=lambda c: c.full_name)
-def test_every_objective_keeps_the_contract(component, bundle, features):
-    if reason := component.why_unavailable():
-        pytest.skip(reason)
-    objective = component.create(bundle)
-    classifier, x = bundle.classifier, tf.constant(features)
-    targets = np.array([0, 1, 2, 3], np.int32)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        values = objective(classifier, x, targets)
-    assert values.shape == (4,)
-    assert values.dtype == tf.float32
-    assert np.isfinite(values).all()
-    gradient = tape.gradient(values, x)
-    assert gradient is not None
-    np.testing.assert_array_equal(values, objective(classifier, x, targets))
-    if getattr(objective, "uses_targets", True):
-        changed = objective(classifier, x, np.array([0, 1, 2, 4], np.int32))
-        np.testing.assert_array_equal(values[:3], changed[:3])
-        assert values[3] != changed[3]
-    else:
-        np.testing.assert_array_equal(values, objective(classifier, x, np.full(4, -1)))
-        assert objective.label
 
 
 def test_gradients_reach_the_features(bundle, features):

@@ -1,10 +1,9 @@
-"""Priors: values by hand, and one contract for all that are registered."""
+"""Priors: values by hand; their contract is in test_testing_priors.py."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_listen import load_bundle, priors
 from keras_listen.bundle import create_bundle
@@ -88,43 +87,6 @@ def test_weights_pick_the_component(bundle):
     assert np.abs(as_vae.decode(z) - as_ae.decode(z)).max() > 1e-3
     with pytest.raises(BundleError, match="'aee'; did you mean 'ae'"):
         priors.ae(bundle, weights="aee")
-
-
-@pytest.mark.parametrize("component", REGISTERED, ids=lambda c: c.full_name)
-def test_every_prior_keeps_the_contract(component, bundle):
-    if reason := component.why_unavailable():
-        pytest.skip(reason)
-    prior = component.create(bundle)
-    assert prior.spec == bundle.spec
-    assert prior.step_size > 0
-    targets, seeds = np.array([0, 1, 2], np.int32), seeds_of(range(3))
-
-    z = prior.start(targets, seeds)
-    assert len(z) == 3
-    assert np.isfinite(z).all()
-    np.testing.assert_array_equal(z, prior.start(targets, seeds))
-    np.testing.assert_array_equal(z[1:2], prior.start(targets[1:2], seeds[1:2]))
-    assert np.any(z[0] != prior.start(targets[:1], seeds[2:3])[0]), "the seed must matter"
-
-    for latent in (z, 100 * z):
-        features = np.asarray(prior.decode(tf.constant(latent, tf.float32)))
-        assert features.shape == (3, *bundle.spec.shape)
-        assert features.dtype == np.float32
-        assert np.isfinite(features).all()
-        if prior.bounded:
-            assert features.min() >= 0
-            assert features.max() <= 1
-
-    encoded = np.asarray(prior.encode(np.clip(features, 0, 1)))
-    assert encoded.shape == z.shape
-    assert encoded.dtype == np.float32
-
-    x = tf.constant(z, tf.float32)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        brightness = tf.reduce_sum(prior.decode(x), axis=(1, 2, 3))
-    gradient = tape.gradient(brightness, x).numpy()
-    assert np.abs(gradient).reshape(3, -1).max(axis=1).min() > 0, "each latent must matter"
 
 
 def test_built_in_priors_are_registered():

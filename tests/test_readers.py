@@ -22,6 +22,7 @@ from keras_listen.errors import ReadError, Unavailable
 from keras_listen.features import FeatureSpec, extract_fitted
 from keras_listen.plugins import default_registry
 from keras_listen.preparation import prepare
+from keras_listen.testing import check_reader
 
 RATE = 16000
 SPEC = FeatureSpec()
@@ -313,6 +314,10 @@ def test_any_number_of_files_at_once_gives_the_same(tfio, sound, tmp_path):
     one_at_a_time = default_registry().create("reader", "tfio", options={"parallel": 1})
     pairs = zip(tfio(paths, 22050), one_at_a_time(paths, 22050), strict=True)
     assert all(np.array_equal(a, b) for (_, a), (_, b) in pairs)
+
+
+def test_the_reader_by_tensorflow_io_keeps_the_contract(tfio):
+    check_reader("tfio", parallel=2)
 
 
 def feature_differences(tfio, paths: list[Path]) -> np.ndarray:

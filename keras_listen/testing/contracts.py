@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-import types
-import typing
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from ..blocks import pad_block
-from ..errors import ListenError, Unavailable
+from ..errors import Unavailable
 from ..hookspecs import hookimpl
-from ..plugins import Component, Option, Registry, default_registry, new_manager
+from ..plugins import Component, Registry, default_registry, new_manager
 from ..seeds import derive
+from .options import check_factory
 
 #: Samples of the blocks that are computed here: one panel, padded as the engine pads.
 _ROWS = 24
-#: Values for an option that hardly any component has a use for.
-_ODD = {
-    int: (-1,),
-    float: (float("nan"), -1.0),
-    str: ("no-such-thing",),
-    Path: (Path("no-such-thing"),),
-}
-_TYPES = (int, float, str, bool, Path)
 
 
 class ContractBroken(AssertionError):
@@ -64,7 +53,7 @@ class Subject:
     def __init__(self, component: Component, bundle: Any, options: Mapping[str, Any]):
         self.component, self.bundle, self.options = component, bundle, dict(options)
         self.name = f"{component.kind} {component.name}"
-        self._check_options()
+        check_factory(self)
         if reason := component.why_unavailable():
             raise Unavailable(f"{self.name} is unavailable: {reason}")
         self.made = self.make_again()
@@ -178,90 +167,6 @@ class Subject:
         self.same(among, turned, rule, expected="the same bits in any order", mend=mend)
         return among
 
-    def refuses_politely(self, use: Callable[[Any], Any]) -> None:
-        """Give each option odd values; where they are not taken, the message must be one line.
-
-        Args:
-            use: does something with what the factory made of an odd value.
-        """
-        for option in self.component.options:
-            for value in odd_values(option):
-                self._try_odd(option, value, use)
-
-    def _try_odd(self, option: Option, value: Any, use: Callable[[Any], Any]) -> None:
-        contract = f"option {option.name}: odd values"
-        mend = (
-            f"check {option.name} in the factory and raise keras_listen.errors.ParameterError "
-            "with one line that says what was given and what was expected"
-        )
-        try:
-            use(self.make_again(**{option.name: value}))
-        except ListenError as error:
-            self.require(
-                str(error).strip() and "\n" not in str(error),
-                contract,
-                seen=f"{type(error).__name__} with the message {str(error)!r}",
-                expected="a message of one line",
-                mend=mend,
-            )
-        except Exception as error:
-            self.require(
-                False,
-                contract,
-                seen=f"with {value!r}, {type(error).__name__}: {error}",
-                expected="a working component, or a ListenError of one line",
-                mend=mend,
-            )
-
-    def _check_options(self) -> None:
-        parameters = list(inspect.signature(self.component.factory).parameters.values())
-        named = [p.name for p in parameters[1:] if p.kind is not inspect.Parameter.KEYWORD_ONLY]
-        self.require(
-            parameters and not named,
-            "factory: arguments",
-            seen=f"factory{inspect.signature(self.component.factory)}",
-            expected="factory(bundle, *, option: type = default, ...)",
-            mend="put every option behind a `*`; only what stands there can be set with -o",
-        )
-        for option, parameter in zip(self.component.options, parameters[1:], strict=True):
-            self._check_option(option, parameter)
-
-    def _check_option(self, option: Option, parameter: inspect.Parameter) -> None:
-        contract = f"option {option.name}: type and default"
-        empty = inspect.Parameter.empty
-        self.require(
-            parameter.annotation is not empty,
-            contract,
-            seen=f"`{parameter}`",
-            expected="`name: type = default`",
-            mend="annotate it: -o makes of a text what the annotation says",
-        )
-        kinds = plain_types(option.type)
-        self.require(
-            kinds,
-            contract,
-            seen=f"the type {option.type_name}",
-            expected="int, float, str, bool, pathlib.Path, a Literal, or one of these | None",
-            mend="choose one of these; a text can be taken apart in the factory",
-        )
-        if parameter.default is empty:
-            self.require(
-                option.name in self.options,
-                contract,
-                seen=f"`{parameter}`",
-                expected="`name: type = default`",
-                mend="give a default that works with the embedded bundle; where there can be none, "
-                "give the option to the check",
-            )
-            return
-        self.require(
-            fits_type(option.default, option.type),
-            contract,
-            seen=f"the default {option.default!r} of type {type(option.default).__name__}",
-            expected=option.type_name,
-            mend="give a default of the annotated type",
-        )
-
 
 def component_of(kind: str, given: str | Component | Callable) -> Component:
     """Return the component that a check was asked for: by name, as it is, or by its factory."""
@@ -305,31 +210,3 @@ def _rows(array: np.ndarray) -> list[np.ndarray]:
 def seeds_of(count: int, first: int = 0) -> np.ndarray:
     """Return seeds of samples [shape=(count, 2), uint32]."""
     return np.stack([derive(0, "check", first + k) for k in range(count)])
-
-
-def plain_types(hint: Any) -> tuple[type, ...]:
-    """Return the types that an option may have beside None; empty where it cannot be given."""
-    if typing.get_origin(hint) is typing.Literal:
-        return tuple({type(member) for member in typing.get_args(hint)})
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        members = [plain_types(part) for part in typing.get_args(hint) if part is not type(None)]
-        return sum(members, ()) if all(members) else ()
-    return (hint,) if hint in _TYPES else ()
-
-
-def fits_type(value: Any, hint: Any) -> bool:
-    """Say whether a default is of the annotated type."""
-    if typing.get_origin(hint) is typing.Literal:
-        return value in typing.get_args(hint)
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return any(fits_type(value, part) for part in typing.get_args(hint))
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
-
-
-def odd_values(option: Option) -> tuple[Any, ...]:
-    """Return values of an option's type that hardly any component has a use for."""
-    if typing.get_origin(option.type) is typing.Literal:
-        return ()  # others are refused before the factory is called
-    return tuple(value for kind in plain_types(option.type) for value in _ODD.get(kind, ()))

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..plugins import Component
-from .contracts import Subject, in_block, seeds_of, subject_of
+from ..priors import Identity
+from .climbing import check_ascent, gradient, traced
+from .contracts import Subject, in_block, subject_of
 from .material import features_like_speech
+from .options import refuses_politely
 
 _SAMPLES = 6
-_STEPS = 10
+_CALL = "objective(classifier, features, targets)"
 
 
 def check_objective(
@@ -41,8 +44,9 @@ def check_objective(
     _check_values(subject, features, targets)
     _check_targets(subject, features, targets, uses_targets)
     _check_gradient(subject, features, targets)
-    _check_ascent(subject, features, targets)
-    subject.refuses_politely(lambda made: np.asarray(made(classifier, features, targets)))
+    mend = "turn its sign, or look for a gradient of your own that points elsewhere"
+    check_ascent(subject, subject.made, Identity(classifier.spec), features, targets, mend)
+    refuses_politely(subject, lambda made: np.asarray(made(classifier, features, targets)))
     return subject.made
 
 
@@ -76,35 +80,20 @@ def _check_attributes(subject: Subject) -> bool:
 
 
 def _check_values(subject: Subject, features: np.ndarray, targets: np.ndarray) -> None:
-    import tensorflow as tf
-
-    contract = "objective(classifier, features, targets)"
     classifier = subject.bundle.classifier
-    mend = (
-        "take the arguments of the contract, and use TensorFlow operations on tensors only: no "
-        "NumPy, no .numpy(), no Python branches"
-    )
 
-    def values_of(function):
-        def values(features, targets):
-            given = classifier, tf.constant(features), tf.constant(targets)
-            return subject.call(contract, function, *given, mend=mend)
+    def values(features, targets):
+        return subject.made(classifier, features, targets)
 
-        return values
-
-    graphs = [
-        values_of(tf.function(lambda c, x, t: subject.made(c, x, t), autograph=False))
-        for _ in range(2)
-    ]
+    graph, other = (traced(subject, _CALL, lambda *given: values(*given)) for _ in range(2))
     shaped = "return one value a sample: reduce over every axis but the first"
-    values = subject.array(in_block(graphs[0], features, targets), contract, (_SAMPLES,), shaped)
-    subject.alone_and_among(contract, graphs[0], features, targets)
-    again = np.asarray(values_of(subject.made)(features, targets))
-    other = in_block(graphs[1], features, targets)
-    fixed = np.allclose(again, values, rtol=1e-3, atol=1e-4) and np.array_equal(other, values)
+    found = subject.array(in_block(graph, features, targets), _CALL, (_SAMPLES,), shaped)
+    subject.alone_and_among(_CALL, graph, features, targets)
+    plain = np.asarray(values(features, targets))
+    same = np.array_equal(in_block(other, features, targets), found)
     subject.require(
-        fixed,
-        f"{contract}: the arguments decide",
+        same and np.allclose(plain, found, rtol=1e-3, atol=1e-4),
+        f"{_CALL}: the arguments decide",
         seen="other values when it was called again",
         expected="the same values",
         mend="draw nothing and keep no state in the objective",
@@ -114,7 +103,6 @@ def _check_values(subject: Subject, features: np.ndarray, targets: np.ndarray) -
 def _check_targets(
     subject: Subject, features: np.ndarray, targets: np.ndarray, uses_targets: bool
 ) -> None:
-    contract = "objective(classifier, features, targets)"
     classifier, other = subject.bundle.classifier, targets.copy()
     other[-1] = 0 if targets[-1] > 0 else 1
     before = np.asarray(subject.made(classifier, features, targets))
@@ -122,21 +110,21 @@ def _check_targets(
     subject.same(
         before[:-1],
         after[:-1],
-        f"{contract}: the target of one sample leaves the others alone",
+        f"{_CALL}: the target of one sample leaves the others alone",
         expected="the same values for samples whose target stays",
         mend="take each sample's own target, for instance tf.gather(x, targets, batch_dims=1)",
     )
     matters = before[-1] != after[-1]
     subject.require(
         matters or not uses_targets,
-        f"{contract}: the target matters",
+        f"{_CALL}: the target matters",
         seen="the same value for another target word",
         expected="another value, since uses_targets is True",
         mend="use targets, or set objective.uses_targets = False and objective.label",
     )
     subject.require(
         uses_targets or not matters,
-        f"{contract}: no target is needed",
+        f"{_CALL}: no target is needed",
         seen="another value for another target word",
         expected="the same value, since uses_targets is False",
         mend="leave targets out (they are -1), or set objective.uses_targets = True",
@@ -144,73 +132,18 @@ def _check_targets(
 
 
 def _check_gradient(subject: Subject, features: np.ndarray, targets: np.ndarray) -> None:
-    import tensorflow as tf
+    def values_of(features):
+        return subject.made(subject.bundle.classifier, features, targets)
 
-    contract = "gradient: it reaches the features"
-    x = tf.constant(features)
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(x)
-        values = subject.made(subject.bundle.classifier, x, tf.constant(targets))
-        first = values[0]
-    gradient = tape.gradient(values, x)
     mend = (
         "compute the value from `features` through the classifier that is given, in differentiable "
         "operations; counting, argmax, NumPy and tf.stop_gradient have no gradient"
     )
+    found = gradient(subject, values_of, features, _CALL, mend)
     subject.require(
-        gradient is not None, contract, seen="no gradient", expected="a gradient", mend=mend
-    )
-    gradient = subject.array(gradient, contract, features.shape, mend)
-    subject.require(
-        np.any(gradient),
-        contract,
+        np.any(found),
+        f"{_CALL}: gradients",
         seen=f"the gradient of all {_SAMPLES} samples is 0",
         expected="a gradient that is not 0, of one sample at least",
         mend=mend,
-    )
-    subject.require(
-        not np.any(np.asarray(tape.gradient(first, x))[1:]),
-        "gradient: a sample does not depend on its block-mates",
-        seen="the value of one sample has a gradient by another's features",
-        expected="none",
-        mend="no mean, sum or comparison over the first axis",
-    )
-
-
-def _check_ascent(subject: Subject, features: np.ndarray, targets: np.ndarray) -> None:
-    from ..engine import Ascent, maximize
-    from ..priors import Identity
-
-    prior = Identity(subject.bundle.classifier.spec)
-
-    def climb(rows: slice):
-        return subject.call(
-            "ascent",
-            maximize,
-            subject.bundle.classifier,
-            subject.made,
-            prior,
-            features[rows],
-            targets[rows],
-            Ascent(_STEPS),
-            seeds=seeds_of(_SAMPLES)[rows],
-            block_size=24,
-            mend="see the message; the engine calls the objective while TensorFlow traces it",
-        )
-
-    among, alone = climb(slice(None)), climb(slice(1, 2))
-    subject.same(
-        among.features[1:2],
-        alone.features,
-        "ascent: a sample does not depend on its block-mates",
-        expected="the same features alone and among others",
-        mend="compute each sample's value from its own features and target",
-    )
-    before, after = among.scores[0].mean(), among.scores[-1].mean()
-    subject.require(
-        after > before,
-        "ascent: the value grows",
-        seen=f"it goes from {before:.4g} to {after:.4g} in {_STEPS} steps (means)",
-        expected="a larger value: larger is better",
-        mend="turn its sign, or look for a gradient of your own that points elsewhere",
     )

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..plugins import Component
+from .climbing import check_ascent, gradient, traced
 from .contracts import Subject, seeds_of, subject_of
 from .material import features_like_speech, target_logit
+from .options import refuses_politely
 
 _SAMPLES = 5
-#: Steps of the trial ascent.
-_STEPS = 10
 #: How far a `rewritten` prior may be from the plain one, and a graph from what it was traced from.
 _CLOSE = 1e-4
 
@@ -45,8 +45,10 @@ def check_prior(prior: str | Component | Callable, bundle: Any = None, **options
         _check_move(subject, z)
     if hasattr(subject.made, "rewritten"):
         _check_rewritten(subject, z)
-    _check_ascent(subject, z)
-    subject.refuses_politely(lambda made: made.start(_targets(2), seeds_of(2)))
+    targets = _targets(_SAMPLES) % len(subject.bundle.classifier.words)
+    mend = "try a smaller or larger step_size, or a weaker move"
+    check_ascent(subject, target_logit, subject.made, z, targets, mend)
+    refuses_politely(subject, lambda made: made.start(_targets(2), seeds_of(2)))
     return subject.made
 
 
@@ -83,7 +85,11 @@ def _check_attributes(subject: Subject, spec) -> None:
     )
 
 
+_DRAW = "draw from seeds alone: keras_listen.seeds.normal(seeds, shape, deviation)"
+
+
 def _check_start(subject: Subject) -> np.ndarray:
+    """Return the starts that the other checks go on with."""
     targets, seeds = _targets(_SAMPLES), seeds_of(_SAMPLES)
     contract = "start(targets, seeds)"
 
@@ -101,10 +107,19 @@ def _check_start(subject: Subject) -> np.ndarray:
     )
     mend = "return one latent for each row of seeds"
     subject.require(z.ndim > 1, contract, seen=f"shape {z.shape}", expected="(5, ...)", mend=mend)
-    z = subject.array(z, contract, (_SAMPLES, *[None] * (z.ndim - 1)), mend)
-    draw = "draw from seeds alone: keras_listen.seeds.normal(seeds, shape, deviation)"
+    subject.array(z, contract, (_SAMPLES, *[None] * (z.ndim - 1)), mend)
+    _check_seeds(subject, contract, start, z)
+    wordless = start(np.full(2, -1, np.int32), seeds[:2])
+    subject.array(wordless, f"{contract}, targets -1", (2, *z.shape[1:]), "let -1 mean no word")
+    return z
+
+
+def _check_seeds(subject: Subject, contract: str, start: Callable, z: np.ndarray) -> None:
+    """Each row of seeds, and nothing else that is drawn, must decide on its start."""
+    targets, seeds = _targets(_SAMPLES), seeds_of(_SAMPLES)
+    decides = f"{contract}: the seed decides"
     again = start(targets, seeds)
-    subject.same(z, again, f"{contract}: the seed decides", expected="the same z again", mend=draw)
+    subject.same(z, again, decides, expected="the same z again", mend=_DRAW)
     subject.same(
         z[1:2],
         start(targets[1:2], seeds[1:2]),
@@ -114,30 +129,12 @@ def _check_start(subject: Subject) -> np.ndarray:
         "keras_listen.seeds.generator(row) for one",
     )
     other = start(targets, seeds_of(_SAMPLES, first=_SAMPLES))
-    differs = np.any((z != other).reshape(_SAMPLES, -1), axis=1).all()
     subject.require(
-        differs,
-        f"{contract}: the seed decides",
+        np.any((z != other).reshape(_SAMPLES, -1), axis=1).all(),
+        decides,
         seen="the same z for other seeds",
         expected="another z for every other seed",
-        mend=draw,
-    )
-    wordless = start(np.full(2, -1, np.int32), seeds[:2])
-    subject.array(wordless, f"{contract}, targets -1", (2, *z.shape[1:]), "let -1 mean no word")
-    return z
-
-
-def _traced(subject: Subject, contract: str, function: Callable) -> Callable:
-    """Compile `function` as the engine does."""
-    import tensorflow as tf
-
-    graph = tf.function(function, autograph=False)
-    mend = (
-        "take the arguments of the contract, and use TensorFlow operations on tensors only: no "
-        "NumPy, no .numpy(), no Python branches"
-    )
-    return lambda *arguments: subject.call(
-        f"{contract}: traced by TensorFlow", graph, *map(tf.constant, arguments), mend=mend
+        mend=_DRAW,
     )
 
 
@@ -146,7 +143,7 @@ def _check_decode(subject: Subject, z: np.ndarray, spec) -> None:
 
     contract, decode = "decode(z)", subject.made.decode
     mend = f"return features of the shape (batch, {', '.join(map(str, spec.shape))})"
-    graph = _traced(subject, contract, decode)
+    graph = traced(subject, contract, decode)
     features = subject.alone_and_among(contract, graph, z)
     subject.array(features, contract, (_SAMPLES, *spec.shape), mend)
     eager = subject.call(contract, decode, tf.constant(z), mend=mend)
@@ -172,39 +169,23 @@ def _check_decode(subject: Subject, z: np.ndarray, spec) -> None:
 def _check_gradient(subject: Subject, z: np.ndarray) -> None:
     import tensorflow as tf
 
-    contract = "decode(z): gradients reach the latent"
     weights = np.random.default_rng(0).normal(size=subject.made.spec.shape).astype(np.float32)
-    x = tf.constant(z)
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(x)
-        features = subject.made.decode(x)
-        values = tf.reduce_sum(features * weights, axis=(1, 2, 3))
-        first = values[0]
-    gradient = tape.gradient(values, x)
-    mend = "use differentiable TensorFlow operations from z to the features"
-    subject.require(
-        gradient is not None,
-        contract,
-        seen="no gradient",
-        expected="the gradient of the features",
-        mend=mend + "; NumPy, rounding, argmax and tf.stop_gradient break it",
+
+    def values_of(z):
+        return tf.reduce_sum(subject.made.decode(z) * weights, axis=(1, 2, 3))
+
+    mend = (
+        "use differentiable TensorFlow operations from z to the features; NumPy, rounding, argmax "
+        "and tf.stop_gradient have no gradient, and clipping may leave no slope"
     )
-    gradient = subject.array(gradient, contract, z.shape, mend)
-    reached = np.abs(gradient).reshape(len(z), -1).max(axis=1)
+    found = gradient(subject, values_of, z, "decode(z)", mend)
+    without = int((np.abs(found).reshape(len(z), -1).max(axis=1) == 0).sum())
     subject.require(
-        (reached > 0).all(),
-        contract,
-        seen=f"the gradient of {int((reached == 0).sum())} of {len(z)} samples is 0",
+        without == 0,
+        "decode(z): gradients",
+        seen=f"the gradient of {without} of {len(z)} samples is 0",
         expected="a gradient that is not 0 at the start",
-        mend=mend + "; look for clipping and rounding that leaves no slope",
-    )
-    others = np.asarray(tape.gradient(first, x))[1:]
-    subject.require(
-        not np.any(others),
-        "decode(z): a sample does not depend on its block-mates",
-        seen="the features of one sample have a gradient by another's latent",
-        expected="none",
-        mend="no mean, sum or normalisation over the first axis, no batch statistics",
+        mend=mend,
     )
 
 
@@ -240,7 +221,7 @@ def _check_move(subject: Subject, z: np.ndarray) -> None:
     def at(number: int, graph: Callable) -> Callable:
         return lambda z, seeds: graph(z, np.int32(number), seeds)
 
-    graphs = [_traced(subject, contract, move) for _ in range(2)]
+    graphs = [traced(subject, contract, move) for _ in range(2)]
     for number in (0, 3):
         change = subject.alone_and_among(contract, at(number, graphs[0]), z, seeds)
         subject.array(change, contract, z.shape, "return what is added to z, in its shape")
@@ -260,7 +241,7 @@ def _check_rewritten(subject: Subject, z: np.ndarray) -> None:
     other = subject.call(contract, getattr, subject.made, "rewritten", mend=mend)
     if hasattr(other, "refresh"):
         subject.call(contract, other.refresh, mend=mend)
-    features = np.asarray(_traced(subject, contract, other.decode)(z))
+    features = np.asarray(traced(subject, contract, other.decode)(z))
     apart = float(np.abs(features - np.asarray(subject.made.decode(z))).max())
     subject.require(
         apart <= _CLOSE,
@@ -268,43 +249,4 @@ def _check_rewritten(subject: Subject, z: np.ndarray) -> None:
         seen=f"features differ by up to {apart:g}",
         expected=f"the same features, to {_CLOSE:g}",
         mend=mend,
-    )
-
-
-def _check_ascent(subject: Subject, z: np.ndarray) -> None:
-    from ..engine import Ascent, maximize
-
-    classifier, seeds = subject.bundle.classifier, seeds_of(len(z))
-    targets = _targets(len(z)) % len(classifier.words)
-
-    def climb(rows: slice):
-        return subject.call(
-            "ascent",
-            maximize,
-            classifier,
-            target_logit,
-            subject.made,
-            z[rows],
-            targets[rows],
-            Ascent(_STEPS),
-            seeds=seeds[rows],
-            block_size=24,
-            mend="see the message; smaller steps (step_size) may help",
-        )
-
-    among, alone = climb(slice(None)), climb(slice(1, 2))
-    subject.same(
-        among.features[1:2],
-        alone.features,
-        "ascent: a sample does not depend on its block-mates",
-        expected="the same features alone and among others",
-        mend="compute decode and move of each sample from its own rows",
-    )
-    before, after = among.scores[0].mean(), among.scores[-1].mean()
-    subject.require(
-        after > before,
-        "step_size: the default step climbs",
-        seen=f"the target's logit goes from {before:.4g} to {after:.4g} in {_STEPS} steps",
-        expected="a larger logit, on the mean of the samples",
-        mend="try a smaller or larger step_size, or a weaker move",
     )

@@ -13,6 +13,7 @@ from ..errors import ReadError
 from ..plugins import Component
 from .contracts import Subject, subject_of
 from .material import voice, write_wav
+from .options import refuses_politely
 
 Write = Callable[[Path, np.ndarray, int], Any]
 
@@ -58,7 +59,7 @@ def check_reader(
         _check_samples(subject, sounds)
         _check_channels(subject, root / f"stereo{suffix}", write)
         _check_bad_files(subject, root, suffix, next(iter(sounds)), garbage)
-        subject.refuses_politely(lambda made: list(made(list(sounds), _RATE)))
+        refuses_politely(subject, lambda made: list(made(list(sounds), _RATE)))
     return subject.made
 
 

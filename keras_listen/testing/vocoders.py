@@ -12,6 +12,7 @@ from ..features import LENGTH_FIELDS, FeatureSpec, count_samples, extract
 from ..plugins import Component
 from .contracts import Subject, seeds_of, subject_of
 from .material import features_like_speech
+from .options import refuses_politely
 
 _SAMPLES = 3
 #: Frames of the sounds that are made, few: a vocoder may be slow.
@@ -47,7 +48,7 @@ def check_vocoder(vocoder: str | Component | Callable, bundle: Any = None, **opt
     if hasattr(subject.made, "report") or hasattr(subject.made, "seconds_for"):
         _check_report(subject, features[:1], seeds[:1])
     short = features_like_speech(1, spec, fewest_frames(spec) + 2)
-    subject.refuses_politely(lambda made: made.synthesize(short, seeds[:1]))
+    refuses_politely(subject, lambda made: made.synthesize(short, seeds[:1]))
     return subject.made
 
 

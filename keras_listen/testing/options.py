@@ -1,0 +1,142 @@
+"""The contract of factories: options with types and defaults, and what odd values lead to."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ListenError
+from ..plugins import Option
+
+if TYPE_CHECKING:
+    from .contracts import Subject
+
+#: Values for an option that hardly any component has a use for.
+_ODD = {
+    int: (-1,),
+    float: (float("nan"), -1.0),
+    str: ("no-such-thing",),
+    Path: (Path("no-such-thing"),),
+}
+_TYPES = (int, float, str, bool, Path)
+
+
+def refuses_politely(subject: Subject, use: Callable[[Any], Any]) -> None:
+    """Give each option odd values; where they are not taken, the message must be one line.
+
+    Args:
+        use: does something with what the factory made of an odd value.
+    """
+    for option in subject.component.options:
+        for value in odd_values(option):
+            _try_odd(subject, option, value, use)
+
+
+def _try_odd(subject: Subject, option: Option, value: Any, use: Callable[[Any], Any]) -> None:
+    contract = f"option {option.name}: odd values"
+    mend = (
+        f"check {option.name} in the factory and raise keras_listen.errors.ParameterError "
+        "with one line that says what was given and what was expected"
+    )
+    try:
+        use(subject.make_again(**{option.name: value}))
+    except ListenError as error:
+        subject.require(
+            str(error).strip() and "\n" not in str(error),
+            contract,
+            seen=f"{type(error).__name__} with the message {str(error)!r}",
+            expected="a message of one line",
+            mend=mend,
+        )
+    except Exception as error:
+        subject.require(
+            False,
+            contract,
+            seen=f"with {value!r}, {type(error).__name__}: {error}",
+            expected="a working component, or a ListenError of one line",
+            mend=mend,
+        )
+
+
+def check_factory(subject: Subject) -> None:
+    """Check that a factory takes a bundle and options with types and defaults."""
+    parameters = list(inspect.signature(subject.component.factory).parameters.values())
+    named = [p.name for p in parameters[1:] if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    subject.require(
+        parameters and not named,
+        "factory: arguments",
+        seen=f"factory{inspect.signature(subject.component.factory)}",
+        expected="factory(bundle, *, option: type = default, ...)",
+        mend="put every option behind a `*`; only what stands there can be set with -o",
+    )
+    for option, parameter in zip(subject.component.options, parameters[1:], strict=True):
+        _check_option(subject, option, parameter)
+
+
+def _check_option(subject: Subject, option: Option, parameter: inspect.Parameter) -> None:
+    contract = f"option {option.name}: type and default"
+    empty = inspect.Parameter.empty
+    subject.require(
+        parameter.annotation is not empty,
+        contract,
+        seen=f"`{parameter}`",
+        expected="`name: type = default`",
+        mend="annotate it: -o makes of a text what the annotation says",
+    )
+    kinds = plain_types(option.type)
+    subject.require(
+        kinds,
+        contract,
+        seen=f"the type {option.type_name}",
+        expected="int, float, str, bool, pathlib.Path, a Literal, or one of these | None",
+        mend="choose one of these; a text can be taken apart in the factory",
+    )
+    if parameter.default is empty:
+        subject.require(
+            option.name in subject.options,
+            contract,
+            seen=f"`{parameter}`",
+            expected="`name: type = default`",
+            mend="give a default that works with the embedded bundle; where there can be none, "
+            "give the option to the check",
+        )
+        return
+    subject.require(
+        fits_type(option.default, option.type),
+        contract,
+        seen=f"the default {option.default!r} of type {type(option.default).__name__}",
+        expected=option.type_name,
+        mend="give a default of the annotated type",
+    )
+
+
+def plain_types(hint: Any) -> tuple[type, ...]:
+    """Return the types that an option may have beside None; empty where it cannot be given."""
+    if typing.get_origin(hint) is typing.Literal:
+        return tuple({type(member) for member in typing.get_args(hint)})
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        members = [plain_types(part) for part in typing.get_args(hint) if part is not type(None)]
+        return sum(members, ()) if all(members) else ()
+    return (hint,) if hint in _TYPES else ()
+
+
+def fits_type(value: Any, hint: Any) -> bool:
+    """Say whether a default is of the annotated type."""
+    if typing.get_origin(hint) is typing.Literal:
+        return value in typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(fits_type(value, part) for part in typing.get_args(hint))
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+
+
+def odd_values(option: Option) -> tuple[Any, ...]:
+    """Return values of an option's type that hardly any component has a use for."""
+    if typing.get_origin(option.type) is typing.Literal:
+        return ()  # others are refused before the factory is called
+    return tuple(value for kind in plain_types(option.type) for value in _ODD.get(kind, ()))
