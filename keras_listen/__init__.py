@@ -14,6 +14,7 @@ _HOMES = {
     "ListenError": "errors",
     "Maximization": "engine",
     "Store": "store",
+    "configure_plugins": "plugins",
     "debug": "diagnosing",
     "evaluate": "evaluating",
     "evaluate_published": "evaluating",

@@ -23,6 +23,7 @@ from .chunks import Computing
 from .connection import connected, hushed, local, one_line
 from .errors import ClusterError, ListenError, ParameterError
 from .evaluation import Chunk, Grid
+from .plugins import Settings
 from .worker import Study, compute_chunk, conditions, differences, identity_of
 
 #: Seconds without any worker after which a study is given up.
@@ -91,6 +92,7 @@ def computing(
         json.dumps(manifest["command"]),
         json.dumps(identity_of(manifest)),
         os.getcwd(),
+        Settings.from_environment(),
         conditions(),
     )
     with hushed(), contextlib.ExitStack() as stack:

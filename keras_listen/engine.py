@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from . import culprits
 from .blocks import BLOCK_SIZE, pad_block, spans
+from .checking import is_foreign
 from .errors import ParameterError
 from .rewrites import interruptible
 
@@ -212,6 +214,7 @@ def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
     classifier, objective, prior = classifier.value, objective.value, prior.value
     step_size = prior.step_size if ascent.step_size is None else ascent.step_size
     slots_of, direction = _OPTIMIZERS[ascent.optimizer]
+    foreign = is_foreign(objective) or is_foreign(prior)
 
     def decode(z):
         return prior.decode(z)
@@ -231,9 +234,7 @@ def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
             values = objective(seen, features, targets)
         gradient = tape.gradient(values, z)
         if gradient is None:
-            raise ParameterError(
-                "the objective does not depend on the latent; it must be computed from `features`"
-            )
+            raise culprits.disconnected(classifier, objective, prior, features, targets)
         probabilities = seen.probabilities(features)
         rms = tf.sqrt(tf.reduce_mean(tf.square(gradient), _inner_axes(z), keepdims=True))
         change, slots = direction(gradient / (rms + STABILIZER), slots, number)
@@ -252,42 +253,67 @@ def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
     look = tf.function(look, autograph=False)
     step = tf.function(step, autograph=False)
 
-    def climb(start_z, targets, seeds) -> Maximization:
-        z, targets, seeds = tf.constant(start_z), tf.constant(targets), tf.constant(seeds)
+    def begin(z):
+        count = z.shape[0]
+        return slots_of(z), (tf.fill([count], -np.inf), z), (tf.fill([count], -1), z)
+
+    def climb(z, targets, seeds) -> Maximization:
         start_features = decode(z)
-        slots, best = slots_of(z), (tf.fill(targets.shape, -np.inf), z)
-        first = (tf.fill(targets.shape, -1), z)
-        curve = []
+        start_z, state, curve = z, begin(z), []
         for number in range(ascent.steps):
-            z, *seen, slots, best, first = step(
-                z, targets, seeds, tf.constant(number), slots, best, first
-            )
+            z, *seen, slots, best, first = step(z, targets, seeds, tf.constant(number), *state)
+            state = slots, best, first
             curve.append(seen)
+        _, best, first = state
         features, values, probabilities = look(z, targets)
         first = _reached(first, probabilities, targets, z, tf.constant(ascent.steps))
         if ascent.keep_best:
             _, z = _better(best, values, z)
             features, values, probabilities = look(z, targets)
-        scores = _stack([c[0] for c in curve] + [values])
-        # A rectified score of what is not finite may be finite.
-        if not (np.isfinite(scores).all() and np.isfinite(z).all()):
-            raise ParameterError(
-                "the objective gave values that are not finite; check the classifier with "
-                "keras-listen doctor, or take smaller steps"
-            )
         return Maximization(
-            start_z,
+            start_z.numpy(),
             z.numpy(),
             start_features.numpy(),
             features.numpy(),
-            scores,
+            _stack([c[0] for c in curve] + [values]),
             _stack([c[1] for c in curve] + [probabilities]),
             _stack([c[2] for c in curve]) if curve else np.zeros((0, len(targets)), np.float32),
             first[0].numpy(),
             first[1].numpy(),
         )
 
-    return climb
+    def blame(z, targets, seeds):
+        """Return the error of who gave a value that is not finite, or fails; None if nobody."""
+        state = begin(z)
+
+        def advance(z, number):
+            nonlocal state
+            z, _, _, _, *state = step(z, targets, seeds, tf.constant(number), *state)
+            return z
+
+        known = classifier, objective, prior
+        return culprits.of_values(*known, advance, z, targets, seeds, ascent.steps)
+
+    def watched(start_z, targets, seeds) -> Maximization:
+        block = tf.constant(start_z), tf.constant(targets), tf.constant(seeds)
+        try:
+            found = climb(*block)
+        except tf.errors.OpError as error:
+            # A plugin's own code may run within TensorFlow, which knows nothing of plugins.
+            if foreign and "KeyboardInterrupt" not in str(error) and (blamed := blame(*block)):
+                raise blamed from None
+            raise
+        # A rectified score of what is not finite may be finite.
+        if not all(np.isfinite(a).all() for a in (found.scores, found.z, found.features)):
+            raise blame(*block) or ParameterError(
+                "the objective gave values that are not finite; check the classifier with "
+                "keras-listen doctor, or take smaller steps"
+            )
+        if foreign and ascent.steps and not found.gradient_rms.any():
+            culprits.require_gradient(classifier, objective, prior, *block[:2])
+        return found
+
+    return watched
 
 
 def _stack(tensors: list[tf.Tensor]) -> np.ndarray:

@@ -333,12 +333,14 @@ def _require_used(options: Mapping, found: Mapping[str, Mapping[str, Component]]
             )
 
 
-def _components(grid) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _components(grid) -> dict[str, list[dict[str, str]]]:
+    """Return the components in use by kind; two of one name have different distributions."""
+    found: dict[str, list[dict[str, str]]] = {}
     for cell in grid.cells:
         for kind, component in (cell.speaker or cell.experiment).components.items():
-            about = {"distribution": component.distribution, "version": component.version}
-            found.setdefault(kind, {})[component.name] = about
+            known = found.setdefault(kind, [])
+            if component.identity not in known:
+                known.append(component.identity)
     return found
 
 

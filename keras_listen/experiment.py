@@ -13,6 +13,7 @@ import numpy as np
 
 from .blocks import BLOCK_SIZE, in_blocks
 from .bundle import Bundle, load_bundle
+from .checking import fault
 from .classifier import Classifier, load_classifier, read_words
 from .engine import STABILIZER, Ascent, Maximization, maximize
 from .errors import ModelError, ParameterError, Unavailable, unknown
@@ -24,6 +25,8 @@ from .starts import Sample, slug, unique_samples
 from .vocoding import synthesize
 
 Options = Mapping[tuple[str, str], Mapping[str, Any]]
+#: What a bounded prior's features may lie outside of [0, 1].
+_ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,9 @@ class Experiment:
         clipped = np.clip(result.features[..., 0], 0.0, 1.0)
         # Clipping changes nothing of what a bounded prior gives.
         heard = result.probabilities[-1]
-        if not self.prior.bounded:
+        if self.prior.bounded:
+            _require_bounded(self.prior, result.features)
+        else:
             heard = self._predict(self.classifier, clipped[..., None])
         block = {
             "referee": self.referee and self._predict(self.referee, result.features),
@@ -210,6 +215,18 @@ class Experiment:
         return {"sounds": sounds, "gains": gains, "cycle": cycle}
 
 
+def _require_bounded(prior: Any, features: np.ndarray) -> None:
+    """Make sure that a prior that says so decodes to [0, 1], but for rounding."""
+    low, high = features.min(), features.max()
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise fault(
+            prior,
+            "the prior",
+            f"decoded features from {low:.3g} to {high:.3g}, and says that they are bounded; make "
+            "them lie in [0, 1], or let `bounded` be False",
+        )
+
+
 def resolve(
     models: ModelChoice | Bundle,
     *,
@@ -240,8 +257,10 @@ def resolve(
     for kind in tuple(found):
         made[kind], found[kind] = _make(registry, found[kind], bundle, options, notes)
     classifier: Classifier = bundle.classifier
+    _require_spec("prior", made["prior"])
     classifier.spec.require(made["prior"].spec, f"the prior {prior}")
     if made["vocoder"] is not None:
+        _require_spec("vocoder", made["vocoder"])
         what = f"the vocoder {found['vocoder'].name}"
         classifier.spec.require(made["vocoder"].spec, what, ignore=LENGTH_FIELDS)
     return Experiment(
@@ -293,7 +312,15 @@ def make_vocoder(
     component.convert_options(mine.get("vocoder", {}))
     notes: list[str] = []
     made, _ = _make(registry, component, bundle, mine, notes)
+    _require_spec("vocoder", made)
     return made, notes
+
+
+def _require_spec(kind: str, made: Any) -> None:
+    """Make sure that a component says for which features it was made."""
+    if not isinstance(made.spec, FeatureSpec):
+        text = f"has the spec {made.spec!r}; expected a FeatureSpec, such as bundle.spec"
+        raise fault(made, f"the {kind}", text)
 
 
 def _options_in_use(options: Options, found: Mapping[str, Component]) -> dict[str, Mapping]:
@@ -343,13 +370,15 @@ def parse_options(texts: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]
     options: dict[tuple[str, str], dict[str, str]] = {}
     for text in texts:
         path, equals, value = text.partition("=")
-        parts = path.split(".")
-        if not equals or len(parts) != 3 or not all(parts):
+        # A distribution may have dots in its name, kinds and options have none.
+        kind, _, rest = path.partition(".")
+        name, _, key = rest.rpartition(".")
+        simple = ":" in name or "." not in name
+        if not (equals and kind and name and key and simple):
             raise ParameterError(
                 f"option {text!r} was not understood; expected KIND.NAME.KEY=VALUE, such as "
                 "prior.ae.start_deviation=0.2"
             )
-        kind, name, key = parts
         if kind not in KINDS:
             raise ParameterError(f"in option {text!r} {unknown('kind', kind, KINDS)}")
         options.setdefault((kind, name), {})[key] = value

@@ -19,6 +19,9 @@ from collections.abc import Callable
 import pluggy
 
 PROJECT = "keras_listen"
+#: Version of these hooks. It grows when plugins have to change. A plugin may say which one it was
+#: made for, as `KERAS_LISTEN_API = 1`, and is left out, with that reason, where it differs.
+API_VERSION = 1
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

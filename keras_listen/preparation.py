@@ -78,7 +78,7 @@ def prepare(
         resumed = work.open()
         work.extract_all(component, workers or os.cpu_count() or 1, track)
         work.extract_noise(component)
-        work.write_index()
+        work.write_index(component)
         if target.is_dir():
             target.rmdir()
         os.replace(work.root, target)
@@ -206,7 +206,7 @@ class _Work:
                 self.skipped.append((str(path.relative_to(self.corpus.root)), str(error)))
         np.save(self.root / "noise.npy", np.concatenate(parts))
 
-    def write_index(self) -> None:
+    def write_index(self, reader: Component) -> None:
         """Write index, skipped files and, last, `store.json`."""
         skipped = {file for file, _ in self.skipped}
         used = [(i, u) for i, u in enumerate(self.corpus.utterances) if u.file not in skipped]
@@ -227,6 +227,7 @@ class _Work:
             "spec": self.spec.to_dict(),
             "words": words,
             "corpus": self.corpus.root.name,
+            "reader": reader.identity,
             "plan": self.plan,
         }
         (self.root / "plan").unlink()

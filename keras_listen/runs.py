@@ -29,6 +29,7 @@ from .errors import RunError
 from .experiment import Block, Experiment
 from .features import FeatureSpec
 from .files import make_folder, read_timing, replacing, require_empty, sha256, write_json
+from .plugins import Component, default_registry
 from .progress import Track, quiet
 from .rewrites import enabled as rewrites_enabled
 from .rows import COLUMNS, Row, rows_of
@@ -50,10 +51,8 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
         "schema": SCHEMA,
         "command": dict(command),
         "versions": versions(),
-        "components": {
-            kind: {"name": c.name, "distribution": c.distribution, "version": c.version}
-            for kind, c in sorted(experiment.components.items())
-        },
+        "components": {kind: c.identity for kind, c in sorted(_components(experiment, command))},
+        "plugins": default_registry().versions(),
         "notes": list(experiment.notes),
         "words": list(experiment.classifier.words),
         "spec": experiment.classifier.spec.to_dict(),
@@ -64,6 +63,15 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
         "threads": os.cpu_count(),
         "rewrites": rewrites_enabled(),
     }
+
+
+def _components(
+    experiment: Experiment, command: Mapping[str, Any]
+) -> Iterator[tuple[str, Component]]:
+    """Yield kind and component of all that are in use, the reader of recordings among them."""
+    yield from experiment.components.items()
+    if "reader" in command and command.get("start") != "noise":
+        yield "reader", default_registry().find("reader", command["reader"])
 
 
 def _files(*paths: str | None) -> dict[str, str]:
@@ -180,7 +188,10 @@ def require_same(root: Path, manifest: Mapping[str, Any]) -> None:
         raise RunError(
             f"there is no run to resume in {root}; leave --resume out to start one"
         ) from error
-    if differing := _differing(before, json.loads(json.dumps(manifest))):
+    now = json.loads(json.dumps(manifest))
+    # Plugins that are there and not in use change nothing.
+    before, now = ({**about, "plugins": None} for about in (before, now))
+    if differing := _differing(before, now):
         raise RunError(
             f"the run in {root} was started with other settings ({'; '.join(differing)}); "
             "repeat them, or start a new run in another folder"

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from .checking import fault
 from .errors import ParameterError, ReadError
-from .features import FeatureSpec, count_samples, extract, require_sound
+from .features import FeatureSpec, count_frames, count_samples, extract, require_sound
 from .files import make_folder, replacing
 from .plugins import default_registry
 from .progress import Track, quiet
@@ -51,16 +52,29 @@ def synthesize(
     Returns:
         sounds [shape=(batch, samples), in [-1, 1]] and the gain of each [shape=(batch,)].
     """
-    if hasattr(vocoder, "report"):
+    if hasattr(vocoder, "report") and hasattr(vocoder, "seconds_for"):
         sounds = _tracked(vocoder, features, seeds, track)
     else:
         sounds = vocoder.synthesize(features, seeds)
     sounds = np.array(sounds, np.float32)
+    _require_length(vocoder, sounds.shape[-1], features.shape[1])
     for sound, frames in zip(sounds, lengths or (), strict=False):
         sound[count_samples(frames, vocoder.spec) :] = 0
     peaks = np.abs(sounds).max(axis=1)
     gains = np.where(peaks > 1, 1 / np.maximum(peaks, 1e-12), 1.0).astype(np.float32)
     return sounds * gains[:, None], gains
+
+
+def _require_length(vocoder: Any, samples: int, frames: int) -> None:
+    """Make sure that sounds have as many frames as what they were made of."""
+    found = count_frames(samples, vocoder.spec)
+    if found != frames:
+        raise fault(
+            vocoder,
+            "the vocoder",
+            f"made sounds of {samples} samples, which are {found} frames, of {frames} frames; "
+            f"expected {count_samples(frames, vocoder.spec)} samples",
+        )
 
 
 class _Stopped(Exception):

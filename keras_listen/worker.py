@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from .backend import start_quietly, tensorflow_threads
 from .bundle import versions
 from .errors import ClusterError, ListenError
+from .plugins import Settings, follow
 
 if TYPE_CHECKING:
     from .evaluation import Grid
@@ -42,6 +43,7 @@ class Study:
         command: the settings, as JSON.
         identity: what models and stores must be, as JSON, see `identity_of`.
         folder: where relative paths begin.
+        plugins: which are wanted.
         conditions: under which the study's owner would compute, see `conditions`.
     """
 
@@ -49,6 +51,7 @@ class Study:
     command: str
     identity: str
     folder: str
+    plugins: Settings
     conditions: Mapping[str, Any] = field(compare=False)
 
 
@@ -69,6 +72,7 @@ def compute_chunk(study: Study, cell: int, first: int, stop: int) -> tuple[bytes
         from .chunks import packed
         from .evaluation import Chunk, compute
 
+        follow(study.plugins)
         grid = _opened(study)
         # dask starts its workers with one thread for BLAS. The distances to real speech have other
         # last bits then (measured: 64 x 400 features, 1 thread and 2).
@@ -112,7 +116,7 @@ def _opened(study: Study) -> Grid:
     except ListenError as error:
         raise ClusterError(
             f"the worker at {_address()} cannot open the study: {error} (workers need the same "
-            "models and stores at the same paths)"
+            "models, stores and plugins at the same paths)"
         ) from error
     if differing := _differing(json.loads(study.identity), json.loads(json.dumps(found))):
         raise ClusterError(

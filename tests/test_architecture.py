@@ -17,7 +17,23 @@ ROOT = Path(keras_listen.__file__).parent
 
 #: A module imports from its own tier or from those above it, and never what follows.
 TIERS = (
-    ("errors", "version", "progress", "files", "hookspecs", "plugins", "backend"),
+    (
+        "errors",
+        "version",
+        "progress",
+        "files",
+        "hookspecs",
+        "faults",
+        "returns",
+        "checking",
+        "optiontypes",
+        "components",
+        "implementations",
+        "loading",
+        "registry",
+        "plugins",
+        "backend",
+    ),
     (
         "features",
         "pitch",
@@ -33,7 +49,7 @@ TIERS = (
     ("modelfiles", "models", "rewrites"),
     ("classifier", "bundle", "augmentation", "checkpoints"),
     ("keras2_conversion", "wavenet_conversion"),
-    ("objectives", "priors", "vocoders", "engine", "transforms"),
+    ("objectives", "priors", "vocoders", "culprits", "engine", "transforms"),
     ("training", "vocoder_training"),
     ("vocoding", "starts"),
     ("experiment", "doctor"),

@@ -56,8 +56,32 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="keras-listen")
-def keras_listen() -> None:
+@click.option(
+    "--no-plugin",
+    "disabled",
+    multiple=True,
+    metavar="NAME",
+    help="Leave a plugin out, or all; may be repeated.",
+)
+@click.option(
+    "--plugins-dir",
+    "folders",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False),
+    help="Folder whose *.py files are plugins; may be repeated.",
+)
+def keras_listen(disabled: tuple[str, ...], folders: tuple[str, ...]) -> None:
     """Hear what a speech classifier has learned."""
+    if disabled or folders:
+        from ..plugins import Settings, configure_plugins
+
+        # Added to what the environment names.
+        before = Settings.from_environment()
+        configure_plugins(
+            disable=(*before.disable, *disabled) if disabled else None,
+            folders=(*before.folders, *folders) if folders else None,
+        )
 
 
 def main() -> None:

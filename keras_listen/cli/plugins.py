@@ -3,36 +3,116 @@
 from __future__ import annotations
 
 import json
+from textwrap import indent
+from typing import Any
 
 import click
 
 from .common import table
+from .plugins_new import new
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable, with types and defaults.")
-def plugins(as_json: bool) -> None:
-    """List priors, objectives, vocoders and readers with their options and where they come from."""
+class _Listing(click.Group):
+    """Commands of which `list` may be left out: `plugins prior` is `plugins list prior`."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        first = next((arg for arg in args if not arg.startswith("-")), None)
+        wants_help = first is None and {"-h", "--help"} & set(args)
+        if first not in self.commands and not wants_help:
+            args = ["list", *args]
+        return super().parse_args(context, args)
+
+
+@click.group(cls=_Listing)
+def plugins() -> None:
+    """List priors, objectives, vocoders and readers, and where they come from.
+
+    `keras-listen plugins KIND` lists those of one kind: prior, objective, vocoder or reader.
+    """
+
+
+plugins.add_command(new)
+
+
+@plugins.command("list")
+@click.argument("kind", required=False)
+@_JSON
+def list_(kind: str | None, as_json: bool) -> None:
+    """List components, and plugins that are left out with the reason.
+
+    KIND is prior, objective, vocoder or reader; all of them where it is left out.
+    """
     from ..plugins import default_registry
 
+    chosen = _kind(kind) if kind else None
     registry = default_registry()
-    entries = [_describe(component) for component in _sorted(registry.components)]
+    found = [c for c in _sorted(registry.components) if chosen in (None, c.kind)]
+    entries = [_describe(registry, component) for component in found]
     entries += [_describe_failure(failure) for failure in registry.failures]
     if as_json:
-        click.echo(json.dumps(entries, indent=2, default=str))
+        _write_json(entries)
         return
     heading = ["kind", "name", "state", "distribution", "options"]
-    click.echo(
-        table(
-            [
-                heading,
-                *([str(entry[key]) for key in heading[:3]] + _tail(entry) for entry in entries),
-            ]
-        )
-    )
+    click.echo(table([heading, *(_row(entry) for entry in entries)]))
     for entry in entries:
         if entry["reason"]:
             click.echo(f"{entry['kind']} {entry['name']} {entry['state']}: {entry['reason']}")
+
+
+@plugins.command()
+@click.argument("name")
+@_JSON
+def show(name: str, as_json: bool) -> None:
+    """Show all of a component: options, types, defaults, documentation, where it comes from.
+
+    NAME is a component's, DISTRIBUTION:NAME or KIND:NAME, or a plugin's: then everything that it
+    brings, or why it is left out. What has the name in several kinds is shown in each.
+    """
+    from ..plugins import default_registry
+
+    registry = default_registry()
+    entries = _named(registry, name)
+    if as_json:
+        _write_json(entries)
+    else:
+        click.echo("\n\n".join(_page(entry) for entry in entries))
+
+
+def _kind(given: str) -> str:
+    from ..errors import ParameterError, unknown
+    from ..plugins import KINDS
+
+    kind = given.removesuffix("s")
+    if kind not in KINDS:
+        known = (*KINDS, *plugins.commands)
+        raise ParameterError(unknown("kind or command of keras-listen plugins", given, known))
+    return kind
+
+
+def _named(registry, name: str) -> list[dict[str, Any]]:
+    """Describe everything that has the name."""
+    from ..components import canonical
+    from ..errors import ParameterError, unknown
+
+    kind, _, short = name.rpartition(":")
+    components = [
+        component
+        for component in _sorted(registry.components)
+        if component.is_called(name)
+        or canonical(component.distribution) == canonical(name)
+        or (component.kind, component.name) == (kind, short)
+    ]
+    found = [_describe(registry, component) for component in components]
+    names = [canonical(failure.distribution) for failure in registry.failures]
+    owner = canonical(kind or name)
+    pairs = zip(names, registry.failures, strict=True)
+    found += [_describe_failure(failure) for other, failure in pairs if other == owner]
+    if not found:
+        known = {component.name for component in registry.components} | set(names)
+        raise ParameterError(unknown("component or plugin", name, known))
+    return found
 
 
 def _sorted(components):
@@ -41,12 +121,41 @@ def _sorted(components):
     return sorted(components, key=lambda c: (KINDS.index(c.kind), c.name, c.distribution))
 
 
-def _tail(entry: dict) -> list[str]:
-    options = ", ".join(f"{option['name']}={option['default']}" for option in entry["options"])
-    return [f"{entry['distribution']} {entry['version']}", options]
+def _row(entry: dict) -> list[str]:
+    options = ", ".join(
+        option["name"] + ("" if option["required"] else f"={option['default']}")
+        for option in entry["options"]
+    )
+    owner = f"{entry['distribution']} {entry['version']}"
+    return [entry["kind"], entry["use"], entry["state"], owner, options]
 
 
-def _describe(component) -> dict:
+def _page(entry: dict) -> str:
+    """Lay out one entry for reading."""
+    state = f"{entry['state']}: {entry['reason']}" if entry["reason"] else entry["state"]
+    lines = [f"{entry['kind']} {entry['name']}", f"  {state}"]
+    lines.append(f"  from {entry['distribution']} {entry['version']}, {entry['source'] or '?'}")
+    if entry["kind"] != "plugin":
+        lines.append(f"  used as --{entry['kind']} {entry['use']}")
+    if entry["documentation"]:
+        lines += ["", indent(entry["documentation"], "  ")]
+    if entry["options"]:
+        rows = [["option", "type", "default", ""], *map(_option_row, entry["options"])]
+        path = f"{entry['kind']}.{entry['use']}"
+        lines += ["", indent(table(rows), "  "), f"  given as -o {path}.OPTION=VALUE"]
+    return "\n".join(lines)
+
+
+def _option_row(option: dict) -> list[str]:
+    default = "(required)" if option["required"] else repr(option["default"])
+    return [option["name"], option["type"], default, option["doc"]]
+
+
+def _write_json(entries: list[dict]) -> None:
+    click.echo(json.dumps(entries, indent=2, default=str))
+
+
+def _describe(registry, component) -> dict[str, Any]:
     reason = component.why_unavailable()
     return {
         "kind": component.kind,
@@ -57,20 +166,33 @@ def _describe(component) -> dict:
         "version": component.version,
         "doc": component.doc,
         "options": [
-            {"name": o.name, "type": o.type_name, "default": o.default, "doc": o.doc}
+            {
+                "name": o.name,
+                "type": o.type_name,
+                "default": o.default,
+                "doc": o.doc,
+                "required": o.required,
+            }
             for o in component.options
         ],
+        "use": registry.use(component),
+        "source": component.source,
+        "documentation": component.documentation,
     }
 
 
-def _describe_failure(failure) -> dict:
+def _describe_failure(failure) -> dict[str, Any]:
+    source = failure.source
     return {
         "kind": "plugin",
         "name": failure.distribution,
-        "state": "failed",
+        "state": failure.state,
         "reason": failure.reason,
         "distribution": failure.distribution,
         "version": failure.version,
         "doc": "",
         "options": [],
+        "use": failure.distribution,
+        "source": str(source.file or source.module or "") if source else None,
+        "documentation": "",
     }
