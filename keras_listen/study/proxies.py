@@ -94,11 +94,16 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     middle = x.mean(axis=0) - y.mean(axis=0)
-    # At most as many rows as units, with the same covariance.
-    x, y = (np.linalg.qr((z - z.mean(axis=0)) / np.sqrt(len(z) - 1), mode="r") for z in (x, y))
+    first, second = _root(x), _root(y)
     # The trace of the root of the covariances' product; exact for fewer sounds than units, too.
-    shared = np.linalg.norm(x @ y.T, "nuc")
-    return float(middle @ middle + (x**2).sum() + (y**2).sum() - 2 * shared)
+    shared = np.linalg.norm(first.T @ second, "nuc")
+    return float(middle @ middle + (first**2).sum() + (second**2).sum() - 2 * shared)
+
+
+def _root(x: np.ndarray) -> np.ndarray:
+    """Return r [shape=(units, units)] with r @ r.T the covariance of a set."""
+    values, vectors = np.linalg.eigh(np.cov(x.T, ddof=1).reshape(x.shape[1], -1))
+    return vectors * np.sqrt(np.maximum(values, 0))
 
 
 def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
