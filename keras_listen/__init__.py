@@ -14,6 +14,7 @@ _HOMES = {
     "ListenError": "errors",
     "Maximization": "engine",
     "Store": "store",
+    "analyse_study": "analysing",
     "configure_plugins": "plugins",
     "debug": "diagnosing",
     "evaluate": "evaluating",
