@@ -13,6 +13,7 @@ from keras_listen.classifier import Classifier
 from keras_listen.features import FeatureSpec
 from keras_listen.study.listeners import Listeners
 from keras_listen.study.proxies import (
+    DRAWS,
     Reference,
     active_level,
     frechet_distance,
@@ -163,6 +164,22 @@ def test_the_floor_is_the_distance_of_as_many_real_ones():
     # Each mean is 2 away along 4 axes.
     assert far["frechet"] - far["frechet_floor"] == pytest.approx(16, abs=4)
     assert far["kernel"] > 10 * abs(far["kernel_floor"])
+
+
+def test_kernels_of_draws_are_kernel_distances():
+    generator = np.random.default_rng(4)
+    real, sounds = generator.standard_normal((30, 5)), generator.standard_normal((8, 5)) + 1
+    found = Reference(real, ["yes"] * 30).compare(sounds, ["yes"] * 8, np.random.default_rng(0))
+    draws = np.random.default_rng(0)
+    expected = []
+    for _ in range(DRAWS):
+        drawn = np.isin(np.arange(30), draws.choice(np.arange(30), 8, replace=False))
+        left = real[~drawn]
+        far = [
+            m(x, left) for m in (frechet_distance, kernel_distance) for x in (sounds, real[drawn])
+        ]
+        expected.append(far)
+    np.testing.assert_allclose(list(found.values()), np.mean(expected, axis=0), rtol=1e-9)
 
 
 def test_there_is_no_floor_of_too_few_real_ones():

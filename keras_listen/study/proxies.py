@@ -94,11 +94,16 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     middle = x.mean(axis=0) - y.mean(axis=0)
-    # At most as many rows as units, with the same covariance.
-    x, y = (np.linalg.qr((z - z.mean(axis=0)) / np.sqrt(len(z) - 1), mode="r") for z in (x, y))
+    first, second = _root(x), _root(y)
     # The trace of the root of the covariances' product; exact for fewer sounds than units, too.
-    shared = np.linalg.norm(x @ y.T, "nuc")
-    return float(middle @ middle + (x**2).sum() + (y**2).sum() - 2 * shared)
+    shared = np.linalg.norm(first.T @ second, "nuc")
+    return float(middle @ middle + (first**2).sum() + (second**2).sum() - 2 * shared)
+
+
+def _root(x: np.ndarray) -> np.ndarray:
+    """Return r [shape=(units, units)] with r @ r.T the covariance of a set."""
+    values, vectors = np.linalg.eigh(np.cov(x.T, ddof=1).reshape(x.shape[1], -1))
+    return vectors * np.sqrt(np.maximum(values, 0))
 
 
 def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
@@ -112,14 +117,23 @@ def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
     References:
         Binkowski et al., "Demystifying MMD GANs", 2018, https://arxiv.org/abs/1801.01401
     """
+    first, second = np.ones(len(x)), np.ones(len(y))
+    between = first @ _products(x, y) @ second / (len(x) * len(y))
+    return float(_within(_products(x, x), first) + _within(_products(y, y), second) - 2 * between)
+
+
+def _products(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the cubic kernel of each pair [shape=(x's, y's)]."""
     from sklearn.metrics.pairwise import polynomial_kernel
 
-    def within(z: np.ndarray) -> float:
-        products = polynomial_kernel(z)
-        return (products.sum() - np.trace(products)) / (len(z) * (len(z) - 1))
+    return polynomial_kernel(np.asarray(x, np.float64), np.asarray(y, np.float64))
 
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    return float(within(x) + within(y) - 2 * polynomial_kernel(x, y).mean())
+
+def _within(products: np.ndarray, chosen: np.ndarray) -> float:
+    """Return the mean product of two different ones of those that are chosen (1, the others 0)."""
+    count = chosen.sum()
+    alike = chosen @ products.diagonal()
+    return (chosen @ products @ chosen - alike) / (count * (count - 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,15 +196,36 @@ class Reference:
             frechet and frechet_floor, kernel and kernel_floor.
         """
         names = ("frechet", "frechet_floor", "kernel", "kernel_floor")
+        draws = [self._draw(words, generator) for _ in range(DRAWS)]
+        if any(drawn is None for drawn in draws) or not self.activations.shape[1]:
+            return dict.fromkeys(names, float("nan"))
+        sounds = np.ones(len(activations))
+        among = _within(_products(activations, activations), sounds)
+        across = sounds @ _products(activations, self.activations) / len(sounds)
         found = []
-        for _ in range(DRAWS):
-            drawn = self._draw(words, generator)
-            if drawn is None or not self.activations.shape[1]:
-                return dict.fromkeys(names, float("nan"))
+        for drawn in draws:
             left, real = self.activations[~drawn], self.activations[drawn]
-            measures = (frechet_distance, kernel_distance)
-            found.append([m(x, left) for m in measures for x in (activations, real)])
+            far = [frechet_distance(x, left) for x in (activations, real)]
+            found.append([*far, *self._kernels(drawn, among, across)])
         return dict(zip(names, map(float, np.mean(found, axis=0)), strict=True))
+
+    def _kernels(self, drawn: np.ndarray, among: float, across: np.ndarray) -> tuple[float, float]:
+        """Return kernel distances of sounds, and of drawn utterances, from those that are left.
+
+        Args:
+            drawn: [shape=(utterances,), bool].
+            among: mean product of two sounds.
+            across: mean product of each utterance with the sounds [shape=(utterances,)].
+        """
+        products, drawn, left = self._own_products, drawn.astype(float), (~drawn).astype(float)
+        rest = _within(products, left)
+        sounds = among + rest - 2 * (across @ left) / left.sum()
+        between = drawn @ products @ left / (drawn.sum() * left.sum())
+        return sounds, _within(products, drawn) + rest - 2 * between
+
+    @cached_property
+    def _own_products(self) -> np.ndarray:
+        return _products(self.activations, self.activations)
 
     def _draw(self, words: Sequence[str], generator: np.random.Generator) -> np.ndarray | None:
         """Draw as many real utterances of each word [shape=(utterances,), bool].
