@@ -5,9 +5,11 @@ Built-ins are ordinary plugins, named here by string.
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import logging
 import os
+import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib import import_module
@@ -59,11 +61,13 @@ def load(settings: Settings) -> Registry:
         registry.add_plugin(manager, import_module(f".{name}", __package__), (OWN, __version__))
     found = list(sources(settings))
     _require_known(settings, found)
-    for source in found:
-        if ALL in settings.disable or any(map(source.is_called, settings.disable)):
-            registry.disable(source)
-        else:
-            registry.add_source(manager, source)
+    # What plugins print while they load must not stand in the output of commands.
+    with contextlib.redirect_stdout(sys.stderr):
+        for source in found:
+            if ALL in settings.disable or any(map(source.is_called, settings.disable)):
+                registry.disable(source)
+            else:
+                registry.add_source(manager, source)
     return registry
 
 

@@ -94,6 +94,13 @@ def test_a_listing_of_one_kind(call, folder):
     assert_one_line(call("plugins", "shwo"), r"did you mean 'show'\?")
 
 
+def test_what_a_plugin_prints_is_no_part_of_the_output(call, folder):
+    (folder / "loud.py").write_text(f"print('hello')\n{PLUGIN}")
+    done = call("plugins", "--json", "vocoder")
+    assert "loud" in {entry["distribution"] for entry in entries(done)}
+    assert "hello" in done.err
+
+
 def test_json_is_one_array_of_all_there_is_to_know(call, folder):
     found = {(e["kind"], e["use"]): e for e in entries(call("plugins", "--json"))}
     assert found["prior", "mine"] == {
