@@ -81,8 +81,11 @@ class Component:
     @property
     def described(self) -> str:
         """What a message calls it: kind and name, and whose it is unless it is built in."""
-        owner = "" if self.is_own else f" of {self.distribution} {self.version}"
-        return f"{self.kind} {self.name}{owner}"
+        return f"{self.kind} {self.name}{self._owner}"
+
+    @property
+    def _owner(self) -> str:
+        return "" if self.is_own else f" of {self.distribution} {self.version}"
 
     @property
     def identity(self) -> dict[str, str]:
@@ -139,9 +142,10 @@ class Component:
     def why_unavailable(self) -> str | None:
         """Say why the component cannot work here, or None."""
         try:
-            return self.unavailable() if self.unavailable else None
-        except Exception as error:
+            why = self.unavailable() if self.unavailable else None
+        except (Exception, SystemExit) as error:
             return f"its check failed: {reason(error, self.factory)}"
+        return " ".join(str(why).split()) if why else None
 
     def create(self, bundle: Any = None, options: Mapping[str, Any] | None = None) -> Any:
         """Call the factory with `options`, strings among them converted.
@@ -156,8 +160,7 @@ class Component:
         """
         values = self.convert_options(options or {})
         if why := self.why_unavailable():
-            message = f"{self.kind} {self.name} is unavailable: {why}"
-            raise Unavailable(message, fallback=self.fallback)
+            raise Unavailable(f"{self.described} is unavailable: {why}", fallback=self.fallback)
         try:
             return checked(self.factory(bundle, **values), self)
         except ListenError:
@@ -173,7 +176,7 @@ class Component:
         values = {}
         for name, value in given.items():
             if name not in known:
-                raise ParameterError(unknown(f"option of {self.kind} {self.name}", name, known))
+                raise ParameterError(unknown(f"option of {self.described}", name, known))
             try:
                 values[name] = known[name].convert(value)
             except ValueError:
@@ -189,7 +192,7 @@ class Component:
     def _expected(self, option: Option, value: Any) -> str:
         example = "" if option.required else f", for instance {option.default!r}"
         return (
-            f"option {self.kind}.{self.name}.{option.name} is {value!r}; expected "
+            f"option {self.kind}.{self.name}.{option.name}{self._owner} is {value!r}; expected "
             f"{option.type_name}{example}"
         )
 

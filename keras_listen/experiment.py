@@ -16,7 +16,7 @@ from .bundle import Bundle, load_bundle
 from .checking import fault
 from .classifier import Classifier, load_classifier, read_words
 from .engine import STABILIZER, Ascent, Maximization, maximize
-from .errors import ModelError, ParameterError, Unavailable, unknown
+from .errors import ListenError, ModelError, ParameterError, Unavailable, unknown
 from .features import LENGTH_FIELDS, FeatureSpec, extract_fitted
 from .plugins import KINDS, Component, Registry, default_registry
 from .progress import Track, quiet
@@ -258,10 +258,10 @@ def resolve(
         made[kind], found[kind] = _make(registry, found[kind], bundle, options, notes)
     classifier: Classifier = bundle.classifier
     _require_spec("prior", made["prior"])
-    classifier.spec.require(made["prior"].spec, f"the prior {prior}")
+    classifier.spec.require(made["prior"].spec, f"the {found['prior'].described}")
     if made["vocoder"] is not None:
         _require_spec("vocoder", made["vocoder"])
-        what = f"the vocoder {found['vocoder'].name}"
+        what = f"the {found['vocoder'].described}"
         classifier.spec.require(made["vocoder"].spec, what, ignore=LENGTH_FIELDS)
     return Experiment(
         bundle=bundle,
@@ -370,7 +370,11 @@ def _is_among(key: tuple[str, str], components: Iterable[Component]) -> bool:
 def _make(
     registry: Registry, component: Component, bundle: Bundle, options: Mapping, notes: list[str]
 ) -> tuple[Any, Component]:
-    """Create a component, or its fallback with a note."""
+    """Create a component, or its fallback with a note.
+
+    Raises:
+        Unavailable: neither can be made; says why.
+    """
     try:
         return component.create(bundle, options.get(component.kind)), component
     except Unavailable as error:
@@ -378,8 +382,11 @@ def _make(
             raise
         note = f"{error}; falling back to {error.fallback}"
         notes.append(note)
-        fallback = registry.find(component.kind, error.fallback)
-        return fallback.create(bundle), fallback
+        try:
+            fallback = registry.find(component.kind, error.fallback)
+            return fallback.create(bundle), fallback
+        except ListenError as other:
+            raise Unavailable(f"{note} failed: {other}") from other
 
 
 def _fitting_referee(bundle: Bundle, classifier: Classifier, notes: list[str]) -> Classifier | None:

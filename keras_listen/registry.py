@@ -82,7 +82,8 @@ class Registry:
         mine = [component for component in self.components if component.kind == kind]
         found = [component for component in mine if component.is_called(name)]
         if not found:
-            raise ParameterError(self._unknown(kind, name, {c.name for c in mine}))
+            known = {c.full_name if ":" in name else c.name for c in mine}
+            raise ParameterError(self._unknown(kind, name, known))
         found = [component for component in found if component.is_own] or found
         if len(found) > 1:
             owners = " and ".join(sorted(component.distribution for component in found))

@@ -165,6 +165,8 @@ def register_objectives(register):
 @hookimpl
 def register_vocoders(register):
     register("faulty", vocoder)
+    register("astray", vocoder, unavailable=lambda: "no voice", fallback="nowhere")
+    register("lost", vocoder, unavailable=lambda: "no voice", fallback="astray")
 
 
 @hookimpl

@@ -191,12 +191,14 @@ def test_what_goes_wrong_names_its_plugin(run, faulty, kind, how, message):
         (
             "prior",
             "hwo=made",
-            "no option of prior faulty is called 'hwo'; did you mean 'how'? known: how, scale",
+            "no option of prior faulty of broken-plugin 3.1 is called 'hwo'; did you mean 'how'? "
+            "known: how, scale",
         ),
         (
             "prior",
             "scale=much",
-            "option prior.faulty.scale is 'much'; expected float, for instance 1.0",
+            "option prior.faulty.scale of broken-plugin 3.1 is 'much'; expected float, for "
+            "instance 1.0",
         ),
     ],
 )
@@ -209,6 +211,21 @@ def test_what_is_wrong_from_the_start_is_said_before_anything_is_written(
     place = re.escape(line(faulty, 'raise KeyError("gone")'))
     assert_said(done, f"^keras-listen: {re.escape(message).replace('PLACE', place)}$")
     assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("astray", "no vocoder is called 'nowhere'; known: astray, "),
+        ("lost", "vocoder astray of broken-plugin 3.1 is unavailable: no voice"),
+    ],
+)
+def test_a_fallback_that_cannot_be_made_either_is_told_with_what_it_stood_for(
+    call, bundle, name, message
+):
+    done = call("run", "--bundle", bundle, "--prior", "none", "--vocoder", name, *QUICK)
+    first = f"vocoder {name} of broken-plugin 3.1 is unavailable: no voice; falling back to "
+    assert_said(done, f"^keras-listen: {re.escape(first)}\\w+ failed: {re.escape(message)}")
 
 
 def test_options_of_a_distribution_with_dots_in_its_name_are_understood():

@@ -345,6 +345,8 @@ def test_an_unknown_component_gets_its_nearest_match(loader):
     loader.load(plugin("good", register_priors=brings("gauss")))
     with pytest.raises(ParameterError, match=r"no prior is called 'gaus'; did you mean 'gauss'\?"):
         loader.registry.find("prior", "gaus")
+    with pytest.raises(ParameterError, match=r"called 'other:gaus'; did you mean 'other:gauss'\?"):
+        loader.registry.find("prior", "other:gaus")
     with pytest.raises(ParameterError, match=r"no vocoder is called 'gauss'; known: none$"):
         loader.registry.find("vocoder", "gauss")
 

@@ -124,7 +124,7 @@ def test_slopes_reach_the_features_even_far_away(small, x, name):
     [
         ("margin", {"weight": -1.0}, "weight is -1.0; expected 0 or more"),
         ("margin", {"softness": float("nan")}, "softness is nan; expected 0 or more"),
-        ("margin", {"softness": "soft"}, "objective.margin.softness is 'soft'; expected float"),
+        ("margin", {"softness": "soft"}, "margin.softness of .* is 'soft'; expected float"),
         ("morph", {}, "morph needs the word to go to: -o objective.morph.to=WORD"),
         ("morph", {"to": "yess"}, "called 'yess'; did you mean 'yes'"),
         ("morph", {"to": "no", "share": 1.5}, "share is 1.5; expected 0 .* to 1"),

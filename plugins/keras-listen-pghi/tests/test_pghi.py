@@ -241,7 +241,7 @@ def test_silence_stays_quiet():
         ({}, {"iterations": -1}, "iterations is -1; expected 0 or more"),
         ({}, {"tolerance": 1.0}, "tolerance is 1.0; expected at least 0 and below 1"),
         ({}, {"tolerance": float("nan")}, "tolerance is nan"),
-        ({}, {"tolerance": "low"}, "vocoder.pghi.tolerance is 'low'; expected float"),
+        ({}, {"tolerance": "low"}, "vocoder.pghi.tolerance of .* is 'low'; expected float"),
         ({}, {"iteration": 3}, "'iteration'; did you mean 'iterations'"),
     ],
 )
