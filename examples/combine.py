@@ -18,6 +18,7 @@ import soundfile
 import tensorflow as tf
 
 import keras_listen
+from keras_listen.errors import ParameterError
 from keras_listen.experiment import resolve
 from keras_listen.plugins import Registry, default_registry, new_manager
 from keras_listen.seeds import normal
@@ -29,6 +30,8 @@ VOCODERS = ("griffin-lim", "ringing")
 
 def blurred(bundle, *, frames: int = 5):
     """Features that are means of their neighbours in time."""
+    if frames < 1:
+        raise ParameterError(f"frames is {frames}; expected at least 1")
     near = np.abs(np.subtract.outer(np.arange(bundle.spec.frames), np.arange(bundle.spec.frames)))
     mean = (near <= frames // 2).astype(np.float32)
     mean /= mean.sum(axis=1, keepdims=True)
@@ -56,6 +59,8 @@ def margin(bundle):
 
 def ringing(bundle, *, seconds: float = 0.02):
     """Griffin-Lim in a room that rings for a moment."""
+    if not 0 < seconds < 1:
+        raise ParameterError(f"seconds is {seconds}; expected between 0 and 1")
     dry = default_registry().create("vocoder", "griffin-lim", bundle)
     length = max(1, round(seconds * bundle.spec.sample_rate))
     room = np.exp(-np.linspace(0, 7, length))

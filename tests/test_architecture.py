@@ -78,6 +78,12 @@ FORBIDDEN = {
 }
 
 SOURCES = sorted(ROOT.rglob("*.py"))
+#: Packages that are installed on their own.
+PACKAGED = sorted(
+    path
+    for pattern in ("*/*.py", "*/*/*.py")
+    for path in (Path(__file__).parents[1] / "plugins").glob(pattern)
+)
 
 
 def place(parts: tuple[str, ...]) -> str:
@@ -192,6 +198,27 @@ def test_module_keeps_the_house_rules(path):
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
         prints = [node.lineno for node in calls if getattr(node.func, "id", "") == "print"]
         assert not prints, f"printing happens in cli: lines {prints}"
+
+
+def private_names(tree: ast.AST) -> set[str]:
+    """Return what begins with one underscore among all that is imported from keras_listen."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_listen."):
+            found |= {*node.module.split("."), *(alias.name for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {part for alias in node.names for part in alias.name.split(".")}
+    return {name for name in found if name.startswith("_") and not name.startswith("__")}
+
+
+def test_the_walk_sees_private_names():
+    tree = ast.parse("from keras_listen.plugins import _convert, Option\nimport keras_listen._x")
+    assert private_names(tree) == {"_convert", "_x"}
+
+
+@pytest.mark.parametrize("path", PACKAGED, ids=lambda path: path.name)
+def test_packages_in_plugins_import_nothing_private(path):
+    assert private_names(ast.parse(path.read_text(encoding="utf-8"))) == set()
 
 
 def hooks() -> dict[str, str]:

@@ -343,6 +343,24 @@ def test_a_plugin_reader_prepares_a_store_in_several_processes(call, tiny_corpus
     }
 
 
+def test_a_plugin_that_fails_to_load_keeps_nothing_else_from_working(call, bundle, tmp_path):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "bad.py").write_text("1 / 0\n")
+    before = Settings.from_environment()
+    configure_plugins(folders=[*before.folders, tmp_path / "more"])
+    try:
+        chosen = ("--prior", "ae", "--vocoder", "none", "--bundle", bundle)
+        done = call("run", *chosen, "--objective", "faulty", *QUICK)
+    finally:
+        before.to_environment()
+        default_registry.cache_clear()
+    assert done.status == 0
+    said = [line for line in done.err.splitlines() if line.startswith("keras-listen: ")]
+    why = f"ZeroDivisionError: division by zero ({tmp_path / 'more' / 'bad.py'}:1)"
+    assert said == [f"keras-listen: plugin bad local failed and is left out: {why}"]
+    assert len(list(Path("run").glob("*.npy"))) == 2 * len(WORDS)
+
+
 def test_python_gets_an_error_that_names_the_plugin(bundle, tmp_path):
     with pytest.raises(PluginError, match=r"^prior faulty of broken-plugin 3\.1: decode returned "):
         listen(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from conftest import assert_one_line
 from packages import Environment
 
 from keras_listen.cli.plugins_new import new
@@ -119,6 +120,16 @@ def test_the_kit_sees_what_is_changed_for_the_worse(tmp_path, listen_registry):
     component = listen_registry.load(module).find("prior", "slow")
     with pytest.raises(AssertionError, match="bounded as declared"):
         check_prior(component)
+
+
+def test_the_command_line_writes_it_once(call):
+    done = call("plugins", "new", "slow", "--kind", "prior")
+    assert done.status == 0, done.err
+    assert done.out.startswith("prior slow, package keras-listen-slow, in keras-listen-slow:\n")
+    again = call("plugins", "new", "slow", "--kind", "prior")
+    assert_one_line(again, "the folder keras-listen-slow is not empty; name a new one")
+    assert_one_line(call("plugins", "new", "a b", "--kind", "prior"), "'a b' is no name")
+    assert call("plugins", "new", "slow").status == 2
 
 
 @pytest.fixture(scope="module")

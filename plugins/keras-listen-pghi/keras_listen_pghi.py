@@ -1,0 +1,228 @@
+"""Phase by gradient heap integration: sound from magnitudes without iterations.
+
+In a transform with a Gaussian window the phase grows from bin to bin as the logarithm of the
+magnitude falls from frame to frame, and from frame to frame as it grows from bin to bin. So phases
+are added up from the loudest value outwards, loud ways first.
+
+References:
+    Prusa, Balazs and Sondergaard, "A Noniterative Method for Reconstruction of Phase From STFT
+    Magnitude", IEEE/ACM Transactions on Audio, Speech, and Language Processing 25(5), 2017,
+    https://arxiv.org/abs/1609.00291
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Annotated
+
+import numpy as np
+
+from keras_listen import FeatureSpec, hookimpl
+from keras_listen.errors import ParameterError
+from keras_listen.features import count_samples, left_padding, window
+from keras_listen.seeds import generator
+
+#: Share of a sound's largest magnitude that smaller ones count as, where logarithms are taken.
+_LEAST = 1e-10
+
+
+class PhaseGradient:
+    """Phases from the magnitudes' own gradient, with the window and framing of the features.
+
+    Args:
+        spec: of the features; frames must overlap by half or more.
+        iterations: projections of Griffin and Lim that start from these phases.
+        tolerance: values below this share of a sound's largest one get random phases.
+    """
+
+    def __init__(self, spec: FeatureSpec, iterations: int = 0, tolerance: float = 1e-5):
+        if 2 * spec.hop_length > spec.n_fft:
+            raise ParameterError(
+                f"hop_length is {spec.hop_length}; pghi needs frames that overlap by half, at most "
+                f"{spec.n_fft // 2} for n_fft {spec.n_fft}"
+            )
+        if iterations < 0:
+            raise ParameterError(f"iterations is {iterations}; expected 0 or more")
+        if not 0 <= tolerance < 1:
+            raise ParameterError(f"tolerance is {tolerance}; expected at least 0 and below 1")
+        self.spec, self.iterations, self.tolerance = spec, iterations, tolerance
+
+    def synthesize(self, features: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Turn features into sounds that line up with them.
+
+        Args:
+            features: [shape=(batch, frames, mels), in [0, 1]], any number of frames.
+            seeds: of the phases of what is nearly silent [shape=(batch, 2), uint32].
+
+        Returns:
+            float32 [shape=(batch, count_samples(frames))], at the features' own level.
+
+        Raises:
+            ParameterError: there are too few frames for a sound.
+        """
+        from threadpoolctl import threadpool_limits
+
+        # One sound at a time, so that its bits do not depend on its batch-mates.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+            sounds = list(pool.map(self._reconstruct, np.asarray(features), seeds))
+        return np.stack(sounds).astype(np.float32)
+
+    def _reconstruct(self, features: np.ndarray, seed: np.ndarray) -> np.ndarray:
+        from keras_listen.vocoders.griffin_lim import invert_mel
+
+        spec = self.spec
+        samples = count_samples(len(features), spec)
+        magnitude = invert_mel(features[None], spec)[0] ** (1 / spec.power)
+        phase = find_phases(magnitude, spec, generator(seed), self.tolerance)
+        spectrum = (magnitude * np.exp(1j * phase)).astype(np.complex64)
+        for _ in range(self.iterations):
+            spectrum = _analyse(_synthesise(spectrum, spec), spec)
+            spectrum *= magnitude / np.maximum(np.abs(spectrum), 1e-20)
+        left = left_padding(spec)
+        return _synthesise(spectrum, spec)[left : left + samples]
+
+
+def find_phases(
+    magnitude: np.ndarray,
+    spec: FeatureSpec,
+    random: np.random.Generator,
+    tolerance: float = 1e-5,
+) -> np.ndarray:
+    """Find the phases that go with magnitudes.
+
+    Args:
+        magnitude: [shape=(frames, 1 + n_fft // 2), not negative].
+        spec: of the frames.
+        random: for the phases of values below `tolerance` times the largest one.
+
+    Returns:
+        Radians, of a transform that begins with the first sample of its frame, of any size
+        [shape=(frames, 1 + n_fft // 2)].
+    """
+    magnitude = np.asarray(magnitude, np.float64)
+    _, middle = measure_window(window(spec))
+    phase = random.uniform(-np.pi, np.pi, magnitude.shape)
+    integrate = _compiled()
+    integrate(magnitude, *gradients(magnitude, spec), tolerance * magnitude.max(), phase)
+    # So far time began in the middle of each frame.
+    return phase - 2 * np.pi * middle / spec.n_fft * np.arange(magnitude.shape[1])
+
+
+def gradients(magnitude: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Return by how much the phase grows with each frame, and with each bin.
+
+    Args:
+        magnitude: [shape=(frames, 1 + n_fft // 2), not negative].
+
+    Returns:
+        Radians, of a transform in which time begins in the middle of each frame; two arrays of the
+        shape of `magnitude`.
+    """
+    gamma, _ = measure_window(window(spec))
+    least = max(_LEAST * magnitude.max(), np.finfo(np.float64).tiny)
+    by_frame, by_bin = np.gradient(np.log(np.maximum(magnitude, least)))
+    ratio = spec.hop_length * spec.n_fft / gamma
+    advance = 2 * np.pi * spec.hop_length / spec.n_fft * np.arange(magnitude.shape[1])
+    return by_bin * ratio + advance, -by_frame / ratio
+
+
+def measure_window(window: np.ndarray) -> tuple[float, float]:
+    """Return gamma of the Gaussian that spreads as a window, and the window's middle.
+
+    Args:
+        window: [shape=(n_fft,)].
+
+    Returns:
+        gamma of exp(-pi x^2 / gamma), in samples squared, and the middle, in samples.
+    """
+    weights = window**2 / np.sum(window**2)
+    places = np.arange(len(window))
+    middle = weights @ places
+    # The square of this Gaussian has the variance gamma / (4 pi).
+    return float(4 * np.pi * (weights @ (places - middle) ** 2)), float(middle)
+
+
+@lru_cache(maxsize=1)
+def _compiled():
+    """Return `_integrate`, compiled; imported here, numba does not slow the listing of plugins."""
+    import numba
+
+    return numba.njit(_integrate, nogil=True, cache=True)
+
+
+def _integrate(magnitude, by_frame, by_bin, least, phase):
+    """Write the phases of all values above `least`, from the loudest one outwards.
+
+    Where none that is left touches one that is done, the loudest of them begins anew with 0.
+
+    Args:
+        magnitude: [shape=(frames, bins)].
+        by_frame, by_bin: growth of the phase with each frame and bin [shape=(frames, bins)].
+        least: what is not above it keeps its phase.
+        phase: filled in [shape=(frames, bins)].
+    """
+    frames, bins = magnitude.shape
+    # A further row and column, which are never open, stand for both sides: -1 is the last place.
+    open_ = np.zeros((frames + 1, bins + 1), np.bool_)
+    open_[:frames, :bins] = magnitude > least
+    for start in np.argsort(-magnitude.ravel(), kind="mergesort"):
+        first = (start // bins, start % bins)
+        if not open_[first]:
+            continue
+        open_[first] = False
+        phase[first] = 0.0
+        heap = [(-magnitude[first], first)]
+        while len(heap):
+            _, here = heapq.heappop(heap)
+            frame, bin_ = here
+            for there, slope, sign in (
+                ((frame + 1, bin_), by_frame, 1.0),
+                ((frame - 1, bin_), by_frame, -1.0),
+                ((frame, bin_ + 1), by_bin, 1.0),
+                ((frame, bin_ - 1), by_bin, -1.0),
+            ):
+                if open_[there]:
+                    open_[there] = False
+                    phase[there] = phase[here] + sign * 0.5 * (slope[here] + slope[there])
+                    heapq.heappush(heap, (-magnitude[there], there))
+
+
+def _synthesise(spectrum: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Return the padded sound of a spectrum [shape=(frames, 1 + n_fft // 2)]."""
+    import librosa
+
+    return librosa.istft(spectrum.T, **_framing(spec))
+
+
+def _analyse(padded: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Return the spectrum of a padded sound [shape=(frames, 1 + n_fft // 2)]."""
+    import librosa
+
+    return librosa.stft(padded, **_framing(spec)).T
+
+
+def _framing(spec: FeatureSpec) -> dict:
+    return {
+        "hop_length": spec.hop_length,
+        "n_fft": spec.n_fft,
+        "window": window(spec),
+        "center": False,
+    }
+
+
+def pghi(
+    bundle,
+    *,
+    iterations: Annotated[int, "of Griffin-Lim, from these phases on"] = 0,
+    tolerance: Annotated[float, "share of the loudest value below which phases are random"] = 1e-5,
+):
+    """Phase by gradient heap integration; needs no weights and, unless asked for, no iterations."""
+    return PhaseGradient(bundle.spec, iterations, tolerance)
+
+
+@hookimpl
+def register_vocoders(register) -> None:
+    register("pghi", pghi)
