@@ -53,7 +53,7 @@ def test_zeros_are_the_level():
 
 
 @pytest.mark.parametrize(
-    "options, message",
+    ("options", "message"),
     [
         ({"time": 91}, "time is 91; expected 2 to 90 coefficients"),
         ({"mel": 1}, "mel is 1; expected 2 to 80 coefficients"),
