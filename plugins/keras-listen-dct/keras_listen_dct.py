@@ -82,7 +82,7 @@ def dct(
     *,
     time: Annotated[int, "coefficients in time, 2 to the number of frames"] = 12,
     mel: Annotated[int, "coefficients in mel, 2 to the number of bands"] = 16,
-    level: Annotated[float, "feature that noise of zero decodes to, between 0 and 1"] = 0.3,
+    level: Annotated[float, "feature that noise of zero decodes to, between 0 and 1"] = 0.5,
     start_deviation: Annotated[float, "standard deviation of the noise that starts are"] = 0.1,
 ):
     """Smooth features: the lowest cosines in time and mel, without weights."""
