@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import keras_listen_dct as plugin
 import numpy as np
 import pytest
 from scipy.fft import dctn
 
-from keras_listen import load_bundle
+from keras_listen import FeatureSpec, load_bundle
 from keras_listen.errors import ParameterError
 from keras_listen.testing import check_prior, features_like_speech
 
@@ -45,6 +47,14 @@ def test_encoding_projects():
     once = np.asarray(few.decode(few.encode(features)))
     np.testing.assert_allclose(few.decode(few.encode(once)), once, atol=0.01)
     assert 0.01 < np.abs(once - inside).mean() < np.abs(inside - inside.mean()).mean()
+
+
+def test_other_features_have_other_bounds():
+    bundle = SimpleNamespace(spec=FeatureSpec(frames=40, n_mels=20))
+    prior = plugin.dct(bundle, time=40, mel=20)
+    assert prior.decode(prior.start(None, SEEDS)).shape == (10, 40, 20, 1)
+    with pytest.raises(ParameterError, match="time is 41; expected 2 to 40 coefficients"):
+        plugin.dct(bundle, time=41)
 
 
 def test_zeros_are_the_level():
