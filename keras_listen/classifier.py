@@ -100,6 +100,17 @@ class Classifier:
         return tuple(self._tap(layer).output_shape[1:])
 
     @cached_property
+    def penultimate(self) -> keras.Model:
+        """The model up to what goes into its last layer that has weights."""
+        tensor = self.model.outputs[0]
+        while True:
+            layer, use, _ = tensor._keras_history
+            entering = layer._inbound_nodes[use].input_tensors
+            if layer.weights or not entering:
+                return keras.Model(_single(self.model.inputs), _single(entering or [tensor]))
+            tensor = entering[0]
+
+    @cached_property
     def rewritten(self) -> Classifier:
         """The same classifier, computed in the faster ways of `keras_listen.rewrites`."""
         other = copy.copy(self)

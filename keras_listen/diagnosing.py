@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +15,7 @@ from .api import as_text, option_texts
 from .backend import require_tensorflow
 from .blocks import BLOCK_SIZE
 from .errors import ParameterError, unknown
-from .files import csv_text, make_folder, read_timing, require_empty, write_json, write_text
+from .files import Clock, csv_text, write_json, write_text
 from .plugins import default_registry
 from .progress import Track, quiet
 
@@ -109,6 +106,7 @@ def debug(
     from .experiment import ModelChoice
     from .report.debug_figures import draw_figures
     from .report.debugging import write_page
+    from .runs import open_folder
     from .tickets import choose, summarize
 
     models = ModelChoice(*map(as_text, (bundle, classifier, words_file, spec)), trust_model)
@@ -142,10 +140,10 @@ def debug(
     recorded, missing = originals.find(inquiry, audio) if audio else ([], [])
     notes += missing
     root, spoken = Path(out), inquiry.experiment.notes
-    _open_folder(root, _manifest(inquiry, command), resume)
+    open_folder(root, _manifest(inquiry, command), resume, "inquiry")
     for note in (*spoken, *notes):
         log.warning("%s", note)
-    clock = _Clock(root)
+    clock = Clock(root)
     with clock.timed("maximize and vocode"):
         work = partial(debugging.compute, inquiry, root)
         carry_out(inquiry.chunks(), root, here(work), label="maximize", track=track)
@@ -190,18 +188,6 @@ def _manifest(inquiry, command: Mapping[str, Any]) -> dict[str, Any]:
 
     experiment = replace(inquiry.experiment, vocoder=inquiry.vocoder)
     return manifest_of(experiment, command) | {"stores": {"store": inquiry.store.identity()}}
-
-
-def _open_folder(root: Path, manifest: dict[str, Any], resume: bool) -> None:
-    """Make the output folder, or check that it is the same inquiry's."""
-    from .runs import require_same
-
-    if resume:
-        require_same(root, manifest)
-        return
-    require_empty(root, "give --resume to continue the inquiry in it, or ")
-    make_folder(root)
-    write_json(root / "manifest.json", manifest)
 
 
 def _require_sensible(command: Mapping[str, Any]) -> None:
@@ -282,21 +268,3 @@ def _measure(inquiry, points, places, wrong: np.ndarray, seed: int) -> tuple[dic
         kept = movement.trustworthiness(latents, drawn)
     about = {"perplexity": places.perplexity, "points": len(latents), "trustworthiness": kept}
     return found, about | {"neighbours": movement.NEIGHBOURS}
-
-
-class _Clock:
-    """Seconds by stage, kept in timing.json and added to those of earlier calls."""
-
-    def __init__(self, root: Path):
-        self._path = root / "timing.json"
-        self._seconds = Counter(read_timing(root))
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._seconds[stage] += time.perf_counter() - begin
-            seconds = {name: round(value, 3) for name, value in sorted(self._seconds.items())}
-            write_json(self._path, seconds)

@@ -46,6 +46,14 @@ class RunError(ListenError):
     """An output folder that cannot be used."""
 
 
+class StudyError(ListenError):
+    """An answer of a rater, or a request of one, that a study cannot take."""
+
+
+class DatabaseError(StudyError):
+    """A database of ratings that is locked, damaged, of another schema or not there."""
+
+
 class ClusterError(ListenError):
     """A cluster that does not answer, has no workers, or whose workers cannot do the work."""
 

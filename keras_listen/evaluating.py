@@ -224,7 +224,7 @@ def _settings(preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
 def _grid(models, command: Mapping[str, Any]):
     """Open the models and make every cell of the study."""
     from .evaluation import Cell, Grid
-    from .experiment import parse_options, resolve
+    from .experiment import options_among, parse_options, require_used, resolve
     from .judges import open_judges
     from .store import Store
 
@@ -232,7 +232,8 @@ def _grid(models, command: Mapping[str, Any]):
         raise ParameterError(f"the block size is {command['block_size']}; expected at least 1")
     options = parse_options(command["options"])
     found = _find(command)
-    _require_used(options, found)
+    used = [component for mine in found.values() for component in mine.values()]
+    require_used(options, used, "no cell of the study")
     pairs = [(p, o) for p in found["prior"] for o in found["objective"]]
     opened = models.open()
     cells = []
@@ -243,7 +244,7 @@ def _grid(models, command: Mapping[str, Any]):
             opened,
             **names,
             ascent=command,
-            options={key: v for key, v in options.items() if _is_among(key, used)},
+            options=options_among(options, used),
             seed=command["seed"],
             block_size=command["block_size"],
         )
@@ -263,10 +264,11 @@ def _grid(models, command: Mapping[str, Any]):
 
 def _manifest(grid, command: Mapping[str, Any]) -> dict[str, Any]:
     from .judges import checksums
-    from .runs import manifest_of
+    from .runs import components_of, manifest_of
 
     manifest = manifest_of(grid.cells[0].speaker or grid.cells[0].experiment, command)
-    manifest["components"] = _components(grid)
+    experiments = [cell.speaker or cell.experiment for cell in grid.cells]
+    manifest["components"] = components_of(experiments)
     manifest["referees"] = {name: checksums(name) for name in command["referees"]}
     stores = {"start": grid.starts, "speech": grid.speech}
     manifest["stores"] = {role: store.identity() for role, store in stores.items() if store}
@@ -313,34 +315,6 @@ def _find(command: Mapping[str, Any]) -> dict[str, dict[str, Component]]:
             component = registry.find(kind, name)
             if component not in found[kind].values():
                 found[kind][name] = component
-    return found
-
-
-def _is_among(key: tuple[str, str], components: Iterable[Component]) -> bool:
-    """Say whether one of the components is of this kind and has this name."""
-    kind, name = key
-    return any(c.kind == kind and c.is_called(name) for c in components)
-
-
-def _require_used(options: Mapping, found: Mapping[str, Mapping[str, Component]]) -> None:
-    """Refuse options of components that no cell has."""
-    used = [component for mine in found.values() for component in mine.values()]
-    for (kind, name), values in options.items():
-        if not _is_among((kind, name), used):
-            raise ParameterError(
-                f"option {kind}.{name}.{next(iter(values))} was given, but no cell of the study "
-                f"has the {kind} {name}; drop it"
-            )
-
-
-def _components(grid) -> dict[str, list[dict[str, str]]]:
-    """Return the components in use by kind; two of one name have different distributions."""
-    found: dict[str, list[dict[str, str]]] = {}
-    for cell in grid.cells:
-        for kind, component in (cell.speaker or cell.experiment).components.items():
-            known = found.setdefault(kind, [])
-            if component.identity not in known:
-                known.append(component.identity)
     return found
 
 

@@ -26,8 +26,9 @@ from .blocks import spans
 from .chunks import BLOCKS, Computing, here
 from .chunks import carry_out as carry_out_chunks
 from .classifier import Classifier
-from .errors import ParameterError, SpecError
+from .errors import ParameterError
 from .experiment import Block, Experiment, saturated
+from .judges import require_fitting
 from .progress import Track, quiet
 from .rates import Spread
 from .starts import Sample, slug
@@ -89,17 +90,10 @@ class Grid:
             raise ParameterError(f"samples is {self.samples}; expected at least 1")
         if self.cycle_samples < 0:
             raise ParameterError(f"cycle samples is {self.cycle_samples}; expected at least 0")
-        classifier = self.classifier
-        for name, referee in self.referees.items():
-            if set(referee.words) != set(classifier.words):
-                raise SpecError(
-                    f"the referee {name} knows other words ({_shortened(referee.words)}) than the "
-                    f"classifier ({_shortened(classifier.words)}); give one of the same words"
-                )
-            classifier.spec.require(referee.spec, f"the referee {name}")
+        require_fitting(self.classifier, self.referees)
         _require_folders(self.cells)
         for store in filter(None, (self.starts, self.speech)):
-            classifier.spec.require(store.spec, f"the store {store.root}")
+            self.classifier.spec.require(store.spec, f"the store {store.root}")
 
     @property
     def classifier(self) -> Classifier:
@@ -151,10 +145,6 @@ def _require_folders(cells: Sequence[Cell]) -> None:
                 f"with objective {other.objective} would have one folder, {cell.name}; "
                 "evaluate them one after the other"
             )
-
-
-def _shortened(words: Sequence[str]) -> str:
-    return ", ".join(words[:5]) + (" …" if len(words) > 5 else "")
 
 
 @dataclass(frozen=True)

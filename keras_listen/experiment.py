@@ -337,6 +337,36 @@ def _options_in_use(options: Options, found: Mapping[str, Component]) -> dict[st
     return mine
 
 
+def options_among(options: Options, components: Iterable[Component]) -> dict[tuple, Mapping]:
+    """Return the options that are of one of the components."""
+    components = tuple(components)
+    return {key: values for key, values in options.items() if _is_among(key, components)}
+
+
+def require_used(options: Options, components: Iterable[Component], nobody: str) -> None:
+    """Refuse options of components that are not in use.
+
+    Args:
+        nobody: who has none such, for the message.
+
+    Raises:
+        ParameterError: one is of another component.
+    """
+    components = tuple(components)
+    for (kind, name), values in options.items():
+        if not _is_among((kind, name), components):
+            raise ParameterError(
+                f"option {kind}.{name}.{next(iter(values))} was given, but {nobody} has the {kind} "
+                f"{name}; drop it"
+            )
+
+
+def _is_among(key: tuple[str, str], components: Iterable[Component]) -> bool:
+    """Say whether one of the components is of this kind and has this name."""
+    kind, name = key
+    return any(c.kind == kind and c.is_called(name) for c in components)
+
+
 def _make(
     registry: Registry, component: Component, bundle: Bundle, options: Mapping, notes: list[str]
 ) -> tuple[Any, Component]:

@@ -10,6 +10,8 @@ import io
 import json
 import os
 import shutil
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,25 @@ def read_timing(root: str | Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{path} is damaged ({error}); delete it") from error
+
+
+class Clock:
+    """Seconds by stage, kept in timing.json and added to those of earlier calls."""
+
+    def __init__(self, root: Path):
+        self._path = root / "timing.json"
+        self._seconds = Counter(read_timing(root))
+
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time spent in the block to a stage."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[stage] += time.perf_counter() - begin
+            seconds = {name: round(value, 3) for name, value in sorted(self._seconds.items())}
+            write_json(self._path, seconds)
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .bundle import Bundle, load_bundle
 from .classifier import Classifier, load_classifier, read_words
-from .errors import ModelError
+from .errors import ModelError, SpecError
 from .features import FeatureSpec
 from .files import sha256
 from .starts import slug
@@ -34,6 +34,25 @@ def open_judges(
     for path in paths:
         judges[_name_of(path, judges)] = _open(path, bundle.classifier.spec, trust)
     return judges
+
+
+def require_fitting(classifier: Classifier, judges: Mapping[str, Classifier]) -> None:
+    """Make sure that judges know the words of a classifier and hear the same features.
+
+    Raises:
+        SpecError: one does not.
+    """
+    for name, judge in judges.items():
+        if set(judge.words) != set(classifier.words):
+            raise SpecError(
+                f"the referee {name} knows other words ({_shortened(judge.words)}) than the "
+                f"classifier ({_shortened(classifier.words)}); give one of the same words"
+            )
+        classifier.spec.require(judge.spec, f"the referee {name}")
+
+
+def _shortened(words: Sequence[str]) -> str:
+    return ", ".join(words[:5]) + (" …" if len(words) > 5 else "")
 
 
 def checksums(path: str) -> list[str]:

@@ -47,8 +47,9 @@ class Rate:
         middle = (share + square / (2 * n)) / (1 + square / n)
         spread = math.sqrt(share * (1 - share) / n + square / (4 * n * n)) * _POINT
         half = spread / (1 + square / n)
-        # Rounding must not push the ends beyond what is possible.
-        return max(0.0, middle - half), min(1.0, middle + half)
+        # Rounding must push no end beyond what is possible, nor away from where it is exact.
+        low = max(0.0, middle - half) if self.hits else 0.0
+        return low, min(1.0, middle + half) if self.hits < n else 1.0
 
     def __add__(self, other: Rate) -> Rate:
         return Rate(self.hits + other.hits, self.samples + other.samples)

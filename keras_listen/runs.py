@@ -16,7 +16,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,20 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
         "threads": os.cpu_count(),
         "rewrites": rewrites_enabled(),
     }
+
+
+def components_of(experiments: Iterable[Experiment]) -> dict[str, list[dict[str, str]]]:
+    """Return the components of several experiments, by kind, for a manifest.
+
+    Two of one name have different distributions.
+    """
+    found: dict[str, list[dict[str, str]]] = {}
+    for experiment in experiments:
+        for kind, component in experiment.components.items():
+            known = found.setdefault(kind, [])
+            if component.identity not in known:
+                known.append(component.identity)
+    return found
 
 
 def _components(
@@ -174,6 +188,23 @@ def _lines(rows: Sequence[Row]) -> str:
     text = io.StringIO(newline="")
     csv.DictWriter(text, COLUMNS, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def open_folder(root: Path, manifest: Mapping[str, Any], resume: bool, what: str) -> None:
+    """Make an output folder with its manifest, or check that it is the one to continue.
+
+    Args:
+        what: the folder holds, for the message.
+
+    Raises:
+        RunError: it is in use, or there is nothing to resume.
+    """
+    if resume:
+        require_same(root, manifest)
+        return
+    require_empty(root, f"give --resume to continue the {what} in it, or ")
+    make_folder(root)
+    write_json(root / "manifest.json", manifest)
 
 
 def require_same(root: Path, manifest: Mapping[str, Any]) -> None:

@@ -96,8 +96,12 @@ class Browser:
 
 
 @contextmanager
-def open_browser():
-    """Start a browser, and end it when the block is left."""
+def open_browser(*, loopback: bool = False):
+    """Start a browser, and end it when the block is left.
+
+    Args:
+        loopback: whether it reaches servers at 127.0.0.1.
+    """
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -106,7 +110,8 @@ def open_browser():
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--mute-audio"):
         options.add_argument(argument)
     # No name is resolved: what a page asks for elsewhere is an error in the console.
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
+    rules = "MAP * ~NOTFOUND" + (", EXCLUDE 127.0.0.1" if loopback else "")
+    options.add_argument(f"--host-resolver-rules={rules}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
     try:

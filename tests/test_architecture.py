@@ -62,7 +62,7 @@ TIERS = (
     ("interchange",),
     ("report",),
     ("api",),
-    ("evaluating", "diagnosing"),
+    ("evaluating", "diagnosing", "studying", "handouts", "collecting", "analysing"),
     ("testing", "skeleton"),
     ("cli",),
     ("__init__", "__main__"),

@@ -49,7 +49,8 @@ def files_under(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["plugins"], ["plugins", "--json"]]
+    "arguments",
+    [["--help"], ["--version"], ["plugins"], ["plugins", "--json"], ["study", "make", "--help"]],
 )
 def test_light_commands_import_nothing_heavy(arguments):
     script = (
@@ -73,6 +74,7 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_help_names_every_command_and_version_is_the_packages(call):
     text = call("--help").out
     commands = ("run", "prepare", "train", "fetch", "doctor", "plugins", "vocode", "convert")
+    commands += ("study",)
     for command in commands:
         assert re.search(rf"^  {command} ", text, re.MULTILINE)
         assert call(command, "--help").status == 0

@@ -20,20 +20,32 @@ _NOTHING = "\N{EN DASH}"
 _KINDS = {".png": "image/png", ".wav": "audio/wav", ".pdf": "application/pdf"}
 
 
-def render(template: str, *, scripts: Sequence[str] = (), **values: Any) -> str:
+def render(
+    template: str,
+    *,
+    scripts: Sequence[str] = (),
+    rules: Mapping[str, str] | None = None,
+    **values: Any,
+) -> str:
     """Return the text of a page.
 
     Args:
         template: file name of a template that extends `base.html`.
         scripts: JavaScript that runs at the end of the page, in this order. Nothing else runs:
             the page's Content-Security-Policy names them by their checksums.
+        rules: of that policy, where they are not those of `policy`.
         values: for the template; `title` and `manifest` are used by every page.
     """
     from markupsafe import Markup
 
     trusted = [Markup(_closed(script)) for script in scripts]
     page = _environment().get_template(template)
-    return page.render(scripts=trusted, policy=policy(trusted), **values)
+    return page.render(scripts=trusted, policy=policy(trusted, rules), **values)
+
+
+def fill(template: str, **values: Any) -> str:
+    """Return a template that is no page of ours, filled in; values are escaped."""
+    return _environment().get_template(template).render(**values)
 
 
 def template_text(name: str) -> str:
@@ -42,15 +54,16 @@ def template_text(name: str) -> str:
     return environment.loader.get_source(environment, name)[0]
 
 
-def policy(scripts: Sequence[str]) -> str:
+def policy(scripts: Sequence[str], rules: Mapping[str, str] | None = None) -> str:
     """Return a Content-Security-Policy under which only `scripts` run and nothing is fetched.
 
     Styles may stand in the page, because Bokeh writes its own; pictures and sounds may come from
-    beside the page, which is `file:` where it is opened from a disk, or from within it.
+    beside the page, which is `file:` where it is opened from a disk, or from within it. `rules`
+    are added, or take the place of these.
     """
     sums = [hashlib.sha256(script.encode()).digest() for script in scripts]
     allowed = [f"'sha256-{base64.b64encode(sum_).decode()}'" for sum_ in sums]
-    rules = {
+    all_rules = {
         "default-src": "'none'",
         "script-src": " ".join(allowed) or "'none'",
         "style-src": "'unsafe-inline'",
@@ -58,8 +71,9 @@ def policy(scripts: Sequence[str]) -> str:
         "media-src": "'self' file: data:",
         "base-uri": "'none'",
         "form-action": "'none'",
+        **(rules or {}),
     }
-    return "; ".join(f"{rule} {value}" for rule, value in rules.items())
+    return "; ".join(f"{rule} {value}" for rule, value in all_rules.items())
 
 
 def data_block(value: Any) -> Markup:

@@ -1,0 +1,147 @@
+"""`keras_listen.analyse_study`: what the ratings of a perceptual study say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .api import as_text
+from .errors import ParameterError
+from .files import csv_text, make_folder, require_empty, sha256, write_json, write_text
+from .version import __version__
+
+CODINGS = ("auto", "0-4", "1-5")
+
+
+class Analysis:
+    """What was found.
+
+    Attributes:
+        root: its folder.
+        results: everything, as in results.json.
+        page: path of the page.
+    """
+
+    def __init__(self, root: Path, results: dict[str, Any], page: Path):
+        self.root, self.results, self.page = root, results, page
+
+
+def analyse_study(
+    ratings: Sequence[str | Path],
+    *,
+    study: str | Path | None = None,
+    published_rule: bool = False,
+    coding: str = "auto",
+    anchor_margin: float = 1.5,
+    repeat_tolerance: float = 1.5,
+    clear_heard: float = 0.5,
+    resamples: int = 2000,
+    seed: int = 0,
+    out: str | Path = "analysis",
+) -> Analysis:
+    """Drop careless raters, and say what the others found.
+
+    Does what `keras-listen study analyse` does.
+
+    Args:
+        ratings: files of ratings, and batch results of Mechanical Turk.
+        study: folder of the study; needed for all but batch results.
+        published_rule: add what the published rule for raters would find.
+        coding: of numbers in batch results: "0-4", "1-5", or "auto" where the numbers tell.
+        anchor_margin, repeat_tolerance, clear_heard: what raters must keep to, see
+            `keras_listen.study.raters.Limits`.
+        resamples: times that raters and recordings are drawn for an interval.
+        seed: of everything that is drawn.
+        out: folder, new or empty.
+
+    Raises:
+        ListenError: anything given cannot be used; nothing has been written then.
+    """
+    from .report.study import write_report
+    from .study.catalogue import read_catalogue
+    from .study.judgements import gather
+    from .study.opinions import Draws
+    from .study.outcome import analyse
+    from .study.raters import Limits
+
+    command = {
+        "ratings": [str(path) for path in ratings],
+        "study": as_text(study),
+        "published_rule": published_rule,
+        "coding": coding,
+        "anchor_margin": anchor_margin,
+        "repeat_tolerance": repeat_tolerance,
+        "clear_heard": clear_heard,
+        "resamples": resamples,
+        "seed": seed,
+    }
+    _require_sensible(command)
+    root = require_empty(out)
+    catalogue = read_catalogue(study) if study is not None else None
+    gathered = gather(ratings, catalogue, coding=coding)
+    limits = Limits(anchor_margin, repeat_tolerance, clear_heard)
+    results = analyse(
+        gathered, limits, Draws(seed, resamples), with_published_rule=published_rule
+    )  # fmt: skip
+    manifest = _manifest(command, catalogue.study if catalogue else None)
+    make_folder(root)
+    write_json(root / "manifest.json", manifest)
+    write_json(root / "results.json", results)
+    _write_tables(root, results)
+    return Analysis(root, results, write_report(root, results, manifest))
+
+
+def _require_sensible(command: Mapping[str, Any]) -> None:
+    if not command["ratings"]:
+        raise ParameterError("no ratings file was named; name at least one")
+    if command["coding"] not in CODINGS:
+        raise ParameterError(f"coding is {command['coding']!r}; expected {', '.join(CODINGS)}")
+    if command["resamples"] < 1:
+        raise ParameterError(f"resamples is {command['resamples']}; expected at least 1")
+
+
+def _manifest(command: Mapping[str, Any], study: str | None) -> dict[str, Any]:
+    """Return everything from which the analysis can be repeated."""
+    versions = {name: metadata.version(name) for name in ("numpy", "scipy", "matplotlib")}
+    files = [Path(path) for path in command["ratings"]]
+    if command["study"] is not None:
+        files.append(Path(command["study"]) / "manifest.csv")
+    return {
+        "schema": 1,
+        "command": dict(command),
+        "versions": {"keras-listen": __version__} | versions,
+        "study": study,
+        "files": {str(path): sha256(path) for path in files},
+    }
+
+
+def _write_tables(root: Path, results: Mapping[str, Any]) -> None:
+    """Write what a spreadsheet would like to have, too."""
+    for mode in ("rating", "word"):
+        for name in ("conditions", "words"):
+            rows = (results[mode] or {}).get(name, [])
+            _write(root / f"{name}-{mode}.csv", [_flat(row) for row in rows])
+    _write(root / "recordings.csv", [_flat(row) for row in results["recordings"]])
+    raters = [row | {"reasons": "; ".join(row["reasons"])} for row in results["raters"]]
+    _write(root / "raters.csv", raters)
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with each value of a list or mapping in it in a cell of its own."""
+    flat = {}
+    for key, value in row.items():
+        if key == "histogram":
+            flat |= {f"rated_{i}": count for i, count in enumerate(value, 1)}
+        elif isinstance(value, Mapping):
+            flat |= value
+        else:
+            flat[key] = value
+    return flat
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        write_text(path, csv_text(rows, columns))

@@ -1,0 +1,101 @@
+"""keras-listen study make"""
+
+from __future__ import annotations
+
+import click
+
+from ..blocks import BLOCK_SIZE
+from .common import bar, component_options, model_options, split_list, table
+
+
+@click.command()
+@click.argument("store", type=click.Path())
+@click.argument("out", type=click.Path())
+@click.option(
+    "--split",
+    type=click.Choice(["training", "validation", "testing", "all"]),
+    default="testing",
+    show_default=True,
+    help="Where utterances come from.",
+)
+@click.option(
+    "--per-word",
+    type=int,
+    default=3,
+    show_default=True,
+    help="Recordings of each word in each condition.",
+)
+@click.option("--words", callback=split_list, help="Only these, separated by commas.  [all]")
+@click.option("--prior", default="ae", show_default=True, help="Of experiments 3 and 4.")
+@click.option("--objective", default="softmax", show_default=True)
+@click.option("--vocoder", default="wavenet", show_default=True, help="What speaks.")
+@click.option("--real", is_flag=True, help="Add real utterances through the vocoder.")
+@click.option(
+    "--with",
+    "combinations",
+    multiple=True,
+    metavar="KEY=VALUE,...",
+    help="Add conditions, such as prior=vae,prior.pull=0.02,steps=150 or vocoder=griffin-lim; may "
+    "be repeated. Keys: prior, objective, vocoder, KIND.OPTION, start (noise or class), label, and "
+    "those of the ascent.",
+)
+@click.option(
+    "--anchors", type=int, default=4, show_default=True, help="Clear anchors, and as many unclear."
+)
+@click.option(
+    "--tries", type=int, default=100, show_default=True, help="Starts, then a word is given up."
+)
+@click.option(
+    "--referee",
+    "referees",
+    multiple=True,
+    metavar="BUNDLE|MODEL.keras:WORDS.txt",
+    help="A further judge of the sounds; may be repeated.",
+)
+@click.option("--steps", type=click.IntRange(min=0), default=20, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@model_options
+@component_options
+@click.option("--block-size", type=click.IntRange(min=1), default=BLOCK_SIZE, show_default=True)
+@click.option("--resume", is_flag=True, help="Finish the interrupted study in the folder.")
+def make(store, out, **settings) -> None:
+    """Make the recordings of a listening test.
+
+    Maximizes words from noise and from the utterances of a prepared STORE, without a prior and with
+    one, and speaks what reached its word: the paper's four experiments, before and after. Writes
+    manifest.csv, audio/, unreached.csv and conditions.csv into the folder OUT.
+    """
+    from ..backend import start_quietly
+
+    start_quietly(engine=True)
+    from ..studying import make_study
+
+    done = make_study(store, out, **settings, track=bar)
+    click.echo(table(_conditions(done)))
+    for note in [*_unreached(done), *done.notes]:
+        click.echo(note)
+    click.echo(f"study {done.id}: {len(done.items)} recordings in {done.root / 'manifest.csv'}")
+
+
+def _conditions(done) -> list[list[str]]:
+    """Return a table of what was made, and of what needs no rater."""
+    lines = [["experiment", "", "recordings", "cycle", "flatness", "frechet", "real ones"]]
+    for row in done.conditions:
+        name = f"{row['experiment']} {row['condition']}"
+        numbers = [row[key] for key in ("spectral_flatness", "frechet", "frechet_floor")]
+        shown = ["-" if value != value else f"{value:.3g}" for value in numbers]
+        cycle = "-" if row["cycle"] is None else f"{100 * row['cycle']:.1f} %"
+        lines.append([name, row["stage"], str(row["recordings"]), cycle, *shown])
+    return lines
+
+
+def _unreached(done) -> list[str]:
+    """Say what is missing, a line a condition and reason."""
+    groups: dict[tuple, list[str]] = {}
+    for row in done.unreached:
+        words = groups.setdefault((row["experiment"], row["condition"], row["reason"]), [])
+        words.append(f"{row['word']} ({row['found']} of {row['wanted']})")
+    return [
+        f"experiment {number}, {label}: fewer recordings of {', '.join(words)}: {reason}"
+        for (number, label, reason), words in groups.items()
+    ]

@@ -1,0 +1,91 @@
+"""What ratings are about: recordings, with what is known of them without people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import RunError
+from .items import Row, read_items, read_manifest
+
+#: Numbers that may tell how people will rate a recording, and what each is.
+PROXIES = {
+    "cycle_probability": "probability of the word, by the classifier on the sound",
+    "cycle_success": "whether the classifier hears the word in the sound",
+    "referee_probability": "probability of the word, by the referee on the sound",
+    "referee_success": "whether the referee hears the word in the sound",
+    "referees_agreeing": "share of the referees that hear the word in the sound",
+    "feature_distance": "distance from real ones of the word, in a referee's last hidden layer",
+    "spectral_flatness": "spectral flatness: 1 for white noise, 0 for a tone",
+    "speech_band_share": "share of the energy that lies where speech has its own",
+}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording that people judge.
+
+    Attributes:
+        name: unique.
+        word: that is to be heard.
+        role: "item", or "clear" or "unclear" for an anchor.
+        experiment: 1 to 4 as in the paper, 5 and up for others; None for anchors.
+        condition: what it was made by, for people.
+        stage: "generated", "before" or "after"; empty where that means nothing.
+        prior: name of the prior; empty where none had a part in it.
+        proxies: numbers of `PROXIES`; those that are not known are left out.
+    """
+
+    name: str
+    word: str
+    role: str = "item"
+    experiment: int | None = None
+    condition: str = ""
+    stage: str = ""
+    prior: str = ""
+    proxies: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The recordings of a study by name, and the id that its ratings carry."""
+
+    study: str
+    recordings: Mapping[str, Recording]
+
+
+def read_catalogue(folder: str | Path) -> Catalogue:
+    """Read the folder of a study; its sounds are not needed.
+
+    Raises:
+        RunError: it is none, or is damaged.
+    """
+    found = [_recording(row, Path(folder) / "manifest.csv") for row in read_items(folder)]
+    return Catalogue(read_manifest(folder)["study"], {item.name: item for item in found})
+
+
+def _recording(row: Row, path: Path) -> Recording:
+    return Recording(
+        row["name"],
+        row["class_label"],
+        row["role"],
+        int(row["experiment"]) if row["role"] == "item" else None,
+        row["condition"],
+        row["stage"],
+        row["prior"],
+        {name: _number(path, row, name) for name in PROXIES if row.get(name)},
+    )
+
+
+def _number(path: Path, row: Row, name: str) -> float:
+    try:
+        value = float(row[name])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise RunError(
+            f"in {path}, {name} of {row['name']} is {row[name]!r}; expected a finite number"
+        )
+    return value

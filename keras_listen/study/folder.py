@@ -1,0 +1,101 @@
+"""A study's folder, as those who collect ratings need it: its id and its recordings, checked."""
+
+from __future__ import annotations
+
+import re
+import wave
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..errors import RunError
+from .items import Row, read_items, read_manifest
+
+_MEND = "bring it back, or make it again with: keras-listen study make STORE OUT --resume"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A folder of `keras-listen study make`.
+
+    Attributes:
+        id: hexadecimal; ratings carry it.
+        rows: the rows of manifest.csv.
+    """
+
+    root: Path
+    id: str
+    rows: tuple[Row, ...]
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Row]:
+        return {row["name"]: row for row in self.rows}
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The words, in alphabetical order."""
+        return tuple(sorted({row["class_label"] for row in self.rows}))
+
+    def of_role(self, role: str) -> list[Row]:
+        """Return the rows of a role, in the manifest's order."""
+        return [row for row in self.rows if row["role"] == role]
+
+    def sound(self, name: str) -> bytes:
+        """Return the file of a recording.
+
+        Raises:
+            RunError: it is missing or damaged.
+        """
+        return read_sound(self.root / self.by_name[name]["audio_url"])
+
+
+def open_study(root: str | Path) -> Study:
+    """Open a study's folder, and read every recording once to its end.
+
+    Raises:
+        RunError: it is no study, or a recording is missing or damaged.
+    """
+    root = Path(root)
+    id_ = read_manifest(root)["study"]
+    if not re.fullmatch(r"[0-9a-f]{4,64}", id_):
+        raise RunError(f"{root / 'manifest.json'}: the study's id is {id_!r}, expected hex digits")
+    study = Study(root, id_, tuple(read_items(root)))
+    if not study.of_role("item"):
+        raise RunError(f"{root / 'manifest.csv'} has no recording to rate; make the study again")
+    _require_sounds(study)
+    return study
+
+
+def read_sound(path: Path) -> bytes:
+    """Return the bytes of a 16-bit mono WAV file, after reading it to its end.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    try:
+        with wave.open(str(path)) as file:
+            declared, width = file.getnframes(), file.getsampwidth() * file.getnchannels()
+            there = len(file.readframes(declared)) // width
+        if there < declared or not there:
+            raise RunError(
+                f"the recording {path} is cut short, after {there} of {declared} samples"
+            )
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise RunError(f"the recording {path} is missing") from None
+    except (OSError, EOFError, wave.Error) as error:
+        why = getattr(error, "strerror", None) or str(error) or "it ends too early"
+        raise RunError(f"the recording {path} cannot be played: {why}") from error
+
+
+def _require_sounds(study: Study) -> None:
+    wrong = []
+    for row in study.rows:
+        try:
+            study.sound(row["name"])
+        except RunError as error:
+            wrong.append(str(error))
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise RunError(f"{wrong[0]}{more}; {_MEND}")

@@ -1,0 +1,194 @@
+"""Recordings: spoken, brought to one level, written, and listened to.
+
+Recordings are spoken in chunks, see `keras_listen.chunks`; what is measured on them is a chunk's
+file, which is written after the sounds, so that a chunk that is there is whole.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..blocks import spans
+from ..chunks import BLOCKS, carry_out, here, read_chunk
+from ..features import FeatureSpec, count_samples, extract_fitted
+from ..files import make_folder, replacing
+from ..progress import Track, quiet
+from ..seeds import derive, generator
+from ..starts import Sample
+from ..vocoding import synthesize, wav_bytes
+from .items import audio_url
+from .listeners import Heard, Listeners
+from .proxies import active_level, spectral_flatness, speech_band_share
+
+#: Level of every recording in dB below full scale, as usual in listening tests (ITU-T P.800).
+LEVEL = -26.0
+
+
+class Noise:
+    """A vocoder that speaks white noise, whatever the features: in it no word can be heard."""
+
+    def __init__(self, spec: FeatureSpec):
+        self.spec = spec
+
+    def synthesize(self, features: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Return noise [shape=(batch, samples)]."""
+        samples = count_samples(features.shape[1], self.spec)
+        return np.stack([0.1 * generator(seed).standard_normal(samples) for seed in seeds])
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What is to be spoken.
+
+    Attributes:
+        name: of its file.
+        cells: what manifest.csv says of it already.
+        sample: its word, and the number that its seed comes from.
+        features: [shape=(frames, mels), in [0, 1]].
+        vocoder: what speaks.
+    """
+
+    name: str
+    cells: dict[str, Any]
+    sample: Sample
+    features: np.ndarray
+    vocoder: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What was measured on recordings, one value each.
+
+    Attributes:
+        gains: what the vocoder's sounds were multiplied by [shape=(recordings,)].
+        limited: where the peak did not allow the full level [shape=(recordings,), bool].
+        flatness, share: spectral flatness, and share of the speech band [shape=(recordings,)].
+        heard: what listeners make of them.
+    """
+
+    gains: np.ndarray
+    limited: np.ndarray
+    flatness: np.ndarray
+    share: np.ndarray
+    heard: Heard
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Recordings that are spoken together, by one vocoder: a chunk.
+
+    `places` are theirs among all recordings, `group` counts the vocoders.
+    """
+
+    recordings: tuple[Recording, ...]
+    places: tuple[int, ...]
+    group: int
+    first: int
+
+    @property
+    def stop(self) -> int:
+        """The recording behind its last, counted within the group."""
+        return self.first + len(self.recordings)
+
+    @property
+    def path(self) -> str:
+        """Where its results are, inside the study's folder."""
+        return f"chunks/spoken-{self.group:02d}-{self.first:06d}.npz"
+
+
+def pieces(recordings: Sequence[Recording], block_size: int) -> list[Piece]:
+    """Cut recordings into pieces; those of one vocoder come together."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for place, recording in enumerate(recordings):
+        groups[id(recording.vocoder)].append(place)
+    found = []
+    for group, places in enumerate(groups.values()):
+        # A vocoder that reports shows its own progress, and is quickest with many.
+        reports = hasattr(recordings[places[0]].vocoder, "report")
+        for span in spans(len(places), block_size * (BLOCKS if reports else 1)):
+            members = tuple(recordings[place] for place in places[span])
+            found.append(Piece(members, tuple(places[span]), group, span.start))
+    return found
+
+
+def speak(
+    recordings: Sequence[Recording],
+    root: Path,
+    listeners: Listeners,
+    seed: int,
+    *,
+    track: Track = quiet,
+) -> Measured:
+    """Write the recordings that are not there yet, and return what was measured on all.
+
+    Args:
+        recordings: at least one.
+        root: the study's folder.
+        listeners: who hears them.
+        seed: of the study.
+        track: progress, see `keras_listen.progress`.
+    """
+    make_folder(root / "audio")
+    cut = pieces(recordings, listeners.block_size)
+    for piece in cut:
+        # Somebody may have lost a recording of a study that was finished.
+        if not all((root / audio_url(each.name)).is_file() for each in piece.recordings):
+            (root / piece.path).unlink(missing_ok=True)
+    compute = partial(_compute, root, listeners, seed, track)
+    carry_out(cut, root, here(compute), label="speak", track=track)
+    stored = [read_chunk(root, piece) for piece in cut]
+    order = np.argsort([place for piece in cut for place in piece.places])
+    arrays = {}
+    for name in stored[0]:
+        axis = 1 if name == "referees" else 0
+        arrays[name] = np.concatenate([each[name] for each in stored], axis).take(order, axis)
+    heard = Heard(*(arrays.pop(name) for name in ("own", "referees", "activations")))
+    return Measured(**arrays, heard=heard)
+
+
+def _compute(
+    root: Path, listeners: Listeners, seed: int, track: Track, piece: Piece
+) -> dict[str, np.ndarray]:
+    """Speak, write and measure the recordings of a piece."""
+    spec, vocoder = listeners.classifier.spec, piece.recordings[0].vocoder
+    features = np.stack([recording.features for recording in piece.recordings])
+    samples = [recording.sample for recording in piece.recordings]
+    seeds = np.stack([derive(seed, sample.word, sample.k) for sample in samples])
+    sounds, gains = synthesize(vocoder, features, seeds, track)
+    heard = listeners.hear(np.stack([extract_fitted(y, spec) for y in sounds])[..., None])
+    levels = [leveled(y, spec.sample_rate) for y in sounds]
+    for recording, (y, _, _) in zip(piece.recordings, levels, strict=True):
+        with replacing(root / audio_url(recording.name)) as beside:
+            beside.write_bytes(wav_bytes(y, spec.sample_rate))
+    return {
+        "gains": gains * np.array([gain for _, gain, _ in levels]),
+        "limited": np.array([limited for _, _, limited in levels]),
+        "flatness": np.array([spectral_flatness(y, spec) for y, _, _ in levels]),
+        "share": np.array([speech_band_share(y, spec) for y, _, _ in levels]),
+        **vars(heard),
+    }
+
+
+def leveled(y: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float, bool]:
+    """Bring a sound to the common level; silence stays as it is.
+
+    Args:
+        y: samples [shape=(samples,)].
+        sample_rate: in Hz.
+
+    Returns:
+        the sound, with no sample beyond 1; what it was multiplied by; and whether that is less than
+        it should be, because a peak would have been cut off.
+    """
+    if not (peak := np.abs(y).max()):
+        return y, 1.0, False
+    wanted = 10 ** (LEVEL / 20) / active_level(y, sample_rate)
+    gain = min(wanted, 1 / peak)
+    return np.clip(y * np.float32(gain), -1, 1), float(gain), bool(gain < wanted)

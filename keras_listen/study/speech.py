@@ -1,0 +1,79 @@
+"""Real utterances that a study's recordings are compared with, and that anchors are made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from .listeners import Heard
+from .plan import Plan
+from .proxies import Reference
+
+#: Utterances of a word, at most.
+_MOST = 100
+
+
+class RealSpeech:
+    """Utterances of a plan's words that no recording was made from, and what listeners hear.
+
+    Args:
+        plan: of the study.
+        used: files that recordings were made from.
+    """
+
+    def __init__(self, plan: Plan, used: set[str]):
+        self._plan = plan
+        self._utterances = plan.store.utterances
+        self.positions = [
+            position
+            for word in plan.words
+            for position in self._free(plan.utterances(word), used)[:_MOST]
+        ]
+
+    def _free(self, positions: Sequence[int], used: set[str]) -> list[int]:
+        return [p for p in positions if self._utterances[p].file not in used]
+
+    @cached_property
+    def words(self) -> list[str]:
+        """The word of each."""
+        return [self._utterances[position].word for position in self.positions]
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """Of each [shape=(utterances, frames, mels, 1)]."""
+        return self._plan.store.read(np.array(self.positions, np.int64))
+
+    @cached_property
+    def heard(self) -> Heard:
+        """What listeners make of them."""
+        return self._plan.listeners.hear(self.features)
+
+    def clearest(self, count: int) -> list[int]:
+        """Choose utterances that all listeners hear rightly, of as many words as there are.
+
+        Returns:
+            places among the utterances, the surest of each word first; perhaps fewer than `count`.
+        """
+        if not self.positions:
+            return []
+        known = self._plan.listeners.classifier.words
+        labels = np.array([known.index(word) for word in self.words])
+        judged = np.concatenate([self.heard.own[None], self.heard.referees])
+        right = (judged.argmax(axis=2) == labels).all(axis=0)
+        sure = judged[:, np.arange(len(labels)), labels].min(axis=0)
+        taken: Counter[str] = Counter()
+        turns = []
+        for place in (int(place) for place in np.argsort(-sure, kind="stable") if right[place]):
+            turns.append((taken[self.words[place]], place))
+            taken[self.words[place]] += 1
+        return [place for _, place in sorted(turns, key=lambda turn: turn[0])][:count]
+
+    def without(self, places: Sequence[int]) -> Reference:
+        """Return all utterances but some, to compare sounds with."""
+        kept = np.setdiff1d(np.arange(len(self.positions)), places)
+        if not len(kept):
+            return Reference(np.zeros((0, 1)), ())
+        return Reference(self.heard.activations[kept], [self.words[place] for place in kept])

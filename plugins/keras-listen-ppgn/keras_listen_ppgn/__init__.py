@@ -1,0 +1,64 @@
+"""A prior with a learned pull towards the latents of real speech, after Plug & Play networks.
+
+At each step of the ascent a latent z becomes
+
+    z + [the engine's normalised step] + pull * (R(z) - z) + N(0, noise)
+
+where R is a denoising autoencoder of latents. What it takes away from a latent is what latents of
+real speech do not have, so `R(z) - z` goes up their density.
+
+References:
+    Nguyen et al., "Plug & Play Generative Networks", CVPR 2017, https://arxiv.org/abs/1612.00005
+    Alain and Bengio, "What Regularized Auto-Encoders Learn from the Data-Generating Distribution",
+    2014, https://arxiv.org/abs/1211.4246
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from keras_listen import hookimpl
+
+__all__ = ["fit", "ppgn"]
+
+#: Version of the plugin hooks that this was written for.
+KERAS_LISTEN_API = 1
+
+
+def ppgn(
+    bundle,
+    *,
+    weights: Annotated[str, "component of the bundle with encoder and decoder"] = "ae",
+    denoiser: Annotated[
+        str, "folder made by keras-listen-ppgn fit --out, or roundtrip; the fitting one by default"
+    ] = "",
+    pull: Annotated[float, "share of its way to the denoised latent, at each step"] = 0.3,
+    noise: Annotated[float, "standard deviation of what is added to a latent at each step"] = 0.0,
+    start_deviation: Annotated[float, "standard deviation of the noise of starts"] = 0.1,
+):
+    """An autoencoder's decoder, its latents pulled towards those of real speech."""
+    from .denoisers import choose
+    from .prior import PlugAndPlay
+
+    component = bundle.component(weights)
+    return PlugAndPlay(
+        component,
+        denoiser=choose(bundle, component, denoiser),
+        pull=pull,
+        noise=noise,
+        start_deviation=start_deviation,
+    )
+
+
+@hookimpl
+def register_priors(register) -> None:
+    register("ppgn", ppgn)
+
+
+def __getattr__(name: str):
+    # Fitting needs Keras, which listing plugins must not import.
+    if name != "fit":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .fitting import fit
+
+    return fit

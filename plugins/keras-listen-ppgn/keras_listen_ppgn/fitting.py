@@ -1,0 +1,218 @@
+"""Fitting a denoiser to the latents of real speech."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_listen import Bundle, Store, __version__
+from keras_listen.errors import ParameterError, RunError
+
+from .denoisers import build_denoiser, identity, name_of
+
+#: Noise that is added while fitting, in deviations of the latents: from a little less than they
+#: vary to where an ascent without a pull ends up.
+NOISE = (0.7, 7.0)
+
+_BATCH = 64
+_LEARNING_RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Latents of mean 0 and, all units together, deviation 1.
+
+    Attributes:
+        training, validation: [shape=(utterances, units), float32].
+        mean: what was taken away [shape=(units,)].
+        deviation: what was divided by.
+    """
+
+    training: np.ndarray
+    validation: np.ndarray
+    mean: np.ndarray
+    deviation: float
+
+
+def fit(
+    bundle,
+    store,
+    *,
+    weights: str = "ae",
+    out: str | Path | None = None,
+    epochs: int = 60,
+    hidden: int = 384,
+    seed: int = 0,
+    report: Callable[[dict[str, float]], None] | None = None,
+):
+    """Fit a denoiser to the latents of a store's training split.
+
+    Args:
+        bundle: a Bundle or its folder; it has the autoencoder.
+        store: a Store or its folder, prepared with the autoencoder's FeatureSpec.
+        weights: component with encoder and decoder.
+        out: folder that gets the denoiser; the bundle where None, as component `ppgn-<weights>`.
+        epochs: passes over the training split; the best one by validation is kept.
+        hidden: units of each of the two hidden layers.
+        seed: of first weights, order and noise.
+        report: called with the figures of each epoch.
+
+    Returns:
+        the component that was written.
+
+    Raises:
+        ListenError: something given does not fit, or the folder cannot be written.
+    """
+    for what, value in (("epochs", epochs), ("hidden", hidden)):
+        if value < 1:
+            raise ParameterError(f"{what} is {value}; expected at least 1")
+    bundle = Bundle(bundle) if isinstance(bundle, (str, Path)) else bundle
+    store = Store.open(store) if isinstance(store, (str, Path)) else store
+    component = bundle.component(weights)
+    component.spec.require(store.spec, f"the store {store.root}")
+    latents = _latents(component.model("encoder"), store)
+    target = bundle if out is None else _beside(bundle, Path(out))
+    denoiser = build_denoiser(latents.training.shape[1], hidden=hidden, seed=seed)
+    curves = _train(denoiser, latents, epochs, seed, report or (lambda row: None))
+    unscale(denoiser, latents.mean, latents.deviation)
+    settings = {"seed": seed, "epochs": epochs, "hidden": hidden, "noise": NOISE}
+    return target.add(
+        name_of(weights),
+        {"denoiser": denoiser},
+        texts={"curves.csv": _csv(curves)},
+        about={
+            "kind": "ppgn",
+            "autoencoder": identity(component),
+            "provenance": settings | _origin(store),
+            "figures": {**min(curves, key=_held_out), "deviation": latents.deviation},
+        },
+        compact=True,
+    )
+
+
+def _beside(bundle, folder: Path):
+    """Make `folder` a bundle of the same words and features, unless it is one, and open it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "bundle.json").exists():
+            shutil.copyfile(bundle.root / "bundle.json", folder / "bundle.json")
+    except OSError as error:
+        raise RunError(f"cannot write {folder}: {error.strerror or error}") from error
+    return Bundle(folder)
+
+
+def _origin(store) -> dict[str, Any]:
+    """Say what a denoiser was fitted to, and with what."""
+    return {
+        "utterances": {name: len(store.split(name)) for name in ("training", "validation")},
+        "index_sha256": sha256((store.root / "index.csv").read_bytes()).hexdigest(),
+        "versions": {"keras-listen": __version__, "keras": keras.__version__},
+    }
+
+
+def _held_out(row: dict[str, float]) -> float:
+    return row["validation"]
+
+
+def _latents(encoder, store) -> Latents:
+    """Encode both splits and bring them to one scale."""
+    training, validation = (_encoded(encoder, store, name) for name in ("training", "validation"))
+    mean = training.mean(axis=0)
+    deviation = float(np.sqrt(np.mean(np.square(training - mean))))
+    if not 0 < deviation < math.inf:
+        raise ParameterError(
+            f"the latents of the training utterances in {store.root} deviate by {deviation} from "
+            "their mean; expected more than 0: prepare more, or train the autoencoder again"
+        )
+    scaled = ((values - mean) / deviation for values in (training, validation))
+    return Latents(*scaled, mean, deviation)
+
+
+def _encoded(encoder, store, split: str) -> np.ndarray:
+    """Return the latents of a split [shape=(utterances, units)]; of a VAE, their means."""
+    positions, parts = store.split(split), []
+    for first in range(0, len(positions), 256):
+        encoded = encoder(store.read(positions[first : first + 256]), training=False)
+        mean = encoded[0] if isinstance(encoded, (list, tuple)) else encoded
+        parts.append(keras.ops.convert_to_numpy(mean))
+    return np.concatenate(parts)
+
+
+def _train(denoiser, latents: Latents, epochs: int, seed: int, report) -> list[dict[str, float]]:
+    """Fit to the last epoch, go back to the best one, and tell of all."""
+    denoiser.compile(keras.optimizers.Adam(_LEARNING_RATE), "mean_squared_error")
+    curves: list[dict[str, float]] = []
+    for epoch in range(epochs):
+        share = 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+        denoiser.optimizer.learning_rate = _LEARNING_RATE * (0.01 + 0.99 * share)
+        row = {
+            "epoch": epoch + 1,
+            "training": _pass(denoiser, latents.training, np.random.default_rng((seed, epoch + 1))),
+            "validation": _left(denoiser, latents.validation, np.random.default_rng((seed, 0))),
+        }
+        if all(row["validation"] < earlier["validation"] for earlier in curves):
+            best = denoiser.get_weights()
+        curves.append(row)
+        report(row)
+    denoiser.set_weights(best)
+    return curves
+
+
+def _pass(denoiser, clean: np.ndarray, generator: np.random.Generator) -> float:
+    """Go once through the latents in a random order and return the mean loss."""
+    order, total = generator.permutation(len(clean)), 0.0
+    for first in range(0, len(order), _BATCH):
+        wanted = clean[order[first : first + _BATCH]]
+        noisy, weight = _disturbed(wanted, generator)
+        # Some versions of Keras go on averaging from step to step.
+        denoiser.reset_metrics()
+        total += len(wanted) * float(denoiser.train_on_batch(noisy, wanted, weight))
+    return total / len(order)
+
+
+def _left(denoiser, clean: np.ndarray, generator: np.random.Generator) -> float:
+    """Return the share of the noise's power that is left."""
+    noisy, weight = _disturbed(clean, generator)
+    error = np.square(denoiser.predict_on_batch(noisy) - clean).mean(axis=1)
+    return float((error * weight).mean())
+
+
+def _disturbed(clean: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Add noise of a random amount to each latent.
+
+    Returns:
+        the latents, and each one's weight, so that all amounts count alike: the share of the noise
+        that is left has the same scale for all.
+    """
+    low, high = np.log(NOISE)
+    amount = np.exp(generator.uniform(low, high, (len(clean), 1)))
+    noisy = clean + amount * generator.normal(size=clean.shape)
+    return noisy.astype(np.float32), (1 / np.square(amount[:, 0])).astype(np.float32)
+
+
+def unscale(denoiser, mean: np.ndarray, deviation: float) -> None:
+    """Let a denoiser of scaled latents take and give them as they are."""
+    first, last = denoiser.get_layer("dense_1"), denoiser.get_layer("denoised")
+    kernel, bias = first.get_weights()
+    kernel = kernel / deviation
+    first.set_weights([kernel, bias - mean @ kernel])
+    kernel, bias = last.get_weights()
+    last.set_weights([kernel * deviation, bias * deviation + mean])
+
+
+def _csv(rows: list[dict[str, float]]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
