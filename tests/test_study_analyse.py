@@ -309,6 +309,17 @@ def test_published_batch_results(tmp_path):
     assert (tmp_path / "out" / "figure-3.pdf").is_file()
 
 
+@pytest.mark.parametrize(("folder", "told"), [("originals/", True), ("", False)])
+def test_a_folder_that_makes_all_recordings_original_is_told(tmp_path, folder, told):
+    lines = [
+        ("w1", 2, "yes", f"https://a/{folder}yes_after.wav", "Good - so"),
+        ("w1", 2, "yes", f"https://a/{folder}yes_before.wav", "Bad - so"),
+    ]
+    notes = gather([write_batch(tmp_path / "batch.csv", lines)]).notes
+    assert [note for note in notes if "so all count as recordings before" in note] == notes
+    assert len(notes) == told
+
+
 def test_batch_results_of_a_study_are_found_by_name_or_address(tmp_path):
     study, own = write_study(tmp_path, rows())
     lines = [

@@ -17,6 +17,10 @@ from .sources import Stored
 from .tables import read_table
 
 _STAGES = ("generated", "before", "after")
+_ALL_BEFORE = (
+    "the addresses of all recordings of experiments 2 and 4 have original or before in them, perhaps "
+    "in the name of a folder, so all count as recordings before maximization."
+)
 
 
 class Condition(NamedTuple):
@@ -113,6 +117,9 @@ def gather(
             read, described, unanswered = read_batch(source, study, coding=coding)
             if unanswered:
                 notes.append(f"{source}: {unanswered} rows without an answer were left out.")
+            stages = {recording.stage for recording in described.values()}
+            if study is None and "before" in stages and "after" not in stages:
+                notes.append(f"{source}: {_ALL_BEFORE}")
             _add(items, described, source)
         else:
             read = _own(source, heading, study)
