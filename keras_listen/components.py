@@ -149,7 +149,8 @@ class Component:
         Returns what it made, watched: see `keras_listen.checking`.
 
         Raises:
-            ParameterError: an option is unknown, missing or of another type.
+            ParameterError: an option is unknown, missing, of another type, or refused by the
+                factory.
             Unavailable: the component cannot work here.
             PluginError: a factory of another distribution failed unexpectedly, or made something
                 that is no component of its kind.
@@ -160,6 +161,9 @@ class Component:
             raise Unavailable(message, fallback=self.fallback)
         try:
             return checked(self.factory(bundle, **values), self)
+        except ParameterError as error:
+            # A factory says what is wrong with its option, not which component's that is.
+            raise ParameterError(f"{self.kind} {self.name}: {error}") from error
         except ListenError:
             raise
         except (Exception, SystemExit) as error:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from plugin_folder import made_of
 
-from keras_listen.errors import ParameterError, PluginError, Unavailable
+from keras_listen.errors import BundleError, ParameterError, PluginError, Unavailable
 from keras_listen.features import FeatureSpec
 from keras_listen.plugins import Component
 
@@ -254,11 +254,19 @@ def test_a_failing_factory_of_a_plugin_is_blamed_on_it():
     assert isinstance(caught.value.__cause__, KeyError)
 
 
-def test_an_error_that_a_user_can_mend_is_passed_on():
+def test_a_refused_option_is_said_to_be_the_components():
     def factory(bundle):
         raise ParameterError("steps is -1; expected at least 1")
 
-    with pytest.raises(ParameterError, match=r"^steps is -1; expected at least 1$"):
+    with pytest.raises(ParameterError, match=r"^prior sample: steps is -1; expected at least 1$"):
+        component(factory).create()
+
+
+def test_another_error_that_a_user_can_mend_is_passed_on():
+    def factory(bundle):
+        raise BundleError("there is no ae; train it")
+
+    with pytest.raises(BundleError, match=r"^there is no ae; train it$"):
         component(factory).create()
 
 

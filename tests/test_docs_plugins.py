@@ -12,6 +12,7 @@ from importlib import util
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from packages import Environment
 
 from keras_listen import hookspecs, testing
@@ -143,6 +144,22 @@ def test_the_tutorials_metadata_are_the_skeletons():
     assert bare(files()["pyproject.toml"]) == bare(written["pyproject.toml"])
 
 
+def commands() -> list[list[str]]:
+    """Return the arguments of each call of the program in a block of commands."""
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    called = [shlex.split(line, comments=True) for line in lines]
+    return [arguments for name, *arguments in called if name == "keras-listen"]
+
+
+def test_all_commands_are_such_as_the_program_takes():
+    given = [arguments for arguments in commands() if not arguments[0].startswith("--")]
+    assert {arguments[0] for arguments in given} == {"plugins", "run", "evaluate"}
+    for arguments in given:
+        # Unknown options are refused before help is given.
+        done = CliRunner().invoke(keras_listen, [*arguments, "--help"])
+        assert done.exit_code == 0, done.output
+
+
 def imported(folder: Path, name: str, monkeypatch):
     """Write a block of the page as a module and import it."""
     path = folder / name
@@ -199,14 +216,9 @@ def test_the_tutorial_from_nothing_to_a_run(drift):
     environment, root = drift
     assert "5 passed" in environment.run("-m", "pytest", "-q", "keras-listen-drift", folder=root)
 
-    commands = [
-        shlex.split(line.partition(" #")[0])
-        for block in blocks("sh")
-        for line in block.splitlines()
-        if line.startswith(("keras-listen plugins", "keras-listen run"))
-    ]
-    assert len(commands) >= 4
-    for _, *arguments in commands:
+    given = [arguments for arguments in commands() if arguments[0] in ("plugins", "run")]
+    assert len(given) >= 4
+    for arguments in given:
         if arguments[:2] != ["plugins", "new"]:  # what it writes is tested with the skeletons
             said = environment.run("-m", "keras_listen", *arguments, folder=root)
             assert "drift" in said or arguments[0] == "run"

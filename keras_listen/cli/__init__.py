@@ -10,7 +10,7 @@ import click
 
 from ..errors import ListenError
 from ..version import __version__
-from .common import remembering_interrupts
+from .common import LazyGroup, remembering_interrupts
 
 _COMMANDS = {
     "convert": "Turn published networks into a bundle.",
@@ -27,18 +27,8 @@ _COMMANDS = {
 }
 
 
-class _Commands(click.Group):
-    """Commands whose modules are imported only when they are called."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
-            return None
-        from importlib import import_module
-
-        return getattr(import_module(f".{name}", __package__), name)
+class _Commands(LazyGroup):
+    """All commands, listed with what they do without importing any."""
 
     def resolve_command(self, context: click.Context, args: list[str]):
         from difflib import get_close_matches
@@ -55,7 +45,11 @@ class _Commands(click.Group):
             formatter.write_dl(sorted(_COMMANDS.items()))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    homes={name: name for name in sorted(_COMMANDS)},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="keras-listen")
 @click.option(
     "--no-plugin",

@@ -6,7 +6,8 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 import click
@@ -83,6 +84,26 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+class LazyGroup(click.Group):
+    """Commands whose modules are imported only when they are called.
+
+    Args:
+        homes: module in `keras_listen.cli` of each command, in the order of help.
+    """
+
+    def __init__(self, *arguments, homes: Mapping[str, str], **settings):
+        super().__init__(*arguments, **settings)
+        self.homes = homes
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.homes)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in self.homes:
+            return None
+        return getattr(import_module(f".{self.homes[name]}", __package__), name)
 
 
 def model_options(command):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from .common import LazyGroup
+
 _HOMES = {
     "make": "study_make",
     "serve": "study_collect",
@@ -15,20 +17,6 @@ _HOMES = {
 }
 
 
-class _Steps(click.Group):
-    """Steps whose modules are imported only when they are called."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(_HOMES)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in _HOMES:
-            return None
-        from importlib import import_module
-
-        return getattr(import_module(f".{_HOMES[name]}", __package__), name)
-
-
-@click.group(cls=_Steps)
+@click.group(cls=LazyGroup, homes=_HOMES)
 def study() -> None:
     """Let people listen: make recordings, collect ratings, analyse them."""

@@ -6,7 +6,6 @@ References:
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from ..debugging import Inquiry, Points
 from ..embedding import Choice, Map, choose, embed
-from ..files import replacing
+from .plots import literal, save_both
 
 #: Share of a map's span below which an arrow of figure 4(a) is left out, as published.
 _SHORT = 0.01
@@ -97,7 +96,7 @@ def draw_commands(stem: Path, places: Map, words: Sequence[str], choice: Choice,
     figure, axis = _plain(title)
     _draw_groups(axis, places, words, choice.words, _moved(places))
     _legend(axis, choice.words)
-    _save(figure, stem)
+    save_both(figure, stem)
 
 
 def draw_speakers(
@@ -130,8 +129,8 @@ def draw_speakers(
     axis.scatter(*circled.T, s=110, facecolors="none", edgecolors="black", linewidths=1.2)
     _legend(axis, choice.speakers, circled=True)
     numbers = ", ".join(f"{i} {word}" for i, word in enumerate(choice.words[:_LEGEND], 1))
-    axis.set_xlabel(_literal(numbers), fontsize=8, wrap=True)
-    _save(figure, stem)
+    axis.set_xlabel(literal(numbers), fontsize=8, wrap=True)
+    save_both(figure, stem)
 
 
 def draw_confusion(stem: Path, confusion: np.ndarray, words: Sequence[str]) -> None:
@@ -151,7 +150,7 @@ def draw_confusion(stem: Path, confusion: np.ndarray, words: Sequence[str]) -> N
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     every = -(-len(words) // 70)
-    names = [_literal(word) for word in words]
+    names = [literal(word) for word in words]
     axis.set_xticks(range(0, len(words), every), names[::every], rotation=90)
     axis.set_yticks(range(0, len(words), every), names[::every])
     axis.set(xlabel="heard by the classifier", ylabel="word said")
@@ -161,7 +160,7 @@ def draw_confusion(stem: Path, confusion: np.ndarray, words: Sequence[str]) -> N
                 color = "white" if shares[i, j] > 0.5 else "black"
                 axis.text(j, i, str(number), ha="center", va="center", fontsize=7, color=color)
     figure.colorbar(image, ax=axis, label="share of the word's utterances", shrink=0.8)
-    _save(figure, stem)
+    save_both(figure, stem)
 
 
 def _plain(title: str):
@@ -171,7 +170,7 @@ def _plain(title: str):
     figure = Figure(figsize=(7.6, 6.4), layout="constrained")
     axis = figure.subplots()
     axis.set(xticks=[], yticks=[])
-    axis.set_title(_literal(title), fontsize=9, wrap=True)
+    axis.set_title(literal(title), fontsize=9, wrap=True)
     return figure, axis
 
 
@@ -206,7 +205,7 @@ def _legend(axis, names: Sequence[str], *, circled: bool = False) -> None:
 
     plain = {"linestyle": "", "color": "grey"}
     handles = [
-        Line2D([], [], marker="s", label=_literal(name), **plain | {"color": color})
+        Line2D([], [], marker="s", label=literal(name), **plain | {"color": color})
         for name, color in list(zip(names, _colors(len(names)), strict=True))[:_LEGEND]
     ]
     handles += [
@@ -217,19 +216,3 @@ def _legend(axis, names: Sequence[str], *, circled: bool = False) -> None:
         ring = {"markerfacecolor": "none", "markersize": 11, "color": "black", "linestyle": ""}
         handles.append(Line2D([], [], marker="o", label="misclassified", **ring))
     axis.legend(handles=handles, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-
-
-def _literal(text: str) -> str:
-    """Keep matplotlib from reading what stands between dollars as mathematics."""
-    return text.replace("$", r"\$")
-
-
-def _save(figure, stem: Path) -> None:
-    for suffix in (".png", ".pdf"):
-        target = stem.with_name(stem.name + suffix)
-        # Without the time of drawing, equal inquiries have equal files.
-        metadata = {"CreationDate": None} if suffix == ".pdf" else {}
-        with replacing(target) as beside, warnings.catch_warnings():
-            # Names may have letters that no font here has; boxes stand for them.
-            warnings.filterwarnings("ignore", "Glyph")
-            figure.savefig(beside, dpi=110, metadata=metadata)

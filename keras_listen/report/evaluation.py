@@ -10,9 +10,10 @@ import numpy as np
 
 from ..chunks import read_chunk
 from ..evaluation import Grid
-from ..files import replacing, write_text
+from ..files import write_text
 from ..tallies import ALL, NOTE, Tally, total
 from .pages import render
+from .plots import literal, save_both, save_figure
 
 #: Words whose examples are drawn at most, and words that are named along an axis: more would make
 #: pictures larger than matplotlib can draw.
@@ -105,16 +106,14 @@ def draw_heatmap(
     size = 2.5 + 0.28 * min(len(words), _LABELS)
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axis = figure.subplots()
-    # Matplotlib would read what stands between dollars as mathematics.
-    words = [word.replace("$", r"\$") for word in words]
+    words = [literal(word) for word in words]
     image = axis.imshow(heard, cmap="Greys", vmin=0, vmax=1)
     every = -(-len(words) // _LABELS)
     axis.set_xticks(range(0, len(words), every), words[::every], rotation=90)
     axis.set_yticks(range(0, len(words), every), words[::every])
     axis.set(xlabel=f"heard by {referee}", ylabel="target word", title=title)
     figure.colorbar(image, ax=axis, label="mean probability")
-    _save(figure, stem.with_name(stem.name + ".png"))
-    _save(figure, stem.with_name(stem.name + ".pdf"))
+    save_both(figure, stem)
 
 
 def _mean_scores(group: Tally) -> np.ndarray:
@@ -134,7 +133,7 @@ def draw_curves(path: Path, curves: Mapping[str, np.ndarray]) -> None:
     for axis, (name, scores) in zip(axes, curves.items(), strict=False):
         axis.plot(range(len(scores)), scores)
         axis.set(xlabel="step", ylabel="mean objective", title=f"{name}: {scores[-1]:.3g}")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_examples(path: Path, root: Path, grid: Grid) -> None:
@@ -168,15 +167,8 @@ def draw_examples(path: Path, root: Path, grid: Grid) -> None:
         axes[0, 2 * column].set_title(f"{cell.prior}, {cell.objective}\nbefore", fontsize=8)
         axes[0, 2 * column + 1].set_title("after", fontsize=8)
     for line, word in enumerate(words):
-        axes[line, 0].set_ylabel(word.replace("$", r"\$"), fontsize=8)
-    _save(figure, path)
+        axes[line, 0].set_ylabel(literal(word), fontsize=8)
+    save_figure(figure, path)
 
 
 _EXAMPLE = ("shown_word", "shown_before", "shown_after")
-
-
-def _save(figure, target: Path) -> None:
-    # Without the time of drawing, equal studies have equal files.
-    metadata = {"CreationDate": None} if target.suffix == ".pdf" else {}
-    with replacing(target) as beside:
-        figure.savefig(beside, dpi=110, metadata=metadata)

@@ -6,17 +6,16 @@ References:
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..files import replacing
 from ..study.hearing import ELSE
 from ..study.opinions import SCALE
 from ..study.ratings import NOTHING
+from .plots import literal, save_both
 
 #: What the ends and the middle of the scale are called.
 LABELS = ("1 Bad", "2 Poor", "3 Fair", "4 Good", "5 Excellent")
@@ -104,7 +103,7 @@ def draw_means(stem: Path, rows: Sequence[Row], what: str, *, chance: float | No
         axis.plot(row["mean"], place, "o", color=color, markersize=8)
         text = f"{row['mean']:.2f}" if chance is None else f"{100 * row['mean']:.0f} %"
         axis.annotate(text, (row["mean"], place), (0, 7), textcoords="offset points", ha="center")
-    axis.set_yticks(range(len(rows)), [_literal(row["condition"]) for row in rows])
+    axis.set_yticks(range(len(rows)), [literal(row["condition"]) for row in rows])
     axis.set_ylim(len(rows) - 0.4, -0.7)
     if chance is None:
         axis.set_xlim(0.8, 5.2)
@@ -116,7 +115,7 @@ def draw_means(stem: Path, rows: Sequence[Row], what: str, *, chance: float | No
         axis.legend(loc="lower right", fontsize=8)
     axis.grid(axis="x", alpha=0.3)
     axis.set_xlabel(what)
-    _save(figure, stem)
+    save_both(figure, stem)
 
 
 def _color(row: Row) -> str:
@@ -159,14 +158,14 @@ def draw_bars(stem: Path, rows: Sequence[Row], groups: Sequence[tuple]) -> bool:
         drawn = [(x, *end) for x, end in zip(places, ends, strict=True) if end[0] is not None]
         if drawn:
             axis.vlines(*zip(*drawn, strict=True), color="black", linewidth=0.7, alpha=0.55)
-    axis.set_xticks(range(len(words)), [_literal(word) for word in words], rotation=90)
+    axis.set_xticks(range(len(words)), [literal(word) for word in words], rotation=90)
     axis.set_xlim(-0.6, len(words) - 0.4)
     axis.set_ylim(1, 5)
     axis.set_yticks(SCALE, LABELS)
     axis.grid(axis="y", alpha=0.3)
     axis.set_axisbelow(True)
     figure.legend(loc="outside upper left", ncols=len(groups), frameon=False)
-    _save(figure, stem)
+    save_both(figure, stem)
     return True
 
 
@@ -180,14 +179,14 @@ def draw_histograms(stem: Path, rows: Sequence[Row]) -> None:
         axis.remove()
     for axis, row in zip(axes, rows, strict=False):
         axis.bar(SCALE, np.array(row["histogram"]) / row["judgements"], color=_color(row))
-        axis.set_title(f"{_literal(row['condition'])} ({row['judgements']})", fontsize=9)
+        axis.set_title(f"{literal(row['condition'])} ({row['judgements']})", fontsize=9)
         axis.set_ylim(0, 1)
         axis.set_xticks(SCALE, [label.replace(" ", "\n") for label in LABELS], fontsize=7)
         axis.tick_params(labelbottom=True)
         axis.set_yticks((0, 0.5, 1), ("0", "50 %", "100 %"), fontsize=8)
         axis.grid(axis="y", alpha=0.3)
         axis.set_axisbelow(True)
-    _save(figure, stem)
+    save_both(figure, stem)
 
 
 def draw_proxies(stem: Path, rows: Sequence[Row], what: str) -> None:
@@ -213,7 +212,7 @@ def draw_proxies(stem: Path, rows: Sequence[Row], what: str) -> None:
     axis.grid(axis="x", alpha=0.3)
     axis.set_xlabel(f"rank correlation (Spearman) with the {what}")
     figure.legend(loc="outside upper center", ncols=2, frameon=False)
-    _save(figure, stem)
+    save_both(figure, stem)
 
 
 def draw_confusion(
@@ -226,24 +225,8 @@ def draw_confusion(
     figure = _figure(2.6 + 0.24 * min(len(answers), _WIDE), 1.6 + 0.24 * min(len(spoken), _WIDE))
     axis = figure.subplots()
     image = axis.imshow(shares, cmap="Greys", vmin=0, vmax=1, aspect="auto")
-    axis.set_xticks(range(len(answers)), [_literal(word) for word in answers], rotation=90)
-    axis.set_yticks(range(len(spoken)), [_literal(word) for word in spoken])
-    axis.set(xlabel="heard", ylabel="word", title=_literal(title))
+    axis.set_xticks(range(len(answers)), [literal(word) for word in answers], rotation=90)
+    axis.set_yticks(range(len(spoken)), [literal(word) for word in spoken])
+    axis.set(xlabel="heard", ylabel="word", title=literal(title))
     figure.colorbar(image, ax=axis, label="share of answers")
-    _save(figure, stem)
-
-
-def _literal(text: str) -> str:
-    """Keep matplotlib from reading what stands between dollars as mathematics."""
-    return text.replace("$", r"\$")
-
-
-def _save(figure, stem: Path) -> None:
-    for suffix in (".png", ".pdf"):
-        target = stem.with_name(stem.name + suffix)
-        # Without the time of drawing, equal studies have equal files.
-        metadata = {"CreationDate": None} if suffix == ".pdf" else {}
-        with replacing(target) as beside, warnings.catch_warnings():
-            # Words may have letters that no font here has; boxes stand for them.
-            warnings.filterwarnings("ignore", "Glyph")
-            figure.savefig(beside, dpi=110, metadata=metadata)
+    save_both(figure, stem)

@@ -11,6 +11,7 @@ from ..changes import centres
 from ..features import FeatureSpec
 from ..tickets import Ticket
 from .figures import write_png
+from .plots import literal
 
 #: Frequencies that are named beside a spectrogram, in Hz.
 _HERTZ = (200, 500, 1000, 2000, 4000, 7000)
@@ -116,7 +117,7 @@ class _Curves(_Canvas):
         for artist in (*self.axis.lines, *self.axis.texts):
             artist.remove()
         for (word, values), style in zip(curves.items(), ("C0-", "C1--"), strict=False):
-            self.axis.plot(values, style, label=word.replace("$", r"\$"), linewidth=1.5)
+            self.axis.plot(values, style, label=literal(word), linewidth=1.5)
         if first_step >= 0:
             self.axis.axvline(first_step, color="grey", linewidth=0.8, linestyle=":")
         self.axis.set_xlim(-0.3, max(1, len(values) - 1) + 0.3)

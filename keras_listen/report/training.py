@@ -11,6 +11,7 @@ from ..bundle import Bundle
 from ..features import FeatureSpec, extract
 from ..files import make_folder, replacing
 from ..vocoding import mel_distance, wav_bytes
+from .plots import save_figure
 
 
 def draw_training(bundle: Bundle) -> Path:
@@ -42,7 +43,7 @@ def draw_curves(table: Path, target: Path, name: str) -> None:
         axis.plot(reached, [float(row[f"val_{metric}"]) for row in rows], label="validation")
         axis.set(xlabel=unit, ylabel=metric.replace("_", " "), title=name)
         axis.legend()
-    _save(figure, target)
+    save_figure(figure, target)
 
 
 def draw_confusion(matrix: np.ndarray, words: tuple[str, ...], target: Path, name: str) -> None:
@@ -63,7 +64,7 @@ def draw_confusion(matrix: np.ndarray, words: tuple[str, ...], target: Path, nam
     axis.set_yticks(range(len(words)), words)
     axis.set(xlabel="predicted", ylabel="spoken", title=f"{name}, testing split")
     figure.colorbar(image, ax=axis, label="share of the spoken word")
-    _save(figure, target)
+    save_figure(figure, target)
 
 
 def write_heard(
@@ -91,9 +92,4 @@ def write_heard(
         axis.set(xlabel="frame", title=title)
     axes[0].set_ylabel("mel band")
     figure.colorbar(image, ax=axes)
-    _save(figure, stem.with_suffix(".png"))
-
-
-def _save(figure, target: Path) -> None:
-    with replacing(target) as beside:
-        figure.savefig(beside, dpi=110)
+    save_figure(figure, stem.with_suffix(".png"))
