@@ -18,7 +18,7 @@ from .tables import read_table
 
 _STAGES = ("generated", "before", "after")
 _ALL_BEFORE = (
-    "the addresses of all recordings of experiments 2 and 4 have original or before in them, perhaps "
+    "the addresses of all recordings of experiments 2 and 4 have original or before in them, maybe "
     "in the name of a folder, so all count as recordings before maximization."
 )
 
