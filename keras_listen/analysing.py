@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .api import as_text
 from .errors import ParameterError
 from .files import csv_text, make_folder, require_empty, sha256, write_json, write_text
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .study.catalogue import Catalogue
+    from .study.sources import Stored
 
 CODINGS = ("auto", "0-4", "1-5")
 
@@ -46,8 +50,9 @@ def analyse_study(
     Does what `keras-listen study analyse` does.
 
     Args:
-        ratings: files of ratings, and batch results of Mechanical Turk.
-        study: folder of the study; needed for all but batch results.
+        ratings: files of ratings, batch results of Mechanical Turk, SQLite files or URLs of
+            databases, and folders of studies that were served, for the database in them.
+        study: folder of the study; needed for all but batch results, or the folder in `ratings`.
         published_rule: add what the published rule for raters would find.
         coding: of numbers in batch results: "0-4", "1-5", or "auto" where the numbers tell.
         anchor_margin, repeat_tolerance, clear_heard: what raters must keep to, see
@@ -66,8 +71,10 @@ def analyse_study(
     from .study.outcome import analyse
     from .study.raters import Limits
 
+    if study is None:
+        study = next((source for source in ratings if Path(source).is_dir()), None)
     command = {
-        "ratings": [str(path) for path in ratings],
+        "ratings": [str(source) for source in ratings],
         "study": as_text(study),
         "published_rule": published_rule,
         "coding": coding,
@@ -80,12 +87,13 @@ def analyse_study(
     _require_sensible(command)
     root = require_empty(out)
     catalogue = read_catalogue(study) if study is not None else None
-    gathered = gather(ratings, catalogue, coding=coding)
+    sources = [_opened(source, catalogue) for source in ratings]
+    gathered = gather(sources, catalogue, coding=coding)
     limits = Limits(anchor_margin, repeat_tolerance, clear_heard)
     results = analyse(
         gathered, limits, Draws(seed, resamples), with_published_rule=published_rule
     )  # fmt: skip
-    manifest = _manifest(command, catalogue.study if catalogue else None)
+    manifest = _manifest(command, sources, catalogue.study if catalogue else None)
     make_folder(root)
     write_json(root / "manifest.json", manifest)
     write_json(root / "results.json", results)
@@ -102,18 +110,33 @@ def _require_sensible(command: Mapping[str, Any]) -> None:
         raise ParameterError(f"resamples is {command['resamples']}; expected at least 1")
 
 
-def _manifest(command: Mapping[str, Any], study: str | None) -> dict[str, Any]:
+def _opened(source: str | Path, study: Catalogue | None) -> str | Path | Stored:
+    """Return what a database holds, or else the path of a file as it is."""
+    from .study.sources import database_of, is_database, read_stored
+
+    if Path(source).is_dir():
+        return read_stored(database_of(source), study)
+    return read_stored(source, study) if is_database(source) else source
+
+
+def _manifest(
+    command: Mapping[str, Any], sources: Sequence[str | Path | Stored], study: str | None
+) -> dict[str, Any]:
     """Return everything from which the analysis can be repeated."""
+    from .study.sources import Stored
+
     versions = {name: metadata.version(name) for name in ("numpy", "scipy", "matplotlib")}
-    files = [Path(path) for path in command["ratings"]]
+    # An address may hold a password; the label of what was read from there does not.
+    labels = [str(source) for source in sources]
     if command["study"] is not None:
-        files.append(Path(command["study"]) / "manifest.csv")
+        sources = [*sources, Path(command["study"]) / "manifest.csv"]
+    sums = [s.checksum if isinstance(s, Stored) else sha256(Path(s)) for s in sources]
     return {
         "schema": 1,
-        "command": dict(command),
+        "command": command | {"ratings": labels},
         "versions": {"keras-listen": __version__} | versions,
         "study": study,
-        "files": {str(path): sha256(path) for path in files},
+        "files": {str(source): sum_ for source, sum_ in zip(sources, sums, strict=True)},
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import socket
 from collections.abc import Callable
 from contextlib import closing
@@ -10,18 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import DatabaseError, StudyError, Unavailable
+from .errors import StudyError
 from .files import write_text
 from .handouts import TITLE
 from .study.folder import Study, open_study
 from .study.items import read_manifest
 from .study.order import plan
+from .study.sources import DATABASE, database_of, require_libraries
 
 if TYPE_CHECKING:
     from .study.connecting import Connector
     from .study.database import Ratings, Settings
 
-DATABASE = "ratings.sqlite"
 PORT = 8765
 
 
@@ -138,9 +137,11 @@ def invite(
         StudyError: it has not, or has all its raters.
     """
     _require_libraries()
+    from .study.database import existing
+
     study = open_study(root)
     with closing(_connect(database, study.root)) as connector:
-        ratings, settings = _existing(connector, study.id)
+        ratings, settings = existing(connector, study.id)
         if url:
             settings = replace(settings, url=url.rstrip("/"))
         return _invite(ratings, study, settings, raters)
@@ -157,10 +158,11 @@ def export(root: str | Path, out: str | Path, *, database: str | None = None) ->
     """
     _require_libraries()
     from .study.answers import ratings_text
+    from .study.database import existing
 
     id_ = read_manifest(root)["study"]
     with closing(_connect(database, Path(root))) as connector:
-        ratings, _ = _existing(connector, id_)
+        ratings, _ = existing(connector, id_)
         rows = ratings.ratings()
         headphones = {row["rater"]: row["headphones"] for row in ratings.overview()}
     write_text(out, ratings_text(rows, headphones))
@@ -191,17 +193,6 @@ def _set_up(
     return ratings, settings
 
 
-def _existing(connector: Connector, id_: str) -> tuple[Ratings, Settings]:
-    from .study.database import Ratings
-
-    ratings = Ratings(connector, id_)
-    if (settings := ratings.settings()) is None:
-        raise StudyError(
-            f"{connector.label} has nothing of study {id_}; serve it first, or give --database"
-        )
-    return ratings, settings
-
-
 def _invite(ratings: Ratings, study: Study, settings: Settings, count: int) -> list[str]:
     def order(number: int):
         return plan(study, number, settings.design)
@@ -213,21 +204,11 @@ def _invite(ratings: Ratings, study: Study, settings: Settings, count: int) -> l
 def _connect(database: str | None, root: Path, *, create: bool = False) -> Connector:
     from .study.connecting import connect
 
-    path = root / DATABASE
-    if database is None and not create and not path.is_file():
-        raise DatabaseError(
-            f"{root} has no {DATABASE}: it has not been served yet, or give the --database it was "
-            "served with"
-        )
-    return connect(database or path, create=create)
+    if database is None:
+        return connect(root / DATABASE if create else database_of(root), create=create)
+    return connect(database, create=create)
 
 
 def _require_libraries() -> None:
-    for name in ("sqlalchemy", "starlette", "uvicorn"):
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise Unavailable(
-                f"collecting ratings with a server needs the package {error.name}: "
-                "pip install 'keras-listen[study]'"
-            ) from error
+    what = "collecting ratings with a server"
+    require_libraries(what, "sqlalchemy", "starlette", "uvicorn")

@@ -5,17 +5,27 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from browser import open_browser, require_browser
 from conftest import assert_one_line
 from simulated_study import KINDS, STUDY, Simulation, anchor, item, row, simulate, write_ratings
+from study_folder import ID
+from study_folder import write_study as write_folder
 
-from keras_listen import analyse_study
+from keras_listen import analyse_study, collecting
 from keras_listen.errors import ListenError, RunError
+from keras_listen.study.answers import Answer
 from keras_listen.study.catalogue import read_catalogue
+from keras_listen.study.connecting import connect
+from keras_listen.study.database import Ratings, Settings
+from keras_listen.study.folder import open_study
 from keras_listen.study.judgements import gather
+from keras_listen.study.order import Design, plan
+from keras_listen.study.sources import DATABASE
 
 NOISE_NONE, NOISE_AE = KINDS[0], KINDS[3]
 ITEMS = [
@@ -186,6 +196,25 @@ def test_other_combinations_are_compared_with_none(tmp_path):
     assert "real" in by(found["conditions"], "condition")
 
 
+def test_priors_are_compared_where_all_else_is_the_same(tmp_path):
+    logit = {"objective": "logit"}
+    with_prior, without = (
+        (5, "generated", "noise ae logit", "ae"),
+        (6, "generated", "other", "none"),
+    )
+    items = [*ITEMS, item("yes-logit", "yes", with_prior, **logit)]
+    given = [*rows(), row("anna", "yes-logit", 5)]
+    found = analyse(tmp_path / "a", given, items)["rating"]["comparisons"]
+    assert [(c["condition"], c["against"]) for c in found] == [("noise ae", "noise none")]
+    items.append(item("yes-other", "yes", without, **logit))
+    given.append(row("anna", "yes-other", 2))
+    found = analyse(tmp_path / "b", given, items)["rating"]["comparisons"]
+    assert [(c["condition"], c["against"]) for c in found] == [
+        ("noise ae", "noise none"),
+        ("noise ae logit", "other"),
+    ]
+
+
 # Raters
 
 
@@ -280,6 +309,17 @@ def test_published_batch_results(tmp_path):
     assert (tmp_path / "out" / "figure-3.pdf").is_file()
 
 
+@pytest.mark.parametrize(("folder", "told"), [("originals/", True), ("", False)])
+def test_a_folder_that_makes_all_recordings_original_is_told(tmp_path, folder, told):
+    lines = [
+        ("w1", 2, "yes", f"https://a/{folder}yes_after.wav", "Good - so"),
+        ("w1", 2, "yes", f"https://a/{folder}yes_before.wav", "Bad - so"),
+    ]
+    notes = gather([write_batch(tmp_path / "batch.csv", lines)]).notes
+    assert [note for note in notes if "so all count as recordings before" in note] == notes
+    assert len(notes) == told
+
+
 def test_batch_results_of_a_study_are_found_by_name_or_address(tmp_path):
     study, own = write_study(tmp_path, rows())
     lines = [
@@ -325,7 +365,7 @@ def line(**changes) -> dict:
     [
         (
             line(name="yes-nome"),
-            r"ratings.csv:3: no recording is called 'yes-nome'; did you mean 'yes-none'",
+            r"ratings.csv:3: no recording is called 'yes-nome'; did you mean 'yes-none'\?$",
         ),
         (line(study="beef"), rf"ratings.csv:3 is of the study 'beef', .* is '{STUDY}'"),
         (line(rating=6), r"ratings.csv:3: the rating is '6'; expected a whole number 1 to 5"),
@@ -358,7 +398,7 @@ HEADING = ",".join((*BATCH, ANSWER))
         (b"a,b\n1,2\n", "f.csv is no ratings file; expected the columns study, rater, .*WorkerId"),
         (b"rater,name\na,b\n", "f.csv lacks study, mode, repeat.*; expected study, rater, mode"),
         (b"WorkerId,x\n1,2\n", "f.csv lacks Input.experiment, .*Answer.audio.*; expected WorkerId"),
-        (b"SQLite format 3\0....", "f.csv is a database; write its ratings .*study export"),
+        (b"SQLite format 3\0....", "a database names recordings of a study, .*--study"),
         (b"rater,name\n\xe4nna,x\n", "f.csv:2 is not UTF-8; save the file as UTF-8"),
         (b"rater,rater\na,b\n", "f.csv:1 names the column 'rater' twice"),
         (b"rater,name\na\n", "f.csv:2 has 1 cells; expected 2"),
@@ -560,6 +600,70 @@ def test_help_says_what_ratings_are(call):
     done = call("study", "analyse", "--help")
     assert done.status == 0
     assert "batch results of Mechanical Turk" in " ".join(done.out.split())
+
+
+@pytest.fixture
+def served(tmp_path) -> Path:
+    """A study's folder with two raters' answers in its database."""
+    root = write_folder(tmp_path / "served")
+    with closing(connect(root / DATABASE, create=True)) as connector:
+        database = Ratings(connector, ID)
+        database.set(Settings())
+        for number in range(2):
+            token = database.register(9, lambda n: plan(open_study(root), n, Design()))
+            rater = database.rater(token)
+            for shown in database.order(rater)[: 20 + number]:
+                value = 1 + (shown.position + number) % 5
+                database.rate(rater, shown.position, Answer(value, "", 1, 2.0))
+    return root
+
+
+def test_databases_are_read_as_what_is_exported_from_them(served, tmp_path):
+    collecting.export(served, tmp_path / "ratings.csv")
+    database = served / DATABASE
+    limits = {"anchor_margin": -4, "repeat_tolerance": 4, "resamples": 20}
+    given = (
+        [served],
+        [database],
+        [f"sqlite:///{database}"],
+        [tmp_path / "ratings.csv"],
+        [served, tmp_path / "ratings.csv"],
+    )
+    results = []
+    for number, sources in enumerate(given):
+        study = None if sources[0] == served else served
+        done = analyse_study(sources, study=study, out=tmp_path / str(number), **limits)
+        results.append(done.results)
+    assert results[0]["counts"]["judgements"] == 41
+    assert results[0] == results[1] == results[2] == results[3]
+    assert results[4].pop("notes").pop(0) == "41 ratings were there twice and count once."
+    assert results[4].items() <= results[0].items()
+    manifest = json.loads((tmp_path / "0" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["command"]["ratings"] == [f"sqlite:///{database}"]
+    assert manifest["command"]["study"] == str(served)
+    assert list(manifest["files"]) == [f"sqlite:///{database}", f"{served}/manifest.csv"]
+
+
+def test_databases_that_cannot_be_read_are_one_line(call, served, tmp_path):
+    unserved = write_folder(tmp_path / "unserved")
+    for given, message in (
+        ((served / DATABASE,), "a database names recordings of a study, .*--study"),
+        (("sqlite:///none.sqlite", "--study", served), "there is no database none.sqlite"),
+        ((tmp_path,), "there is no finished study in"),
+        ((unserved,), "unserved has no ratings.sqlite: it has not been served yet"),
+        (("postgresql://a:secret@127.0.0.1:1/x", "--study", served), r"a:\*\*\*@127.0.0.1:1/x can"),
+    ):
+        done = call("study", "analyse", *given)
+        assert_one_line(done, message)
+        assert "secret" not in done.err
+    other = tmp_path / "other"
+    shutil.copytree(served, other)
+    (other / "manifest.json").write_text('{"study": "0123abcd"}', encoding="utf-8")
+    done = call("study", "analyse", served / DATABASE, "--study", other)
+    assert_one_line(done, "has nothing of study 0123abcd")
+    (served / DATABASE).write_bytes(b"no database at all")
+    assert_one_line(call("study", "analyse", served), "is no database, or a damaged one")
+    assert not Path("analysis").exists()
 
 
 def test_ratings_file_of_a_spreadsheet(tmp_path):

@@ -229,7 +229,15 @@ def test_a_missing_table_is_named(address, connector, name):
         connect(address, create=True)
 
 
-def test_an_empty_database_is_no_study(address):
+def test_a_misspelt_file_is_named_and_not_made(tmp_path):
+    path = tmp_path / "rating.sqlite"
+    with pytest.raises(DatabaseError, match=r"there is no database .*/rating.sqlite; look at its"):
+        connect(f"sqlite:///{path}")
+    assert not path.exists()
+
+
+def test_an_empty_database_is_no_study(address, tmp_path):
+    (tmp_path / "ratings.sqlite").touch()
     with pytest.raises(DatabaseError, match="has no ratings; collect some with: keras-listen"):
         connect(address)
 
@@ -313,7 +321,7 @@ def test_export_says_what_is_missing(tmp_path, study):
 def test_export_of_another_study_is_refused(tmp_path, ratings, address):
     root = write_study(tmp_path / "s")
     (root / "manifest.json").write_text('{"study": "0123abcd"}', encoding="utf-8")
-    with pytest.raises(StudyError, match="has nothing of study 0123abcd; serve it first, or give"):
+    with pytest.raises(StudyError, match="has nothing of study 0123abcd; serve it first, or name"):
         collecting.export(root, tmp_path / "r.csv", database=address)
     with pytest.raises(StudyError, match="has nothing of study 0123abcd"):
         collecting.invite(root, 1, database=address)

@@ -26,11 +26,11 @@ from keras_listen.preparation import prepare
 from keras_listen.seeds import derive
 from keras_listen.store import Store
 from keras_listen.study.conditions import parse_combination
+from keras_listen.study.folder import open_study
 from keras_listen.study.items import (
     COLUMNS,
     read_items,
     read_manifest,
-    require_recordings,
 )
 from keras_listen.study.plan import Plan
 from keras_listen.study.proxies import active_level, spectral_flatness
@@ -84,7 +84,7 @@ def test_the_table_can_be_read_back(made):
     )  # fmt: skip
     assert len({row["name"] for row in rows}) == len(rows)
     assert all(row["timestamp"] == row["name"] for row in rows)
-    require_recordings(made.root, rows)
+    assert open_study(made.root).rows == tuple(rows)
     assert {path.stem for path in (made.root / "audio").iterdir()} == {r["name"] for r in rows}
     manifest = read_manifest(made.root)
     assert manifest["study"] == made.id
@@ -249,14 +249,15 @@ def test_a_killed_study_is_finished_as_if_undisturbed(made, bundle, tiny_store, 
     assert digests(out) == digests(made.root)
 
 
-def test_a_lost_recording_is_made_again(bundle, tiny_store, tmp_path):
+def test_a_lost_or_damaged_recording_is_made_again(bundle, tiny_store, tmp_path):
     same = settings(bundle, words=["up"])
     study = make_study(tiny_store.root, tmp_path / "study", **same)
     before = digests(study.root)
-    lost = study.root / study.items[0]["audio_url"]
+    lost, damaged = (study.root / item["audio_url"] for item in study.items[:2])
     lost.unlink()
-    with pytest.raises(RunError, match="is missing"):
-        require_recordings(study.root, study.items)
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    with pytest.raises(RunError, match=r"is missing \(and 1 more\)"):
+        open_study(study.root)
     make_study(tiny_store.root, study.root, **same, resume=True)
     assert digests(study.root) == before
 
@@ -451,13 +452,13 @@ def test_damaged_recordings_and_manifests_are_refused(made, tmp_path):
     (tmp_path / "manifest.json").write_text("{}", encoding="utf-8")
     with pytest.raises(RunError, match="is no manifest of a study"):
         read_manifest(tmp_path)
-    shutil.copytree(made.root / "audio", tmp_path / "audio")
-    path = tmp_path / made.items[0]["audio_url"]
+    shutil.copytree(made.root, tmp_path / "copy")
+    path = tmp_path / "copy" / made.items[0]["audio_url"]
     whole = path.read_bytes()
     for contents in (b"", b"no sound", whole[:1000]):
         path.write_bytes(contents)
-        with pytest.raises(RunError, match="cannot be used"):
-            require_recordings(tmp_path, made.items)
+        with pytest.raises(RunError, match=r"(cannot be played|is cut short).*--resume"):
+            open_study(tmp_path / "copy")
 
 
 def test_the_command_says_what_it_made(call, bundle, tiny_store, tmp_path):

@@ -142,6 +142,59 @@ def test_starting_as_another_rater_asks_first(seat, page):
     seat.browser.wait("return document.getElementById('begin')?.textContent === 'Begin'")
 
 
+def test_a_second_window_of_the_same_rater_loses_nothing(seat, page, tmp_path):
+    """What one window was answered, the other keeps; the first answer stays."""
+    driver = seat.browser.driver
+    first = driver.current_window_handle
+    seat.visit(page.as_uri())
+    driver.switch_to.new_window("tab")
+    seat.visit(page.as_uri())
+    second = driver.current_window_handle
+    for window, answer in ((first, 4), (second, 2), (second, 5)):
+        driver.switch_to.window(window)
+        if seat.screen() == "start":
+            seat.press(ENTER)
+        place = seat.place()
+        seat.rate(answer)
+        seat.wait_for_place(place + 1)
+    driver.close()
+    driver.switch_to.window(first)
+    seat.reload()
+    assert seat.text("#begin") == f"Continue (2 of {COUNT} done)"
+    keep_downloads(seat.browser, tmp_path)
+    seat.click("#save-now")
+    assert [row.rating for row in read_ratings(downloaded(tmp_path))] == [4, 5]
+
+
+def test_a_page_of_other_orders_begins_anew(chromium, root, tmp_path):
+    """Answers belong to places in an order, and must not move to other recordings."""
+    seat = Seat(chromium)
+    path = handouts.page(root, tmp_path / "page", **SMALL)
+    seat.visit(path.as_uri())
+    chromium.run("localStorage.clear()")
+    seat.visit(path.as_uri())
+    seat.press(ENTER)
+    seat.rate(4)
+    seat.wait_for_place(2)
+    shutil.rmtree(path.parent)
+    handouts.page(root, path.parent, **SMALL | {"repeats": 0})
+    seat.visit(path.as_uri())
+    assert (seat.text("#greeting"), seat.text("#begin")) == ("Welcome", "Begin")
+
+
+def test_an_order_may_be_asked_for_until_one_has_begun(seat, page):
+    order = "return JSON.parse(Object.values(localStorage)[0]).order"
+    for fragment, expected in (("#3", 2), ("#2", 1), ("", 1)):
+        seat.visit(f"{page.as_uri()}{fragment}")
+        assert seat.browser.run(order) == expected
+    seat.press(ENTER)
+    seat.rate(4)
+    seat.wait_for_place(2)
+    seat.visit(f"{page.as_uri()}#5")
+    assert seat.browser.run(order) == 1
+    assert seat.text("#begin").startswith("Continue (1 of")
+
+
 def test_examples_play(seat, page):
     seat.visit(page.as_uri())
     ready = "return [...document.querySelectorAll('.examples audio')].map(a => a.duration > 0.1)"

@@ -161,6 +161,8 @@ def test_ratings_of_unknown_recordings_are_refused(server):
         assert answer.status_code == 404
         assert answer.json()["error"] == f"there is no recording {position} in this rater's order"
     assert rater.ask("ratings/x", "PUT", json={}).status_code == 404
+    # More digits than Python turns into a number.
+    assert rater.ask(f"ratings/{'9' * 5000}", "PUT", json={}).status_code == 404
 
 
 @pytest.mark.parametrize(

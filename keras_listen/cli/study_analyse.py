@@ -9,7 +9,11 @@ from .common import table
 
 @click.command()
 @click.argument("ratings", nargs=-1, required=True, type=click.Path())
-@click.option("--study", type=click.Path(), help="Folder of the study; batch results need none.")
+@click.option(
+    "--study",
+    type=click.Path(),
+    help="Folder of the study; batch results need none.  [the one in RATINGS]",
+)
 @click.option(
     "--published-rule",
     is_flag=True,
@@ -55,8 +59,9 @@ from .common import table
 def analyse(**settings) -> None:
     """Say what raters found.
 
-    RATINGS are files that keras-listen study serve exports or the static page hands out, and batch
-    results of Mechanical Turk. Writes results.json, tables, figures and index.html.
+    RATINGS are the folder of a study that was served, files that it exports or the static page
+    hands out, batch results of Mechanical Turk, and SQLite files or URLs of databases. Writes
+    results.json, tables, figures and index.html.
     """
     from ..analysing import analyse_study
 
@@ -66,7 +71,8 @@ def analyse(**settings) -> None:
             click.echo(table(_means(done.results[mode]["conditions"], mode)))
     if published := done.results["published_rule"]:
         click.echo("\nby the published rule, which selects on the outcome:")
-        click.echo(table(_means(published["conditions"], "rating")) + "\n")
+        rows = published["conditions"]
+        click.echo((table(_means(rows, "rating")) if rows else "no rater is left") + "\n")
     for rater in done.results["raters"]:
         if rater["reasons"]:
             click.echo(f"dropped {rater['name']}: {'; '.join(rater['reasons'])}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..study.answers import HEADPHONES, SCALE
 from ..study.folder import Study
+from ..study.items import name_of
 from ..study.order import Design, examples, plan
 from ..study.ratings import COLUMNS, MODES
 from .pages import data_block, fill, policy, render, template_text
@@ -70,17 +71,19 @@ def _data(study: Study, design: Design, orders: int) -> Mapping[str, Any]:
         {"sound": row["name"], "word": row["class_label"], "clear": row["role"] == "clear"}
         for row in examples(study)
     ]
+    shown = [
+        [(MODES.index(p.mode), index[p.name], p.repeat) for p in plan(study, number, design)]
+        for number in range(orders)
+    ]
     return {
         "study": study.id,
+        "plan": name_of(shown),
         "words": study.words,
         "examples": anchors,
         "columns": [*COLUMNS, HEADPHONES],
         "modes": MODES,
         "items": [{"name": n, "word": study.by_name[n]["class_label"]} for n in names],
-        "orders": [
-            [(MODES.index(p.mode), index[p.name], p.repeat) for p in plan(study, number, design)]
-            for number in range(orders)
-        ],
+        "orders": shown,
     }
 
 

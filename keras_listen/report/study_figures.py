@@ -144,7 +144,8 @@ def draw_bars(stem: Path, rows: Sequence[Row], groups: Sequence[tuple]) -> bool:
     words = sorted({word for mine in means.values() for word in mine})
     first = means[groups[0][0]]
     words.sort(key=lambda word: -first[word]["mean"] if word in first else 0)
-    figure = _figure(2.2 + 0.32 * min(len(words), _WIDE), 3.8)
+    # Of few words, the legend needs more room than they.
+    figure = _figure(max(4.4, 2.2 + 0.32 * min(len(words), _WIDE)), 3.8)
     axis = figure.subplots()
     width = 0.82 / len(groups)
     for number, (name, *_, color) in enumerate(groups):

@@ -35,6 +35,7 @@ class Recording:
         condition: what it was made by, for people.
         stage: "generated", "before" or "after"; empty where that means nothing.
         prior: name of the prior; empty where none had a part in it.
+        others: names of the objective and the vocoder; empty where they are not known.
         proxies: numbers of `PROXIES`; those that are not known are left out.
     """
 
@@ -45,6 +46,7 @@ class Recording:
     condition: str = ""
     stage: str = ""
     prior: str = ""
+    others: tuple[str, ...] = ()
     proxies: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -75,6 +77,7 @@ def _recording(row: Row, path: Path) -> Recording:
         row["condition"],
         row["stage"],
         row["prior"],
+        (row["objective"], row["vocoder"]),
         {name: _number(path, row, name) for name in PROXIES if row.get(name)},
     )
 

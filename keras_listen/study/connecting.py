@@ -98,7 +98,10 @@ def connect(address: str | Path, *, create: bool = False) -> Connector:
         DatabaseError: it cannot be opened, has no tables, or those of another version.
         Unavailable: the driver is not installed.
     """
-    connector = Connector(_engine(_url(address)))
+    url = _url(address)
+    if not create:
+        _require_file(url)
+    connector = Connector(_engine(url))
     try:
         with connector._plainly():
             _require_schema(connector, create)
@@ -121,6 +124,13 @@ def _url(address: str | Path) -> URL:
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
     return url
+
+
+def _require_file(url: URL) -> None:
+    # SQLite would make an empty file of a misspelt name.
+    name = url.database if url.get_backend_name() == "sqlite" else None
+    if name and not name.startswith("file:") and not Path(name).is_file():
+        raise DatabaseError(f"there is no database {name}; look at its name and folder")
 
 
 def _engine(url: URL) -> Engine:

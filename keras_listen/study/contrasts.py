@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,15 +38,18 @@ def compare(judgements: Sequence[Judgement], draws: Draws) -> list[dict[str, Any
     return found
 
 
-def _priors(conditions: Iterable[Condition]) -> Iterator[tuple[Condition, Condition]]:
-    """Yield each condition with a prior and the first one without, of the same stage."""
-    plain: dict[str, Condition] = {}
-    for condition in conditions:
+def _priors(
+    groups: Mapping[Condition, Sequence[Judgement]],
+) -> Iterator[tuple[Condition, Condition]]:
+    """Yield each condition with a prior and the first one without that is else made alike."""
+    alike = {c: (c.stage, mine[0].item.others) for c, mine in groups.items()}
+    plain: dict[tuple, Condition] = {}
+    for condition in groups:
         if condition.stage and condition.prior == _NONE:
-            plain.setdefault(condition.stage, condition)
-    for condition in conditions:
-        if condition.stage in plain and condition.prior not in ("", _NONE):
-            yield condition, plain[condition.stage]
+            plain.setdefault(alike[condition], condition)
+    for condition in groups:
+        if alike[condition] in plain and condition.prior not in ("", _NONE):
+            yield condition, plain[alike[condition]]
 
 
 def _stages(conditions: Iterable[Condition]) -> Iterator[tuple[Condition, Condition]]:

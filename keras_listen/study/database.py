@@ -1,7 +1,7 @@
 """Raters, what they hear and what they say of it, in any database that SQLAlchemy knows.
 
 A rating is stored once: the database itself refuses a second one of the same place in a rater's
-order. Links and tokens are not stored, only their SHA-256; a rater is nothing but a number.
+order. Tokens are not stored, only their SHA-256; a rater is nothing but a number.
 """
 
 from __future__ import annotations
@@ -245,6 +245,20 @@ class Ratings:
 
     def _own(self, column: Any) -> Any:
         return column == self.study
+
+
+def existing(connector: Connector, study: str) -> tuple[Ratings, Settings]:
+    """Return what a database has of a study that was served before.
+
+    Raises:
+        StudyError: it has nothing of it.
+    """
+    ratings = Ratings(connector, study)
+    if (settings := ratings.settings()) is None:
+        raise StudyError(
+            f"{connector.label} has nothing of study {study}; serve it first, or name another"
+        )
+    return ratings, settings
 
 
 def now() -> str:

@@ -19,9 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ReadError, RunError
+from ..errors import RunError
 from ..files import csv_text, write_text
-from ..soundfiles import require_whole
 
 #: The published columns first; published tooling called recordings by their time stamps.
 PUBLISHED = (
@@ -104,7 +103,7 @@ def read_items(root: str | Path) -> list[Row]:
 
     Every name is unique and made of `[a-z0-9-]`, and every `audio_url` follows from it, so that
     neither can lead out of the folder. Whether the recordings are there is for
-    `require_recordings`.
+    `keras_listen.study.folder.open_study`.
 
     Raises:
         RunError: there is no finished study, or its table is damaged.
@@ -148,26 +147,3 @@ def _problem(row: Mapping[str | None, Any]) -> str | None:
     if row["role"] == "item" and not row["experiment"].isdecimal():
         return f"the experiment is {row['experiment']!r}, expected a number"
     return None
-
-
-def require_recordings(root: str | Path, rows: Sequence[Row]) -> None:
-    """Make sure that the recordings of all rows are there and can be played.
-
-    Raises:
-        RunError: one is missing, empty or damaged.
-    """
-    import soundfile
-
-    for row in rows:
-        path = Path(root) / row["audio_url"]
-        try:
-            if not path.is_file():
-                raise ReadError("it is missing")
-            require_whole(path)
-            if not soundfile.info(path).frames:
-                raise ReadError("it holds no samples")
-        except (OSError, RuntimeError, ReadError) as error:
-            raise RunError(
-                f"the recording {path} cannot be used: {error}; delete it and make it again with: "
-                "keras-listen study make STORE OUT --resume"
-            ) from error

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import ParameterError, RunError, unknown
+from ..errors import ParameterError, RunError
 from .batches import COLUMNS as BATCH_COLUMNS
 from .batches import is_batch, read_batch
 from .catalogue import Catalogue, Recording
 from .ratings import COLUMNS, OTHER, Rating, read_ratings
+from .sources import Stored
 from .tables import read_table
 
 _STAGES = ("generated", "before", "after")
+_ALL_BEFORE = (
+    "the addresses of all recordings of experiments 2 and 4 have original or before in them, maybe "
+    "in the name of a folder, so all count as recordings before maximization."
+)
 
 
 class Condition(NamedTuple):
@@ -82,17 +88,20 @@ class Gathered:
 
 
 def gather(
-    paths: Sequence[str | Path], study: Catalogue | None = None, *, coding: str = "auto"
+    sources: Sequence[str | Path | Stored],
+    study: Catalogue | None = None,
+    *,
+    coding: str = "auto",
 ) -> Gathered:
-    """Read ratings files of all kinds and join them with their recordings.
+    """Read ratings of all kinds and join them with their recordings.
 
     A rating that is there twice counts once. Where a rater contradicts themselves about the same
     recording, the earlier one counts, by time, or by place where no time was recorded: it was given
     with the fresher ear.
 
     Args:
-        paths: ratings files, and batch results of Mechanical Turk.
-        study: whose recordings they are; needed for ratings files.
+        sources: ratings files, batch results of Mechanical Turk, and what databases hold.
+        study: whose recordings they are; needed for all but batch results.
         coding: see `keras_listen.study.batches.read_batch`.
 
     Raises:
@@ -101,17 +110,21 @@ def gather(
     ratings: list[Rating] = []
     items: dict[str, Recording] = dict(study.recordings) if study else {}
     notes: list[str] = []
-    for path in paths:
-        heading, _ = read_table(path)
-        if is_batch(heading):
-            read, described, unanswered = read_batch(path, study, coding=coding)
+    for source in sources:
+        if isinstance(source, Stored):
+            read = source.ratings
+        elif is_batch(heading := read_table(source)[0]):
+            read, described, unanswered = read_batch(source, study, coding=coding)
             if unanswered:
-                notes.append(f"{path}: {unanswered} rows without an answer were left out.")
-            _add(items, described, path)
+                notes.append(f"{source}: {unanswered} rows without an answer were left out.")
+            stages = {recording.stage for recording in described.values()}
+            if study is None and "before" in stages and "after" not in stages:
+                notes.append(f"{source}: {_ALL_BEFORE}")
+            _add(items, described, source)
         else:
-            read = _own(path, heading, study)
+            read = _own(source, heading, study)
         if not read:
-            notes.append(f"{path}: there is no rating in it.")
+            notes.append(f"{source}: there is no rating in it.")
         ratings += read
     return Gathered(_join(_once(ratings, notes), items), items, notes)
 
@@ -174,6 +187,13 @@ def _join(ratings: Iterable[Rating], items: dict[str, Recording]) -> list[Judgem
     found = []
     for rating in ratings:
         if rating.name not in items:
-            raise RunError(f"{rating.where}: {unknown('recording', rating.name, items)}")
+            raise RunError(f"{rating.where}: {_unknown(rating.name, items)}")
         found.append(Judgement(rating, items[rating.name]))
     return found
+
+
+def _unknown(name: str, items: Iterable[str]) -> str:
+    """Say that there is no such recording; a study has too many to list them."""
+    near = get_close_matches(name, items, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "was it rated in another study?"
+    return f"no recording is called {name!r}; {hint}"

@@ -106,22 +106,6 @@ def _root(x: np.ndarray) -> np.ndarray:
     return vectors * np.sqrt(np.maximum(values, 0))
 
 
-def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the squared distance of two sets by a cubic kernel, unbiased for any size.
-
-    About 0, and below it as often as above, for two sets of one kind.
-
-    Args:
-        x, y: [shape=(any, units)], at least two each.
-
-    References:
-        Binkowski et al., "Demystifying MMD GANs", 2018, https://arxiv.org/abs/1801.01401
-    """
-    first, second = np.ones(len(x)), np.ones(len(y))
-    between = first @ _products(x, y) @ second / (len(x) * len(y))
-    return float(_within(_products(x, x), first) + _within(_products(y, y), second) - 2 * between)
-
-
 def _products(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the cubic kernel of each pair [shape=(x's, y's)]."""
     from sklearn.metrics.pairwise import polynomial_kernel
@@ -212,10 +196,16 @@ class Reference:
     def _kernels(self, drawn: np.ndarray, among: float, across: np.ndarray) -> tuple[float, float]:
         """Return kernel distances of sounds, and of drawn utterances, from those that are left.
 
+        They are squared, by a cubic kernel, and unbiased for any size: about 0, and below it as
+        often as above, for two sets of one kind.
+
         Args:
             drawn: [shape=(utterances,), bool].
             among: mean product of two sounds.
             across: mean product of each utterance with the sounds [shape=(utterances,)].
+
+        References:
+            Binkowski et al., "Demystifying MMD GANs", 2018, https://arxiv.org/abs/1801.01401
         """
         products, drawn, left = self._own_products, drawn.astype(float), (~drawn).astype(float)
         rest = _within(products, left)

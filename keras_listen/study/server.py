@@ -41,6 +41,8 @@ from .order import examples, plan
 log = logging.getLogger(__name__)
 #: What the sounds of a rater's order are called.
 _SOUND = re.compile("[0-9a-f]{16}")
+#: A place in an order; larger numbers than databases know are in nobody's.
+_POSITION = re.compile("[0-9]{1,9}")
 #: Sounds that are kept in memory; one of a second has 44 kB.
 _SOUNDS = 1024
 
@@ -101,7 +103,7 @@ class Application:
             _route("/api/session", self._for_rater(self.session)),
             _route("/api/sounds/{sound}", self._for_rater(self.sound)),
             _route("/api/headphones", self._for_rater(self.headphones), "PUT"),
-            _route("/api/ratings/{position:int}", self._for_rater(self.rate), "PUT"),
+            _route("/api/ratings/{position}", self._for_rater(self.rate), "PUT"),
             _route("/api/admin/status", self._for_admin(self.status)),
             _route("/api/admin/ratings.csv", self._for_admin(self.export)),
         ]
@@ -204,14 +206,14 @@ class Application:
 
     def rate(self, request: Request, body: Any, rater: Rater) -> Response:
         """Store an answer; what is answered with 201 or 200 is in the database."""
-        position = request.path_params["position"]
-        # Larger numbers than databases know are in nobody's order.
-        known = position < 2**31
-        row = self.ratings.presentation(rater, position=position) if known else None
+        asked = request.path_params["position"]
+        row = None
+        if _POSITION.fullmatch(asked):
+            row = self.ratings.presentation(rater, position=int(asked))
         if row is None:
-            raise Unknown(f"there is no recording {position} in this rater's order")
+            raise Unknown(f"there is no recording {asked[:40]} in this rater's order")
         answer = checked(row.mode, body, self.study.words)
-        is_new = self.ratings.rate(rater, position, answer)
+        is_new = self.ratings.rate(rater, row.position, answer)
         return JSONResponse({"stored": True}, 201 if is_new else 200)
 
     def status(self, request: Request) -> Response:

@@ -17,12 +17,14 @@ import numpy as np
 
 from ..blocks import spans
 from ..chunks import BLOCKS, carry_out, here, read_chunk
+from ..errors import RunError
 from ..features import FeatureSpec, count_samples, extract_fitted
 from ..files import make_folder, replacing
 from ..progress import Track, quiet
 from ..seeds import derive, generator
 from ..starts import Sample
 from ..vocoding import synthesize, wav_bytes
+from .folder import read_sound
 from .items import audio_url
 from .listeners import Heard, Listeners
 from .proxies import active_level, spectral_flatness, speech_band_share
@@ -126,7 +128,7 @@ def speak(
     *,
     track: Track = quiet,
 ) -> Measured:
-    """Write the recordings that are not there yet, and return what was measured on all.
+    """Write the recordings that are not there or damaged, and return what was measured on all.
 
     Args:
         recordings: at least one.
@@ -138,8 +140,8 @@ def speak(
     make_folder(root / "audio")
     cut = pieces(recordings, listeners.block_size)
     for piece in cut:
-        # Somebody may have lost a recording of a study that was finished.
-        if not all((root / audio_url(each.name)).is_file() for each in piece.recordings):
+        # Somebody may have lost or damaged a recording of a study that was finished.
+        if not all(_is_whole(root / audio_url(each.name)) for each in piece.recordings):
             (root / piece.path).unlink(missing_ok=True)
     compute = partial(_compute, root, listeners, seed, track)
     carry_out(cut, root, here(compute), label="speak", track=track)
@@ -151,6 +153,14 @@ def speak(
         arrays[name] = np.concatenate([each[name] for each in stored], axis).take(order, axis)
     heard = Heard(*(arrays.pop(name) for name in ("own", "referees", "activations")))
     return Measured(**arrays, heard=heard)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        read_sound(path)
+    except RunError:
+        return False
+    return True
 
 
 def _compute(

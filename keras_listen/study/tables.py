@@ -39,8 +39,6 @@ def _text(path: Path) -> str:
         stored = path.read_bytes()
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
-    if stored.startswith(b"SQLite format 3\0"):
-        raise RunError(f"{path} is a database; write its ratings to a file with: study export")
     try:
         # Spreadsheets put a byte order mark first.
         return stored.decode("utf-8-sig")

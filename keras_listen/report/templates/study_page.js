@@ -3,20 +3,29 @@ const kept = () => {
   const data = JSON.parse($("data-study").textContent);
   const inlined = $("data-sounds") && JSON.parse($("data-sounds").textContent);
   const memory = storage();
-  const place = `page/${data.study}`;
+  // What is kept are places in an order, so a page with other orders begins anew.
+  const place = `page/${data.study}/${data.plan}`;
 
   // Somebody new gets a random number and one of the orders; #3 behind the address asks for the third.
+  const asked = Number(location.hash.slice(1));
+  const wanted = Number.isInteger(asked) && asked > 0 ? (asked - 1) % data.orders.length : null;
   const anew = () => {
     const [number] = crypto.getRandomValues(new Uint32Array(1));
-    const asked = Number(location.hash.slice(1));
-    const order = Number.isInteger(asked) && asked > 0 ? asked - 1 : number;
     const digits = crypto.getRandomValues(new Uint8Array(5));
     const rater = `p-${[...digits].map((d) => d.toString(16).padStart(2, "0")).join("")}`;
-    return { rater, order: order % data.orders.length, headphones: "", answers: {} };
+    return { rater, order: wanted ?? number % data.orders.length, headphones: "", answers: {} };
   };
-  const stored = memory.get(place);
-  const state = stored ? JSON.parse(stored) : anew();
-  const keep = () => memory.set(place, JSON.stringify(state));
+  const stored = JSON.parse(memory.get(place) ?? "null");
+  const isBegun = stored && Object.keys(stored.answers).length > 0;
+  const state = isBegun || (stored && [null, stored.order].includes(wanted)) ? stored : anew();
+  const keep = () => {
+    // Another window may have kept answers since; the first ones stay.
+    const there = JSON.parse(memory.get(place) ?? "{}");
+    if (there.rater === state.rater) Object.assign(state.answers, there.answers);
+    memory.set(place, JSON.stringify(state));
+  };
+  // Kept at once, so that a second window is the same rater's.
+  keep();
 
   const shown = data.orders[state.order].map(([mode, item, repeat], i) => ({
     position: i + 1,
