@@ -229,6 +229,8 @@ class Registry:
                     raise PluginError(f"{kind} {name} is registered twice")
             gathered.append(component)
 
+        # What Python calls it where it is called with wrong arguments.
+        register.__qualname__ = "register"
         return register
 
 

@@ -257,6 +257,11 @@ def test_one_plugin_cannot_register_a_name_twice(loader):
     assert loader.reason == "prior mine is registered twice"
 
 
+def test_a_misspelt_argument_of_register_is_said_of_register(loader):
+    loader.load(plugin(register_priors=brings("mine", unavailabel=None)))
+    assert "TypeError: register() got an unexpected keyword argument" in loader.reason
+
+
 def test_two_plugins_of_one_distribution_cannot_share_a_name(loader):
     loader.load(plugin("one", register_priors=brings("mine")), "both")
     loader.load(plugin("two", register_priors=brings("mine")), "both")
