@@ -134,11 +134,7 @@ def listen(
         "start": str(start),
         **climbing,
         "seed": seed,
-        "bundle": models.bundle,
-        "classifier": models.classifier,
-        "words_file": models.words_file,
-        "spec": models.spec,
-        "trust_model": trust_model,
+        **models.settings(),
         "options": texts,
         "reader": reader,
         "block_size": block_size,
@@ -264,3 +260,15 @@ def option_texts(options: Iterable[str] | Mapping[str, Any]) -> list[str]:
 
 def as_text(path: str | Path | None) -> str | None:
     return None if path is None else str(path)
+
+
+def require_least(command: Mapping[str, Any], least: Mapping[str, int]) -> None:
+    """Refuse settings below what each of them must be at least; None is no setting.
+
+    Raises:
+        ParameterError: one is.
+    """
+    for name, smallest in least.items():
+        if command[name] is not None and command[name] < smallest:
+            what = name.replace("_", " ")
+            raise ParameterError(f"{what} is {command[name]}; expected at least {smallest}")

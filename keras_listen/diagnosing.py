@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .api import as_text, option_texts
+from .api import as_text, option_texts, require_least
 from .backend import require_tensorflow
 from .blocks import BLOCK_SIZE
 from .errors import ParameterError, unknown
@@ -125,11 +125,7 @@ def debug(
         "steps": steps,
         "step_size": step_size,
         "seed": seed,
-        "bundle": models.bundle,
-        "classifier": models.classifier,
-        "words_file": models.words_file,
-        "spec": models.spec,
-        "trust_model": trust_model,
+        **models.settings(),
         "options": option_texts(options),
         "audio": as_text(audio),
         "reader": reader,
@@ -194,10 +190,7 @@ def _require_sensible(command: Mapping[str, Any]) -> None:
     """Refuse numbers and choices that mean nothing."""
     from .findings import JUDGED
 
-    for name, least in (("block_size", 1), ("tickets", 0), ("commands", 1), ("speakers_shown", 1)):
-        if command[name] is not None and command[name] < least:
-            what = name.replace("_", " ")
-            raise ParameterError(f"{what} is {command[name]}; expected at least {least}")
+    require_least(command, {"block_size": 1, "tickets": 0, "commands": 1, "speakers_shown": 1})
     if command["misclassified"] not in JUDGED:
         raise ParameterError(unknown("way to judge", command["misclassified"], JUDGED))
     default_registry().find("reader", command["reader"])

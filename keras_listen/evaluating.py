@@ -144,11 +144,7 @@ def evaluate(
         "stop_at": stop_at,
         "keep_best": keep_best,
         "seed": seed,
-        "bundle": models.bundle,
-        "classifier": models.classifier,
-        "words_file": models.words_file,
-        "spec": models.spec,
-        "trust_model": trust_model,
+        **models.settings(),
         "options": [*chosen["options"], *option_texts(options)],
         "block_size": block_size,
     }

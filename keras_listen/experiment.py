@@ -47,6 +47,16 @@ class ModelChoice:
     spec: str | None = None
     trust: bool = False
 
+    def settings(self) -> dict[str, Any]:
+        """Return the choice as commands and their manifests name it."""
+        return {
+            "bundle": self.bundle,
+            "classifier": self.classifier,
+            "words_file": self.words_file,
+            "spec": self.spec,
+            "trust_model": self.trust,
+        }
+
     def open(self) -> Bundle:
         """Open the bundle, with the chosen classifier in its place.
 

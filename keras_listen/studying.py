@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .api import as_text, option_texts
+from .api import as_text, option_texts, require_least
 from .backend import require_tensorflow
 from .blocks import BLOCK_SIZE
-from .errors import ParameterError
 from .progress import Track, quiet
 
 log = logging.getLogger("keras_listen")
@@ -114,11 +113,7 @@ def make_study(
         "referees": [str(referee) for referee in referees],
         "steps": steps,
         "seed": seed,
-        "bundle": models.bundle,
-        "classifier": models.classifier,
-        "words_file": models.words_file,
-        "spec": models.spec,
-        "trust_model": trust_model,
+        **models.settings(),
         "options": option_texts(options),
         "block_size": block_size,
     }
@@ -139,10 +134,7 @@ def _plan(models, command: Mapping[str, Any]):
     from .study.listeners import Listeners
     from .study.plan import Plan
 
-    for name, least in (("block_size", 1), ("anchors", 0)):
-        if command[name] < least:
-            what = name.replace("_", " ")
-            raise ParameterError(f"{what} is {command[name]}; expected at least {least}")
+    require_least(command, {"block_size": 1, "anchors": 0})
     names = {kind: command[kind] for kind in ("prior", "objective", "vocoder")}
     asked = published(names, real=command["real"])
     asked += [parse_combination(given, names) for given in command["combinations"]]
