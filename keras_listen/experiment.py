@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from .ascent import Ascent
 from .blocks import BLOCK_SIZE, in_blocks
 from .bundle import Bundle, load_bundle
 from .checking import fault
 from .classifier import Classifier, load_classifier, read_words
-from .engine import STABILIZER, Ascent, Maximization, maximize
+from .engine import STABILIZER, Maximization, maximize
 from .errors import ListenError, ModelError, ParameterError, Unavailable, unknown
 from .features import LENGTH_FIELDS, FeatureSpec, extract_fitted
 from .plugins import KINDS, Component, Registry, default_registry

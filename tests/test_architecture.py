@@ -49,7 +49,7 @@ TIERS = (
     ("modelfiles", "models", "rewrites"),
     ("classifier", "bundle", "augmentation", "checkpoints"),
     ("keras2_conversion", "wavenet_conversion"),
-    ("objectives", "priors", "vocoders", "culprits", "engine", "transforms"),
+    ("objectives", "priors", "vocoders", "culprits", "ascent", "engine", "transforms"),
     ("training", "vocoder_training"),
     ("vocoding", "starts"),
     ("experiment", "doctor"),
