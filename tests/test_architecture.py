@@ -50,7 +50,7 @@ TIERS = (
     ("classifier", "bundle", "augmentation", "checkpoints"),
     ("keras2_conversion", "wavenet_conversion"),
     ("objectives", "priors", "vocoders", "culprits", "ascent", "engine", "transforms"),
-    ("training", "vocoder_training"),
+    ("recipes", "measuring", "training", "vocoder_training"),
     ("vocoding", "starts"),
     ("experiment", "doctor"),
     ("rows",),
