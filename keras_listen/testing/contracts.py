@@ -93,9 +93,8 @@ class Subject:
         fits = len(found.shape) == len(shape) and all(
             want in (None, have) for have, want in zip(found.shape, shape, strict=True)
         )
-        wanted = tuple("any" if size is None else size for size in shape)
-        text = f"({', '.join(map(str, wanted))})"
-        self.require(fits, contract, seen=f"shape {found.shape}", expected=text, mend=mend)
+        wanted = str(tuple("any" if size is None else size for size in shape)).replace("'", "")
+        self.require(fits, contract, seen=f"shape {found.shape}", expected=wanted, mend=mend)
         self.require(
             found.dtype == np.float32,
             contract,
