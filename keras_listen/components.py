@@ -143,7 +143,9 @@ class Component:
         """Say why the component cannot work here, or None."""
         try:
             why = self.unavailable() if self.unavailable else None
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             return f"its check failed: {reason(error, self.factory)}"
         return " ".join(str(why).split()) if why else None
 
@@ -167,9 +169,9 @@ class Component:
         except ParameterError as error:
             # A factory says what is wrong with its option, not which component's that is.
             raise ParameterError(f"{self.kind} {self.name}: {error}") from error
-        except ListenError:
+        except (ListenError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             if self.is_own:
                 raise
             raise PluginError(f"{self.described} failed: {reason(error, self.factory)}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import re
 from functools import partial
@@ -237,7 +238,7 @@ def test_an_unavailable_component_says_why():
     assert component().why_unavailable() is None
 
 
-@pytest.mark.parametrize("error", [OSError, SystemExit])
+@pytest.mark.parametrize("error", [OSError, SystemExit, asyncio.CancelledError])
 def test_a_failing_check_of_availability_is_a_reason(error):
     def check():
         raise error("no driver")
@@ -369,12 +370,34 @@ def test_an_objective_without_targets_needs_a_label():
     assert made.create().label == "all"
 
 
-def test_a_factory_that_leaves_the_program_is_blamed_on_its_plugin():
-    def leave(bundle):
-        raise SystemExit(3)
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit, asyncio.CancelledError])
+def test_what_would_leave_the_program_is_blamed_on_its_plugin(error):
+    def leave(*arguments):
+        raise error("3")
 
-    with pytest.raises(PluginError, match=r"^prior sample of bad-one 1.0 failed: SystemExit: 3 \("):
+    name = error.__name__
+    with pytest.raises(PluginError, match=rf"^prior sample of bad-one 1.0 failed: {name}: 3 \("):
         component(leave, "bad-one").create()
+    made = component(lambda bundle: made_of(FeatureSpec(), decode=leave), "bad-one").create()
+    with pytest.raises(PluginError, match=rf"^prior sample of bad-one 1.0: decode failed: {name}"):
+        made.decode(np.zeros((1, 2), np.float32))
+
+    class Prior:
+        spec = property(leave)
+
+    with pytest.raises(PluginError, match=rf"^prior sample of bad-one 1.0 failed: {name}: 3 \("):
+        component(lambda bundle: Prior(), "bad-one").create()
+
+
+def test_an_interruption_is_not_taken_for_a_failure():
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    for factory in (interrupt, lambda bundle: made_of(FeatureSpec(), decode=interrupt)):
+        with pytest.raises(KeyboardInterrupt):
+            component(factory).create().decode(None)
+    with pytest.raises(KeyboardInterrupt):
+        component(unavailable=interrupt).why_unavailable()
 
 
 def test_a_failing_factory_of_our_own_keeps_its_traceback():
