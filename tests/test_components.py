@@ -8,7 +8,7 @@ import re
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import numpy as np
 import pytest
@@ -142,6 +142,16 @@ def test_an_option_without_a_default_is_required():
     assert made.create(None, {"words": "yes"}).values["words"] == "yes"
 
 
+def test_a_default_of_a_narrower_type_tells_the_option_what_it_is():
+    half = np.float64(0.5)
+
+    def factory(bundle, *, size=half, folder=Path("a"), anything=None):
+        return made_of(FeatureSpec(), values=locals())
+
+    assert [o.type_name for o in component(factory).options] == ["float", "Path", "Any"]
+    assert component(factory).create(None, {"size": "2"}).values["size"] == 2.0
+
+
 def test_an_option_without_an_annotation_is_of_its_defaults_type():
     assert component(demanding).create(None, {"words": "", "plain": "7"}).values["plain"] == 7
     with pytest.raises(
@@ -180,7 +190,7 @@ def test_values_from_python_that_fit_are_passed_on(name, value):
 
 
 def test_a_path_and_a_union_of_several_types_are_options():
-    def factory(bundle, *, folder: Path = Path(), size: int | float | None = None, any_: list = ()):
+    def factory(bundle, *, folder: Path = Path(), size: int | float | None = None, any_: Any = ()):
         return made_of(FeatureSpec(), values=locals())
 
     made = component(factory)
@@ -195,6 +205,27 @@ def test_a_path_and_a_union_of_several_types_are_options():
     with pytest.raises(
         ParameterError, match=r"size of other 1.0 is 'x'; expected int \| float \| None"
     ):
+        made.create(None, {"size": "x"})
+
+
+def test_what_is_annotated_within_a_union_is_of_its_type():
+    def factory(
+        bundle,
+        *,
+        size: Annotated[int, "in bins"] | None = None,
+        mode: Annotated[Literal["soft", "hard"], len, "how"] = "soft",
+        bare: Literal["a", "b"] = "a",
+    ):
+        return made_of(FeatureSpec(), values=locals())
+
+    made = component(factory)
+    assert [(o.type_name, o.doc) for o in made.options] == [
+        ("Optional[int]", ""),
+        ("Literal['soft', 'hard']", "how"),
+        ("Literal['a', 'b']", ""),
+    ]
+    assert made.create(None, {"size": "2"}).values["size"] == 2
+    with pytest.raises(ParameterError, match=r"size of other 1\.0 is 'x'; expected "):
         made.create(None, {"size": "x"})
 
 
