@@ -336,15 +336,23 @@ def _require_spec(kind: str, made: Any) -> None:
 
 def _options_in_use(options: Options, found: Mapping[str, Component]) -> dict[str, Mapping]:
     """Return the options of each kind, refusing those of components that are not in use."""
-    mine: dict[str, Mapping] = {}
+    mine: dict[str, dict[str, Any]] = {}
+    spelled: dict[tuple[str, str], str] = {}
     for (kind, name), values in options.items():
         component = found.get(kind)
         if component is None or not component.is_called(name):
             used = f"the {kind} of this run is {component.name}" if component else f"no {kind}"
             key = next(iter(values))
             raise ParameterError(f"option {kind}.{name}.{key} was given, but {used}; drop it")
-        # Some may have been given by the one name, some by the other.
-        mine[kind] = {**mine.get(kind, {}), **values}
+        # Some may have been given by the one name, some by the other, but none by both.
+        for key in values:
+            path = f"{kind}.{name}.{key}"
+            if (other := spelled.setdefault((kind, key), path)) != path:
+                raise ParameterError(
+                    f"option {key} of {component.described} was given twice, as {other} and as "
+                    f"{path}; drop one"
+                )
+        mine.setdefault(kind, {}).update(values)
     return mine
 
 
