@@ -337,6 +337,39 @@ def test_batch_results_of_a_study_are_found_by_name_or_address(tmp_path):
     assert f"{path}: 1 rows without an answer were left out." in results["notes"]
 
 
+REJECTIONS = [
+    ("w1", 1, "yes", "https://a/1.wav", "Bad - so", "Approved"),
+    ("w2", 1, "yes", "https://a/1.wav", "Good - so", "Submitted"),
+    ("w3", 1, "yes", "https://a/1.wav", "Excellent - so", "Rejected"),
+    ("w3", 3, "yes", "https://a/3.wav", "", "Rejected"),
+    ("w4", 3, "yes", "https://a/3.wav", "nonsense", "rejected"),
+]
+
+
+def test_rejected_assignments_do_not_count_and_are_told(call, tmp_path):
+    path = write_batch(tmp_path / "batch.csv", REJECTIONS, ("AssignmentStatus",))
+    done = call("study", "analyse", path, "--out", tmp_path / "out", "--resamples", 10)
+    told = f"{path}: rejected assignments: 3, by 2 of 4 workers; left out, --rejected counts them."
+    assert told in done.out.splitlines()
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    (only,) = results["rating"]["conditions"]
+    assert (only["histogram"], results["counts"]["raters"]) == ([1, 0, 0, 1, 0], 2)
+    assert [note for note in results["notes"] if str(path) in note] == [told]
+    assert told in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+
+
+def test_rejected_assignments_count_when_asked(call, tmp_path):
+    path = write_batch(tmp_path / "batch.csv", REJECTIONS[:4], ("AssignmentStatus",))
+    done = call("study", "analyse", path, "--out", tmp_path / "out", "--rejected")
+    told = [line for line in done.out.splitlines() if line.startswith(str(path))]
+    assert told == [
+        f"{path}: rejected assignments: 2, by 1 of 3 workers; they count like the others.",
+        f"{path}: 1 rows without an answer were left out.",
+    ]
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert results["rating"]["conditions"][0]["histogram"] == [1, 0, 0, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("answers", "coding", "expected"),
     [
