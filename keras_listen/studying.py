@@ -120,7 +120,7 @@ def make_study(
     plan = _plan(models, command)
     manifest = _manifest(plan, command)
     root = Path(out)
-    open_folder(root, manifest, resume, "study")
+    open_folder(root, manifest, resume, "study", how="name another folder as OUT")
     for note in manifest["notes"]:
         log.warning("%s", note)
     return Study(root, manifest["study"], make(plan, root, anchors, track=track))

@@ -386,10 +386,18 @@ def test_a_store_must_fit(bundle, tiny_store, tmp_path):
 
 def test_a_folder_in_use_is_not_touched(made, bundle, tiny_store):
     before = digests(made.root)
-    with pytest.raises(RunError, match=r"is not empty; give --resume"):
-        make_study(tiny_store.root, made.root, **settings(bundle))
-    with pytest.raises(RunError, match="started with other settings"):
-        make_study(tiny_store.root, made.root, **settings(bundle), resume=True)
+    same = settings(bundle)
+    said = "is not empty; give --resume to continue the study in it, or name another folder as OUT"
+    with pytest.raises(RunError, match=f"{said}$"):
+        make_study(tiny_store.root, made.root, **same)
+    with pytest.raises(RunError, match=r"manifest\.csv is a file; name another folder as OUT$"):
+        make_study(tiny_store.root, made.root / "manifest.csv", **same)
+    with pytest.raises(
+        RunError, match=r"^the study in .* was started with other settings .* a new s"
+    ):
+        make_study(tiny_store.root, made.root, **same, resume=True)
+    with pytest.raises(RunError, match=r"^there is no study to resume in .*/empty; leave --resume"):
+        make_study(tiny_store.root, made.root.parent / "empty", **same, resume=True)
     assert digests(made.root) == before
 
 
