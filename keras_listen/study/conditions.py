@@ -188,6 +188,7 @@ def make_conditions(
             are called the same.
     """
     shared = parse_options(options)
+    _require_vocoders(combinations)
     _require_used(shared, combinations)
     ascent = {name: option.default for name, option in _ASCENT.items()} | {"steps": steps}
     conditions: list[Condition] = []
@@ -214,14 +215,17 @@ def make_conditions(
     return conditions
 
 
+def _require_vocoders(combinations: Sequence[Combination]) -> None:
+    """Refuse a vocoder that is none."""
+    if any(combination.names["vocoder"] == "none" for combination in combinations):
+        raise ParameterError(
+            "the vocoder is none, but people listen to sounds; name one, such as griffin-lim"
+        )
+
+
 def _require_used(options: Mapping, combinations: Sequence[Combination]) -> None:
-    """Refuse options of components that no combination has; and a vocoder that is none."""
+    """Refuse options of components that no combination has."""
     registry = default_registry()
-    for combination in combinations:
-        if combination.names["vocoder"] == "none":
-            raise ParameterError(
-                "the vocoder is none, but people listen to sounds; name one, such as griffin-lim"
-            )
     names = {pair for combination in combinations for pair in combination.names.items()}
     used = [registry.find(kind, name) for kind, name in sorted(names)]
     require_used(options, used, "no recording of the study")
