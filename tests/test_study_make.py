@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -22,10 +23,11 @@ from keras_listen.bundle import create_bundle
 from keras_listen.corpus import read_corpus
 from keras_listen.errors import CorpusError, ListenError, ParameterError, RunError, SpecError
 from keras_listen.features import FeatureSpec, extract_fitted
+from keras_listen.plugins import default_registry
 from keras_listen.preparation import prepare
 from keras_listen.seeds import derive
 from keras_listen.store import Store
-from keras_listen.study.conditions import parse_combination
+from keras_listen.study.conditions import Condition, parse_combination
 from keras_listen.study.folder import open_study
 from keras_listen.study.items import (
     COLUMNS,
@@ -418,6 +420,31 @@ def test_a_combination_says_in_what_it_differs():
     other = parse_combination("prior=keras-listen-ppgn:ppgn,vocoder=wavenet", NAMES)
     assert other.names["prior"] == "keras-listen-ppgn:ppgn"
     assert other.label == "keras-listen-ppgn:ppgn wavenet"
+
+
+def test_settings_are_in_the_manifest_and_in_names(made):
+    """Other settings are other recordings, whatever they are called."""
+    settings = read_manifest(made.root)["settings"]
+    assert list(settings) == ["1", "2", "3", "4", "5", "6"]
+    plain = {"steps": 5, "step_size": None, "optimizer": "normalized", "shift": 0, "gain": 0.0}
+    plain |= {"stop_at": None, "keep_best": False, "vocoder.iterations": 1}
+    assert {name: settings["1"][name] for name in plain} == plain
+    assert settings["6"].items() - settings["3"].items() == {("steps", 9), ("step_size", 0.5)}
+    assert settings["3"].keys() == settings["6"].keys() > settings["1"].keys()
+    condition = Condition(1, "noise ae", "noise", NAMES, settings["1"], made_by("griffin-lim"))
+    others = [
+        replace(condition, settings=settings["6"]),
+        replace(condition, label="noise"),
+        replace(condition, names=NAMES | {"prior": "vae"}),
+        replace(condition, experiment=made_by("wavenet")),
+    ]
+    assert condition.identity not in {other.identity for other in others}
+    assert condition.identity == replace(condition, number=7).identity
+
+
+def made_by(vocoder: str) -> SimpleNamespace:
+    """Return as much of an experiment as tells its vocoder's name."""
+    return SimpleNamespace(components={"vocoder": default_registry().find("vocoder", vocoder)})
 
 
 def test_a_combinations_own_options_win(bundle, tiny_store, tmp_path):
