@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import shutil
 from collections import Counter
@@ -25,8 +26,11 @@ from keras_listen.errors import CorpusError, ListenError, ParameterError, RunErr
 from keras_listen.features import FeatureSpec, extract_fitted
 from keras_listen.plugins import default_registry
 from keras_listen.preparation import prepare
+from keras_listen.progress import quiet
 from keras_listen.seeds import derive
+from keras_listen.starts import Sample
 from keras_listen.store import Store
+from keras_listen.study import speaking
 from keras_listen.study.conditions import Condition, parse_combination
 from keras_listen.study.folder import open_study
 from keras_listen.study.items import (
@@ -34,9 +38,10 @@ from keras_listen.study.items import (
     read_items,
     read_manifest,
 )
+from keras_listen.study.listeners import Listeners
 from keras_listen.study.plan import Plan
 from keras_listen.study.proxies import active_level, spectral_flatness
-from keras_listen.study.speaking import LEVEL
+from keras_listen.study.speaking import LEVEL, Recording, outlook, pieces, speak
 from keras_listen.vocoders.griffin_lim import GriffinLim
 
 #: Words of the store; the bundle knows a fourth, hostile one.
@@ -420,6 +425,62 @@ def test_a_combination_says_in_what_it_differs():
     other = parse_combination("prior=keras-listen-ppgn:ppgn,vocoder=wavenet", NAMES)
     assert other.names["prior"] == "keras-listen-ppgn:ppgn"
     assert other.label == "keras-listen-ppgn:ppgn wavenet"
+
+
+class Slow(GriffinLim):
+    """Tells how far it is, as those do that take long."""
+
+    def __init__(self):
+        super().__init__(FeatureSpec(), 1)
+        self.report = lambda done: None
+
+    def seconds_for(self, sounds, frames):
+        return 90.0
+
+    def synthesize(self, features, seeds):
+        made = super().synthesize(features, seeds)
+        for y in made:
+            self.report(len(y))
+        return made
+
+
+def some_recordings(vocoder, count: int) -> list[Recording]:
+    rng = np.random.default_rng(1)
+    return [
+        Recording(f"r{k}", {}, Sample("up", "up", "", k), features, vocoder)
+        for k, features in enumerate(rng.random((count, 90, 80), np.float32))
+    ]
+
+
+def test_how_long_all_recordings_take_is_said_soon(monkeypatch, caplog):
+    """Also of the pieces that are still to come; of what is quick nothing."""
+    caplog.set_level("INFO", "keras_listen")
+    clock = itertools.count()
+    monkeypatch.setattr(speaking, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    slow = Slow()
+    left = pieces(some_recordings(slow, 21), block_size=4)
+    assert [len(piece.recordings) for piece in left] == [16, 5]
+    track = outlook(left, quiet)
+    for total in (1600, 20):
+        assert len(list(track(range(total), total=total, label="vocode", unit="x"))) == total
+    # After 31 of 1,600 s of the first 16.
+    assert caplog.messages == ["21 recordings are left to speak, which takes about 34 min"]
+
+
+def test_a_study_says_how_long_speaking_takes(bundle, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", "keras_listen")
+    monkeypatch.setattr(speaking, "TELLING", -1)
+    recordings = some_recordings(Slow(), 5) + some_recordings(GriffinLim(FeatureSpec(), 1), 2)
+    recordings = [replace(each, name=f"r{i}") for i, each in enumerate(recordings)]
+    listeners = Listeners(load_bundle(bundle).classifier, {}, 1)
+    speak(recordings[:4] + recordings[5:], tmp_path, listeners, 0)
+    told = [message.partition(",")[0] for message in caplog.messages[1:]]
+    assert told == ["4 recordings are left to speak"]
+    # Gone on with: the first four are there.
+    caplog.clear()
+    speak(recordings, tmp_path, listeners, 0)
+    told = [message.partition(",")[0] for message in caplog.messages[1:]]
+    assert told == ["1 recordings are left to speak"]
 
 
 def test_settings_are_in_the_manifest_and_in_names(made):
