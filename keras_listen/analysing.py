@@ -38,6 +38,7 @@ def analyse_study(
     study: str | Path | None = None,
     published_rule: bool = False,
     coding: str = "auto",
+    rejected: bool = False,
     anchor_margin: float = 1.5,
     repeat_tolerance: float = 1.5,
     clear_heard: float = 0.5,
@@ -55,6 +56,7 @@ def analyse_study(
         study: folder of the study; needed for all but batch results, or the folder in `ratings`.
         published_rule: add what the published rule for raters would find.
         coding: of numbers in batch results: "0-4", "1-5", or "auto" where the numbers tell.
+        rejected: count assignments in batch results that the requester has rejected, too.
         anchor_margin, repeat_tolerance, clear_heard: what raters must keep to, see
             `keras_listen.study.raters.Limits`.
         resamples: times that raters and recordings are drawn for an interval.
@@ -78,6 +80,7 @@ def analyse_study(
         "study": as_text(study),
         "published_rule": published_rule,
         "coding": coding,
+        "rejected": rejected,
         "anchor_margin": anchor_margin,
         "repeat_tolerance": repeat_tolerance,
         "clear_heard": clear_heard,
@@ -88,7 +91,7 @@ def analyse_study(
     root = require_empty(out)
     catalogue = read_catalogue(study) if study is not None else None
     sources = [_opened(source, catalogue) for source in ratings]
-    gathered = gather(sources, catalogue, coding=coding)
+    gathered = gather(sources, catalogue, coding=coding, rejected=rejected)
     limits = Limits(anchor_margin, repeat_tolerance, clear_heard)
     results = analyse(
         gathered, limits, Draws(seed, resamples), with_published_rule=published_rule

@@ -57,6 +57,7 @@ def serve(
     proxy: str = "127.0.0.1",
     title: str = TITLE,
     raters: int = 0,
+    most_raters: int | None = None,
     new_admin_token: bool = False,
     announce: Callable[[Serving], None] = lambda serving: None,
     **given: Any,
@@ -70,6 +71,7 @@ def serve(
         url: address under which raters reach the server, if that is another one.
         proxy: addresses of proxies whose word for a client's address is taken, with commas.
         raters: links are made until there are so many.
+        most_raters: so many may join; None leaves what was set before, at first 1000.
         announce: is told once, when connections are taken.
         given: `is_open` and the fields of `Design`; None leaves what was set before.
 
@@ -87,7 +89,7 @@ def serve(
         closing(_connect(database, study.root, create=True)) as connector,
     ):
         address = (url or _address(host, sock.getsockname()[1])).rstrip("/")
-        ratings, settings = _set_up(connector, study, url=address, **given)
+        ratings, settings = _set_up(connector, study, url=address, most_raters=most_raters, **given)
         serving = Serving(
             url=address,
             study_link=f"{address}/#join={ratings.code()}" if settings.is_open else None,
@@ -170,7 +172,13 @@ def export(root: str | Path, out: str | Path, *, database: str | None = None) ->
 
 
 def _set_up(
-    connector: Connector, study: Study, *, url: str, is_open: bool | None = None, **given: Any
+    connector: Connector,
+    study: Study,
+    *,
+    url: str,
+    is_open: bool | None = None,
+    most_raters: int | None = None,
+    **given: Any,
 ) -> tuple[Ratings, Settings]:
     """Store what a study is set to: what is given, else as before, else the defaults."""
     from .study.database import Ratings, Settings
@@ -187,6 +195,7 @@ def _set_up(
         before,
         design=replace(before.design, **design),
         is_open=before.is_open if is_open is None else is_open,
+        most_raters=most_raters or before.most_raters,
         url=url,
     )
     ratings.set(settings)
@@ -194,6 +203,13 @@ def _set_up(
 
 
 def _invite(ratings: Ratings, study: Study, settings: Settings, count: int) -> list[str]:
+    """Return as many new links, or make none."""
+    from .study.database import Full
+
+    there = len(ratings.overview())
+    if count > 0 and there + count > settings.most_raters:
+        raise Full(there, settings.most_raters, count)
+
     def order(number: int):
         return plan(study, number, settings.design)
 

@@ -107,19 +107,23 @@ def make_folder(path: str | Path) -> Path:
     return path
 
 
-def require_empty(root: str | Path, otherwise: str = "") -> Path:
+def require_empty(
+    root: str | Path, otherwise: str = "", *, how: str = "name another folder with --out"
+) -> Path:
     """Return the output folder `root`, which must be new or empty.
 
+    Args:
+        otherwise: what else could be done where it holds something.
+        how: another folder is named.
+
     Raises:
-        RunError: it is a file or holds something; `otherwise` is what else could be done.
+        RunError: it is a file or holds something.
     """
     root = Path(root)
     if root.is_file():
-        raise RunError(f"the output folder {root} is a file; name another with --out")
+        raise RunError(f"the output folder {root} is a file; {how}")
     if root.is_dir() and any(root.iterdir()):
-        raise RunError(
-            f"the output folder {root} is not empty; {otherwise}name another folder with --out"
-        )
+        raise RunError(f"the output folder {root} is not empty; {otherwise}{how}")
     return root
 
 

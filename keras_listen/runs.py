@@ -190,25 +190,31 @@ def _lines(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def open_folder(root: Path, manifest: Mapping[str, Any], resume: bool, what: str) -> None:
+def open_folder(
+    root: Path, manifest: Mapping[str, Any], resume: bool, what: str, **naming: str
+) -> None:
     """Make an output folder with its manifest, or check that it is the one to continue.
 
     Args:
         what: the folder holds, for the message.
+        naming: `how` another folder is named, see `keras_listen.files.require_empty`.
 
     Raises:
         RunError: it is in use, or there is nothing to resume.
     """
     if resume:
-        require_same(root, manifest)
+        require_same(root, manifest, what)
         return
-    require_empty(root, f"give --resume to continue the {what} in it, or ")
+    require_empty(root, f"give --resume to continue the {what} in it, or ", **naming)
     make_folder(root)
     write_json(root / "manifest.json", manifest)
 
 
-def require_same(root: Path, manifest: Mapping[str, Any]) -> None:
+def require_same(root: Path, manifest: Mapping[str, Any], what: str = "run") -> None:
     """Make sure that the folder holds what was begun with the same manifest.
+
+    Args:
+        what: the folder should hold, for the message.
 
     Raises:
         RunError: there is none, or it was made with other settings.
@@ -217,15 +223,15 @@ def require_same(root: Path, manifest: Mapping[str, Any]) -> None:
         before = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(
-            f"there is no run to resume in {root}; leave --resume out to start one"
+            f"there is no {what} to resume in {root}; leave --resume out to start one"
         ) from error
     now = json.loads(json.dumps(manifest))
     # Plugins that are there and not in use change nothing.
     before, now = ({**about, "plugins": None} for about in (before, now))
     if differing := _differing(before, now):
         raise RunError(
-            f"the run in {root} was started with other settings ({'; '.join(differing)}); "
-            "repeat them, or start a new run in another folder"
+            f"the {what} in {root} was started with other settings ({'; '.join(differing)}); "
+            f"repeat them, or start a new {what} in another folder"
         )
 
 

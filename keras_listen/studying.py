@@ -120,7 +120,7 @@ def make_study(
     plan = _plan(models, command)
     manifest = _manifest(plan, command)
     root = Path(out)
-    open_folder(root, manifest, resume, "study")
+    open_folder(root, manifest, resume, "study", how="name another folder as OUT")
     for note in manifest["notes"]:
         log.warning("%s", note)
     return Study(root, manifest["study"], make(plan, root, anchors, track=track))
@@ -170,6 +170,7 @@ def _manifest(plan, command: Mapping[str, Any]) -> dict[str, Any]:
     manifest["notes"] = list(dict.fromkeys(note for e in experiments for note in e.notes))
     manifest["vocoder"] = {c.vocoder: c.files for c in plan.conditions}
     manifest["conditions"] = {str(c.number): c.label for c in plan.conditions}
+    manifest["settings"] = {str(c.number): dict(c.settings) for c in plan.conditions}
     manifest["referees"] = {name: checksums(name) for name in command["referees"]}
     manifest["stores"] = {"store": plan.store.identity()}
     digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()

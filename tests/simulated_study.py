@@ -66,17 +66,20 @@ class Simulation:
     Attributes:
         items: rows of manifest.csv.
         ratings: rows of a ratings file.
+        settings: of the experiments, by their numbers.
     """
 
     items: list[dict[str, Any]]
     ratings: list[dict[str, Any]] = field(default_factory=list)
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> tuple[Path, Path]:
         """Write both; return the study's folder and the ratings file."""
         study = folder / "study"
         study.mkdir(parents=True)
         write_items(study, self.items)
-        (study / "manifest.json").write_text(json.dumps({"study": STUDY}), encoding="utf-8")
+        manifest = {"study": STUDY, "settings": self.settings}
+        (study / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         return study, write_ratings(folder / "ratings.csv", self.ratings)
 
 

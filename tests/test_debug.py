@@ -354,7 +354,7 @@ def test_other_folders_are_refused_and_kept(found, bundle, tiny_store, tmp_path)
         debug(tiny_store.root, **settings, out=found.root)
     with pytest.raises(RunError, match=r"other settings \(command\.seed 5, now 6"):
         debug(tiny_store.root, **settings | {"seed": 6}, out=found.root, resume=True)
-    with pytest.raises(RunError, match="no run to resume"):
+    with pytest.raises(RunError, match="no inquiry to resume"):
         debug(tiny_store.root, **settings, out=tmp_path / "nothing", resume=True)
     assert digests(found.root) == before
 

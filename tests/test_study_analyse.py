@@ -215,6 +215,58 @@ def test_priors_are_compared_where_all_else_is_the_same(tmp_path):
     ]
 
 
+STEPS = {"1": {"steps": 20}, "3": {"steps": 20, "prior.pull": 0.1}}
+LONGER = (5, "generated", "noise longer", "ae")
+
+
+def test_a_prior_is_not_compared_with_none_of_other_settings(call, tmp_path):
+    """Though they are called alike: with 30 steps anything may be clearer."""
+    items = [*ITEMS, item("yes-longer", "yes", LONGER)]
+    given = [*rows(), row("anna", "yes-longer", 5)]
+    study, path = Simulation(items, given, STEPS | {"5": {"steps": 30}}).write(tmp_path)
+    done = call("study", "analyse", path, "--study", study, "--out", tmp_path / "out")
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    pairs = [(c["condition"], c["against"]) for c in results["rating"]["comparisons"]]
+    assert pairs == [("noise ae", "noise none")]
+    told = (
+        "noise longer is not compared with noise none: they differ in steps 30 against 20. For a "
+        "comparison, make recordings without a prior by the same settings: --with prior=none,..."
+    )
+    assert told in results["notes"]
+    assert told in done.out.splitlines()
+    found = by(results["rating"]["conditions"], "condition")
+    assert {name: line["settings"] for name, line in found.items()} == {
+        "noise none": "steps=20",
+        "noise ae": "steps=20",
+        "noise longer": "steps=30",
+        "anchor, clear": "",
+        "anchor, unclear": "",
+    }
+    assert '<td class="name">steps=30</td>' in (tmp_path / "out" / "index.html").read_text("utf-8")
+
+
+def test_a_prior_is_compared_with_the_none_that_has_its_settings(tmp_path):
+    plain = (6, "generated", "noise none longer", "none")
+    items = [*ITEMS, item("yes-longer", "yes", LONGER), item("yes-plain", "yes", plain)]
+    given = [*rows(), row("anna", "yes-longer", 5), row("anna", "yes-plain", 2)]
+    settings = STEPS | {"5": {"steps": 30}, "6": {"steps": 30}}
+    study, path = Simulation(items, given, settings).write(tmp_path)
+    results = analyse_study([path], study=study, resamples=10, out=tmp_path / "out").results
+    pairs = [(c["condition"], c["against"]) for c in results["rating"]["comparisons"]]
+    assert pairs == [("noise ae", "noise none"), ("noise longer", "noise none longer")]
+    assert not [note for note in results["notes"] if "is not compared" in note]
+
+
+def test_recordings_before_maximization_have_no_settings_of_the_ascent(tmp_path):
+    items = [item(f"yes-{i}", "yes", kind) for i, kind in enumerate(KINDS)]
+    settings = {"2": {"steps": 20, "vocoder.iterations": 9}}
+    study, _ = Simulation(items, [], settings).write(tmp_path)
+    found = read_catalogue(study).recordings
+    assert found["yes-1"].settings == {"vocoder.iterations": 9}
+    assert found["yes-2"].settings == settings["2"]
+    assert found["yes-0"].settings == {}
+
+
 # Raters
 
 
@@ -335,6 +387,39 @@ def test_batch_results_of_a_study_are_found_by_name_or_address(tmp_path):
     assert found["noise ae"]["histogram"] == [0, 0, 1, 3, 1]
     assert results["counts"]["raters"] == 3
     assert f"{path}: 1 rows without an answer were left out." in results["notes"]
+
+
+REJECTIONS = [
+    ("w1", 1, "yes", "https://a/1.wav", "Bad - so", "Approved"),
+    ("w2", 1, "yes", "https://a/1.wav", "Good - so", "Submitted"),
+    ("w3", 1, "yes", "https://a/1.wav", "Excellent - so", "Rejected"),
+    ("w3", 3, "yes", "https://a/3.wav", "", "Rejected"),
+    ("w4", 3, "yes", "https://a/3.wav", "nonsense", "rejected"),
+]
+
+
+def test_rejected_assignments_do_not_count_and_are_told(call, tmp_path):
+    path = write_batch(tmp_path / "batch.csv", REJECTIONS, ("AssignmentStatus",))
+    done = call("study", "analyse", path, "--out", tmp_path / "out", "--resamples", 10)
+    told = f"{path}: rejected assignments: 3, by 2 of 4 workers; left out, --rejected counts them."
+    assert told in done.out.splitlines()
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    (only,) = results["rating"]["conditions"]
+    assert (only["histogram"], results["counts"]["raters"]) == ([1, 0, 0, 1, 0], 2)
+    assert [note for note in results["notes"] if str(path) in note] == [told]
+    assert told in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+
+
+def test_rejected_assignments_count_when_asked(call, tmp_path):
+    path = write_batch(tmp_path / "batch.csv", REJECTIONS[:4], ("AssignmentStatus",))
+    done = call("study", "analyse", path, "--out", tmp_path / "out", "--rejected")
+    told = [line for line in done.out.splitlines() if line.startswith(str(path))]
+    assert told == [
+        f"{path}: rejected assignments: 2, by 1 of 3 workers; they count like the others.",
+        f"{path}: 1 rows without an answer were left out.",
+    ]
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert results["rating"]["conditions"][0]["histogram"] == [1, 0, 0, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -22,19 +24,24 @@ from keras_listen.bundle import create_bundle
 from keras_listen.corpus import read_corpus
 from keras_listen.errors import CorpusError, ListenError, ParameterError, RunError, SpecError
 from keras_listen.features import FeatureSpec, extract_fitted
+from keras_listen.plugins import default_registry
 from keras_listen.preparation import prepare
+from keras_listen.progress import quiet
 from keras_listen.seeds import derive
+from keras_listen.starts import Sample
 from keras_listen.store import Store
-from keras_listen.study.conditions import parse_combination
+from keras_listen.study import speaking
+from keras_listen.study.conditions import Condition, parse_combination
 from keras_listen.study.folder import open_study
 from keras_listen.study.items import (
     COLUMNS,
     read_items,
     read_manifest,
 )
+from keras_listen.study.listeners import Listeners
 from keras_listen.study.plan import Plan
 from keras_listen.study.proxies import active_level, spectral_flatness
-from keras_listen.study.speaking import LEVEL
+from keras_listen.study.speaking import LEVEL, Recording, outlook, pieces, speak
 from keras_listen.vocoders.griffin_lim import GriffinLim
 
 #: Words of the store; the bundle knows a fourth, hostile one.
@@ -340,6 +347,8 @@ def test_nothing_reached_is_an_error(bundle, tiny_store, tmp_path):
         ({"prior": "aee"}, ParameterError, "did you mean 'ae'"),
         ({"prior": "none"}, ParameterError, "experiments 3 and 4 is none, as that of 1 and 2"),
         ({"options": ["prior.vae.pull=0.1"]}, ParameterError, "no recording of the study has"),
+        ({"vocoder": "none"}, ParameterError, "the vocoder is none, but people listen to sounds"),
+        ({"combinations": ["vocoder=none"]}, ParameterError, "the vocoder is none, but people"),
         ({"options": ["vocoder.griffin-lim.iteration=1"]}, ParameterError, "iterations"),
         ({"combinations": ["prior=vae"]}, ListenError, "vae"),
         ({"combinations": ["prior"]}, ParameterError, "expected KEY=VALUE"),
@@ -386,10 +395,18 @@ def test_a_store_must_fit(bundle, tiny_store, tmp_path):
 
 def test_a_folder_in_use_is_not_touched(made, bundle, tiny_store):
     before = digests(made.root)
-    with pytest.raises(RunError, match=r"is not empty; give --resume"):
-        make_study(tiny_store.root, made.root, **settings(bundle))
-    with pytest.raises(RunError, match="started with other settings"):
-        make_study(tiny_store.root, made.root, **settings(bundle), resume=True)
+    same = settings(bundle)
+    said = "is not empty; give --resume to continue the study in it, or name another folder as OUT"
+    with pytest.raises(RunError, match=f"{said}$"):
+        make_study(tiny_store.root, made.root, **same)
+    with pytest.raises(RunError, match=r"manifest\.csv is a file; name another folder as OUT$"):
+        make_study(tiny_store.root, made.root / "manifest.csv", **same)
+    with pytest.raises(
+        RunError, match=r"^the study in .* was started with other settings .* a new s"
+    ):
+        make_study(tiny_store.root, made.root, **same, resume=True)
+    with pytest.raises(RunError, match=r"^there is no study to resume in .*/empty; leave --resume"):
+        make_study(tiny_store.root, made.root.parent / "empty", **same, resume=True)
     assert digests(made.root) == before
 
 
@@ -408,6 +425,87 @@ def test_a_combination_says_in_what_it_differs():
     other = parse_combination("prior=keras-listen-ppgn:ppgn,vocoder=wavenet", NAMES)
     assert other.names["prior"] == "keras-listen-ppgn:ppgn"
     assert other.label == "keras-listen-ppgn:ppgn wavenet"
+
+
+class Slow(GriffinLim):
+    """Tells how far it is, as those do that take long."""
+
+    def __init__(self):
+        super().__init__(FeatureSpec(), 1)
+        self.report = lambda done: None
+
+    def seconds_for(self, sounds, frames):
+        return 90.0
+
+    def synthesize(self, features, seeds):
+        made = super().synthesize(features, seeds)
+        for y in made:
+            self.report(len(y))
+        return made
+
+
+def some_recordings(vocoder, count: int) -> list[Recording]:
+    rng = np.random.default_rng(1)
+    return [
+        Recording(f"r{k}", {}, Sample("up", "up", "", k), features, vocoder)
+        for k, features in enumerate(rng.random((count, 90, 80), np.float32))
+    ]
+
+
+def test_how_long_all_recordings_take_is_said_soon(monkeypatch, caplog):
+    """Also of the pieces that are still to come; of what is quick nothing."""
+    caplog.set_level("INFO", "keras_listen")
+    clock = itertools.count()
+    monkeypatch.setattr(speaking, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    slow = Slow()
+    left = pieces(some_recordings(slow, 21), block_size=4)
+    assert [len(piece.recordings) for piece in left] == [16, 5]
+    track = outlook(left, quiet)
+    for total in (1600, 20):
+        assert len(list(track(range(total), total=total, label="vocode", unit="x"))) == total
+    # After 31 of 1,600 s of the first 16.
+    assert caplog.messages == ["21 recordings are left to speak, which takes about 34 min"]
+
+
+def test_a_study_says_how_long_speaking_takes(bundle, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", "keras_listen")
+    monkeypatch.setattr(speaking, "TELLING", -1)
+    recordings = some_recordings(Slow(), 5) + some_recordings(GriffinLim(FeatureSpec(), 1), 2)
+    recordings = [replace(each, name=f"r{i}") for i, each in enumerate(recordings)]
+    listeners = Listeners(load_bundle(bundle).classifier, {}, 1)
+    speak(recordings[:4] + recordings[5:], tmp_path, listeners, 0)
+    told = [message.partition(",")[0] for message in caplog.messages[1:]]
+    assert told == ["4 recordings are left to speak"]
+    # Gone on with: the first four are there.
+    caplog.clear()
+    speak(recordings, tmp_path, listeners, 0)
+    told = [message.partition(",")[0] for message in caplog.messages[1:]]
+    assert told == ["1 recordings are left to speak"]
+
+
+def test_settings_are_in_the_manifest_and_in_names(made):
+    """Other settings are other recordings, whatever they are called."""
+    settings = read_manifest(made.root)["settings"]
+    assert list(settings) == ["1", "2", "3", "4", "5", "6"]
+    plain = {"steps": 5, "step_size": None, "optimizer": "normalized", "shift": 0, "gain": 0.0}
+    plain |= {"stop_at": None, "keep_best": False, "vocoder.iterations": 1}
+    assert {name: settings["1"][name] for name in plain} == plain
+    assert settings["6"].items() - settings["3"].items() == {("steps", 9), ("step_size", 0.5)}
+    assert settings["3"].keys() == settings["6"].keys() > settings["1"].keys()
+    condition = Condition(1, "noise ae", "noise", NAMES, settings["1"], made_by("griffin-lim"))
+    others = [
+        replace(condition, settings=settings["6"]),
+        replace(condition, label="noise"),
+        replace(condition, names=NAMES | {"prior": "vae"}),
+        replace(condition, experiment=made_by("wavenet")),
+    ]
+    assert condition.identity not in {other.identity for other in others}
+    assert condition.identity == replace(condition, number=7).identity
+
+
+def made_by(vocoder: str) -> SimpleNamespace:
+    """Return as much of an experiment as tells its vocoder's name."""
+    return SimpleNamespace(components={"vocoder": default_registry().find("vocoder", vocoder)})
 
 
 def test_a_combinations_own_options_win(bundle, tiny_store, tmp_path):

@@ -515,9 +515,28 @@ def test_more_raters_than_there_may_be_are_told(tmp_path):
         answer = requests.post(f"{server.url}/api/join", json={"code": server.code}, timeout=10)
         assert (answer.status_code, answer.json()["error"]) == (
             400,
-            "this study has all its 1 raters",
+            "this study has all its raters; thank you",
         )
         connector.close()
+
+
+def test_how_many_raters_may_join_can_be_said(tmp_path, call):
+    """It holds from then on, and links are made for all who are asked for, or for nobody."""
+    root = write_study(tmp_path / "study")
+    with serving(root, *SMALL, "--most-raters", "2") as server:
+        server.join()
+        full = "this study has 1 raters and takes 2; for 2 more, serve it with --most-raters 3 or"
+        assert_one_line(call("study", "invite", root, "--raters", 2), full)
+        assert len(call("study", "invite", root).out.splitlines()) == 1
+        answer = requests.post(f"{server.url}/api/join", json={"code": server.code}, timeout=10)
+        assert answer.status_code == 400
+        said = "this study has 2 raters and takes 2; for 1 more, serve it with --most-raters 3 or"
+        assert said in server.stop()[2]
+    with serving(root, *SMALL) as server:
+        answer = requests.post(f"{server.url}/api/join", json={"code": server.code}, timeout=10)
+        assert answer.status_code == 400
+    with serving(root, *SMALL, "--most-raters", "3") as server:
+        server.join()
 
 
 @pytest.mark.slow

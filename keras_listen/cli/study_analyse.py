@@ -27,6 +27,11 @@ from .common import table
     help="Of numbers in batch results; labels need none.",
 )
 @click.option(
+    "--rejected",
+    is_flag=True,
+    help="Count assignments in batch results that were rejected, too.",
+)
+@click.option(
     "--anchor-margin",
     type=float,
     default=1.5,

@@ -53,6 +53,9 @@ def _design_options(command):
     "--raters", type=click.IntRange(min=0), default=0, help="Make links until there are so many."
 )
 @click.option(
+    "--most-raters", type=click.IntRange(min=1), help="So many may join.  [1000, or as before]"
+)
+@click.option(
     "--open/--invited-only",
     "is_open",
     default=None,

@@ -6,7 +6,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -16,6 +16,8 @@ from .ratings import Rating
 from .tables import Placed, read_table, require_columns
 
 WORKER, ANSWER = "WorkerId", "Answer.audio-naturalness.label"
+#: Whether the requester took an assignment; published results have no such column.
+STATUS, REJECTED = "AssignmentStatus", "rejected"
 COLUMNS = (WORKER, "Input.experiment", "Input.class_label", "Input.audio_url", ANSWER)
 #: What the words of the published labels stand for.
 LABELS = {"bad": 1, "poor": 2, "fair": 3, "good": 4, "excellent": 5}
@@ -31,6 +33,10 @@ EXPERIMENTS = {
 #: A recording before maximization says so in its address: the published ones by the first word,
 #: those of the published generator by the second.
 _BEFORE = ("original", "before")
+_ALL_BEFORE = (
+    "the addresses of all recordings of experiments 2 and 4 have original or before in them, maybe "
+    "in the name of a folder, so all count as recordings before maximization."
+)
 
 
 def is_batch(heading: Sequence[str]) -> bool:
@@ -39,8 +45,12 @@ def is_batch(heading: Sequence[str]) -> bool:
 
 
 def read_batch(
-    path: str | Path, study: Catalogue | None = None, *, coding: str = "auto"
-) -> tuple[list[Rating], dict[str, Recording], int]:
+    path: str | Path,
+    study: Catalogue | None = None,
+    *,
+    coding: str = "auto",
+    rejected: bool = False,
+) -> tuple[list[Rating], dict[str, Recording], list[str]]:
     """Read batch results.
 
     Args:
@@ -48,10 +58,11 @@ def read_batch(
         study: whose recordings they are; without one, recordings are what the file says of them.
         coding: of answers that are numbers: "0-4", "1-5", or "auto" where the numbers tell.
             Answers that begin with a label's word say themselves what they are.
+        rejected: count assignments that the requester has rejected, too.
 
     Returns:
         the ratings, the recordings by name (those of the study, or as the file describes them),
-        and how many rows have no answer and were left out.
+        and what was left out or should be known, as sentences.
 
     Raises:
         RunError: something in the file cannot be.
@@ -59,7 +70,8 @@ def read_batch(
     """
     heading, rows = read_table(path)
     require_columns(path, heading, COLUMNS)
-    answered = [(place, row) for place, row in rows if row[ANSWER].strip()]
+    counted = rows if rejected else [(place, row) for place, row in rows if not _is_rejected(row)]
+    answered = [(place, row) for place, row in counted if row[ANSWER].strip()]
     shift = _shift(path, answered, coding)
     ratings, items = [], {}
     for place, row in answered:
@@ -74,7 +86,27 @@ def read_batch(
             )
         value = _value(place, row[ANSWER], shift)
         ratings.append(Rating("", row[WORKER], "rating", item.name, 0, value, where=place))
-    return ratings, dict(study.recordings) if study else items, len(rows) - len(answered)
+    notes = [*_about_rejected(rows, rejected)]
+    if unanswered := len(counted) - len(answered):
+        notes.append(f"{unanswered} rows without an answer were left out.")
+    stages = {item.stage for item in items.values()}
+    if study is None and "before" in stages and "after" not in stages:
+        notes.append(_ALL_BEFORE)
+    named = [f"{path}: {note}" for note in notes]
+    return ratings, dict(study.recordings) if study else items, named
+
+
+def _is_rejected(row: Mapping[str, str]) -> bool:
+    return row.get(STATUS, "").strip().casefold() == REJECTED
+
+
+def _about_rejected(rows: Sequence[Placed], are_counted: bool) -> Iterator[str]:
+    """Say how many assignments were rejected, if any, and what became of them."""
+    workers = [row[WORKER] for _, row in rows if _is_rejected(row)]
+    if workers:
+        became = "they count like the others" if are_counted else "left out, --rejected counts them"
+        some, every = len(set(workers)), len({row[WORKER] for _, row in rows})
+        yield f"rejected assignments: {len(workers)}, by {some} of {every} workers; {became}."
 
 
 def _known(row: Mapping[str, str]) -> Recording:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import RunError
 from .items import Row, read_items, read_manifest
@@ -36,6 +37,8 @@ class Recording:
         stage: "generated", "before" or "after"; empty where that means nothing.
         prior: name of the prior; empty where none had a part in it.
         others: names of the objective and the vocoder; empty where they are not known.
+        settings: of what made it, by name, as far as they had a part in it; see
+            `keras_listen.study.conditions.Condition`.
         proxies: numbers of `PROXIES`; those that are not known are left out.
     """
 
@@ -47,6 +50,7 @@ class Recording:
     stage: str = ""
     prior: str = ""
     others: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
     proxies: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -64,11 +68,17 @@ def read_catalogue(folder: str | Path) -> Catalogue:
     Raises:
         RunError: it is none, or is damaged.
     """
-    found = [_recording(row, Path(folder) / "manifest.csv") for row in read_items(folder)]
-    return Catalogue(read_manifest(folder)["study"], {item.name: item for item in found})
+    rows, path = read_items(folder), Path(folder) / "manifest.csv"
+    manifest = read_manifest(folder)
+    settings = manifest.get("settings", {})
+    found = [_recording(row, path, settings.get(row["experiment"], {})) for row in rows]
+    return Catalogue(manifest["study"], {item.name: item for item in found})
 
 
-def _recording(row: Row, path: Path) -> Recording:
+def _recording(row: Row, path: Path, settings: Mapping[str, Any]) -> Recording:
+    if row["stage"] in ("before", ""):
+        # Nothing was maximized: only components had a part in it.
+        settings = {name: value for name, value in settings.items() if "." in name}
     return Recording(
         row["name"],
         row["class_label"],
@@ -78,6 +88,7 @@ def _recording(row: Row, path: Path) -> Recording:
         row["stage"],
         row["prior"],
         (row["objective"], row["vocoder"]),
+        settings,
         {name: _number(path, row, name) for name in PROXIES if row.get(name)},
     )
 

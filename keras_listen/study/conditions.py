@@ -9,6 +9,7 @@ References:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from ..bundle import Bundle
 from ..errors import ParameterError, unknown
 from ..experiment import Experiment, options_among, parse_options, require_used, resolve
-from ..plugins import Option, default_registry
+from ..plugins import Component, Option, default_registry
 
 #: What recordings of a condition are, by what it starts from.
 STAGES = {"noise": ("generated",), "class": ("before", "after"), "real": ("",)}
@@ -62,6 +63,8 @@ class Condition:
         start: "noise", "class" (utterances, maximized to their own word) or "real" (utterances as
             they are).
         names: of prior and objective, as they were asked for; empty for "real".
+        settings: of the ascent by name, and options of the components as `KIND.OPTION`, those that
+            nobody gave with their defaults.
         experiment: that makes its recordings.
     """
 
@@ -69,7 +72,13 @@ class Condition:
     label: str
     start: str
     names: Mapping[str, str]
+    settings: Mapping[str, Any]
     experiment: Experiment
+
+    @property
+    def identity(self) -> str:
+        """Tells it from all others that are made in another way, of other studies too."""
+        return json.dumps([self.label, self.names, self.vocoder, self.settings], sort_keys=True)
 
     @property
     def vocoder(self) -> str:
@@ -188,16 +197,18 @@ def make_conditions(
             are called the same.
     """
     shared = parse_options(options)
+    _require_vocoders(combinations)
     _require_used(shared, combinations)
     ascent = {name: option.default for name, option in _ASCENT.items()} | {"steps": steps}
     conditions: list[Condition] = []
     vocoders: dict[Any, Any] = {}
     for combination in combinations:
+        own, options = {**ascent, **combination.ascent}, _options(shared, combination)
         experiment = resolve(
             bundle,
             **combination.names,
-            ascent={**ascent, **combination.ascent},
-            options=_options(shared, combination),
+            ascent=own,
+            options=options,
             seed=seed,
             block_size=block_size,
         )
@@ -205,23 +216,27 @@ def make_conditions(
         # Recordings by one vocoder are spoken together, whatever else made them.
         key = experiment.components["vocoder"].full_name, *_of_vocoder(shared, combination)
         experiment = replace(experiment, vocoder=vocoders.setdefault(key, experiment.vocoder))
+        settings = own | _all_options(experiment.components, options)
         for start in combination.starts:
             names = {} if start == "real" else combination.names
             label = f"{start} {combination.label}".strip()
             number = len(conditions) + 1
-            conditions.append(Condition(number, label, start, names, experiment))
+            conditions.append(Condition(number, label, start, names, settings, experiment))
     _require_different(conditions)
     return conditions
 
 
+def _require_vocoders(combinations: Sequence[Combination]) -> None:
+    """Refuse a vocoder that is none."""
+    if any(combination.names["vocoder"] == "none" for combination in combinations):
+        raise ParameterError(
+            "the vocoder is none, but people listen to sounds; name one, such as griffin-lim"
+        )
+
+
 def _require_used(options: Mapping, combinations: Sequence[Combination]) -> None:
-    """Refuse options of components that no combination has; and a vocoder that is none."""
+    """Refuse options of components that no combination has."""
     registry = default_registry()
-    for combination in combinations:
-        if combination.names["vocoder"] == "none":
-            raise ParameterError(
-                "the vocoder is none, but people listen to sounds; name one, such as griffin-lim"
-            )
     names = {pair for combination in combinations for pair in combination.names.items()}
     used = [registry.find(kind, name) for kind, name in sorted(names)]
     require_used(options, used, "no recording of the study")
@@ -235,6 +250,22 @@ def _options(shared: Mapping, combination: Combination) -> dict[tuple, Mapping]:
         key = (kind, names[kind])
         options[key] = {**options.get(key, {}), option: value}
     return options
+
+
+def _all_options(components: Mapping[str, Component], options: Mapping) -> dict[str, Any]:
+    """Return the options of components by `KIND.OPTION`, as they are used: defaults, too."""
+    found: dict[str, Any] = {}
+    for kind, component in components.items():
+        values = {option.name: option.default for option in component.options}
+        for given in options_among(options, [component]).values():
+            values |= component.convert_options(given)
+        found |= {f"{kind}.{name}": _plain(value) for name, value in values.items()}
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON knows."""
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _of_vocoder(shared: Mapping, combination: Combination) -> list[str]:

@@ -42,14 +42,48 @@ def _priors(
     groups: Mapping[Condition, Sequence[Judgement]],
 ) -> Iterator[tuple[Condition, Condition]]:
     """Yield each condition with a prior and the first one without that is else made alike."""
-    alike = {c: (c.stage, mine[0].item.others) for c, mine in groups.items()}
-    plain: dict[tuple, Condition] = {}
+    for condition, plain in _partners(groups):
+        if alike := [p for p in plain if not _differences(groups, condition, p)]:
+            yield condition, alike[0]
+
+
+def uncompared(judgements: Sequence[Judgement]) -> Iterator[tuple[Condition, Condition, str]]:
+    """Yield each condition with a prior and one without that are not compared, and why not.
+
+    They are of one kind, with the same objective and vocoder, but of different settings: what
+    differs, as text.
+
+    Args:
+        judgements: first ones of items, of one mode.
+    """
+    groups = by_condition(judgements)
+    for condition, plain in _partners(groups):
+        differences = [_differences(groups, condition, p) for p in plain]
+        if differences and all(differences):
+            yield condition, plain[0], "; ".join(differences[0])
+
+
+def _partners(
+    groups: Mapping[Condition, Sequence[Judgement]],
+) -> Iterator[tuple[Condition, list[Condition]]]:
+    """Yield each condition with a prior, and those without of its kind, objective and vocoder."""
+    kind = {c: (c.stage, mine[0].item.others) for c, mine in groups.items()}
     for condition in groups:
-        if condition.stage and condition.prior == _NONE:
-            plain.setdefault(alike[condition], condition)
-    for condition in groups:
-        if alike[condition] in plain and condition.prior not in ("", _NONE):
-            yield condition, plain[alike[condition]]
+        if condition.stage and condition.prior not in ("", _NONE):
+            plain = [c for c in groups if c.prior == _NONE and kind[c] == kind[condition]]
+            yield condition, plain
+
+
+def _differences(
+    groups: Mapping[Condition, Sequence[Judgement]], a: Condition, b: Condition
+) -> list[str]:
+    """Name the settings in which two conditions differ; a prior's own options are part of it."""
+    mine, theirs = (groups[condition][0].item.settings for condition in (a, b))
+    return [
+        f"{name} {mine.get(name)} against {theirs.get(name)}"
+        for name in sorted(set(mine) | set(theirs))
+        if not name.startswith("prior.") and mine.get(name) != theirs.get(name)
+    ]
 
 
 def _stages(conditions: Iterable[Condition]) -> Iterator[tuple[Condition, Condition]]:

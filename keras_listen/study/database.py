@@ -62,6 +62,16 @@ class AlreadyRated(StudyError):
     """Another answer was stored for this recording before."""
 
 
+class Full(StudyError):
+    """A study has as many raters as it takes; the message is for whoever runs it."""
+
+    def __init__(self, there: int, most: int, wanted: int = 1):
+        super().__init__(
+            f"this study has {there} raters and takes {most}; for {wanted} more, serve it with "
+            f"--most-raters {there + wanted} or more"
+        )
+
+
 class Ratings:
     """The part of a database that belongs to one study."""
 
@@ -117,13 +127,13 @@ class Ratings:
             plan: returns what the rater with a number, from 0, hears.
 
         Raises:
-            StudyError: there are as many already.
+            Full: there are as many already.
         """
         token = secrets.token_urlsafe(16)
         with self.connector.writing() as connection:
             number = self._next_number(connection)
             if number >= most:
-                raise StudyError(f"this study has all its {most} raters")
+                raise Full(number, most)
             row = {
                 "study": self.study,
                 "number": number,

@@ -17,10 +17,6 @@ from .sources import Stored
 from .tables import read_table
 
 _STAGES = ("generated", "before", "after")
-_ALL_BEFORE = (
-    "the addresses of all recordings of experiments 2 and 4 have original or before in them, maybe "
-    "in the name of a folder, so all count as recordings before maximization."
-)
 
 
 class Condition(NamedTuple):
@@ -92,6 +88,7 @@ def gather(
     study: Catalogue | None = None,
     *,
     coding: str = "auto",
+    rejected: bool = False,
 ) -> Gathered:
     """Read ratings of all kinds and join them with their recordings.
 
@@ -102,7 +99,7 @@ def gather(
     Args:
         sources: ratings files, batch results of Mechanical Turk, and what databases hold.
         study: whose recordings they are; needed for all but batch results.
-        coding: see `keras_listen.study.batches.read_batch`.
+        coding, rejected: see `keras_listen.study.batches.read_batch`.
 
     Raises:
         ListenError: a file cannot be used, or is about other recordings.
@@ -114,12 +111,8 @@ def gather(
         if isinstance(source, Stored):
             read = source.ratings
         elif is_batch(heading := read_table(source)[0]):
-            read, described, unanswered = read_batch(source, study, coding=coding)
-            if unanswered:
-                notes.append(f"{source}: {unanswered} rows without an answer were left out.")
-            stages = {recording.stage for recording in described.values()}
-            if study is None and "before" in stages and "after" not in stages:
-                notes.append(f"{source}: {_ALL_BEFORE}")
+            read, described, told = read_batch(source, study, coding=coding, rejected=rejected)
+            notes += told
             _add(items, described, source)
         else:
             read = _own(source, heading, study)

@@ -89,7 +89,7 @@ def _recordings(plan: Plan, found: Found) -> list[Recording]:
     condition = found.condition
     return [
         Recording(
-            name_of(plan.seed, condition.label, stage, found.sample.word, found.sample.k),
+            name_of(plan.seed, condition.identity, stage, found.sample.word, found.sample.k),
             _cells(plan, found.sample, found.heard[stage])
             | {"experiment": condition.number, "role": "item", "condition": condition.label}
             | {"stage": stage, "vocoder": condition.vocoder}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,10 +71,24 @@ def by_word(judgements: Sequence[Judgement]) -> dict[str, list[Judgement]]:
 
 def conditions(judgements: Sequence[Judgement], draws: Draws) -> list[dict[str, Any]]:
     """Return the mean opinion of each condition with its interval, one mode's first judgements."""
+    groups = by_condition(judgements)
+    settings = differing({condition: mine[0].item.settings for condition, mine in groups.items()})
     return [
-        about(condition) | _summary(mine, draws, *condition)
-        for condition, mine in by_condition(judgements).items()
+        about(condition) | {"settings": settings[condition]} | _summary(mine, draws, *condition)
+        for condition, mine in groups.items()
     ]
+
+
+def differing(settings: Mapping[Condition, Mapping[str, Any]]) -> dict[Condition, str]:
+    """Return, as text, what of each condition's settings others have otherwise."""
+    values: dict[str, set[str]] = {}
+    for mine in settings.values():
+        for name, value in mine.items():
+            values.setdefault(name, set()).add(str(value))
+    return {
+        condition: ", ".join(f"{name}={v}" for name, v in mine.items() if len(values[name]) > 1)
+        for condition, mine in settings.items()
+    }
 
 
 def words(judgements: Sequence[Judgement], draws: Draws) -> list[dict[str, Any]]:

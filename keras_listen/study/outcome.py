@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .contrasts import compare
+from .contrasts import compare, uncompared
 from .hearing import hearing
 from .judgements import Gathered, Judgement
 from .opinions import SCALE, Draws, by_condition, conditions, cross, first, recordings, words
@@ -58,7 +58,8 @@ def analyse(
     results["published_rule"] = (
         _by_published_rule(gathered.judgements, draws) if with_published_rule else None
     )
-    results["notes"] = [*gathered.notes, *_notes(results, raters, kept)]
+    notes = [*_notes(results, raters, kept), *_about_settings(kept)]
+    results["notes"] = [*gathered.notes, *notes]
     return results
 
 
@@ -165,3 +166,14 @@ def _notes(
         yield "There is one condition, so there is nothing to compare."
     elif not any((results[mode] or {}).get("comparisons") for mode in ("rating", "word")):
         yield "No two conditions differ in their prior alone, so none are compared."
+
+
+def _about_settings(kept: Sequence[Judgement]) -> list[str]:
+    """Say which conditions are not compared because their settings differ."""
+    mine = _items(kept)
+    found = [pair for mode in ("rating", "word") for pair in uncompared(first(mine, mode))]
+    return [
+        f"{condition.title} is not compared with {plain.title}: they differ in {differences}. For "
+        "a comparison, make recordings without a prior by the same settings: --with prior=none,..."
+        for condition, plain, differences in dict.fromkeys(found)
+    ]

@@ -33,7 +33,7 @@ from starlette.routing import Route
 
 from ..errors import DatabaseError, RunError, StudyError
 from .answers import checked, checked_headphones, ratings_text
-from .database import AlreadyRated, Rater, Ratings
+from .database import AlreadyRated, Full, Rater, Ratings
 from .folder import Study
 from .guards import Limiter, SafeHeaders, TooLong, TooMany, read_json
 from .order import examples, plan
@@ -155,9 +155,14 @@ class Application:
             raise self._refusal(request)
         if not settings.is_open:
             raise Refused("this study is open to those only who were invited")
-        token = self.ratings.register(
-            settings.most_raters, lambda number: plan(self.study, number, settings.design)
-        )
+        try:
+            token = self.ratings.register(
+                settings.most_raters, lambda number: plan(self.study, number, settings.design)
+            )
+        except Full as error:
+            # How there could be more is for whoever runs the server.
+            log.warning("%s", error)
+            raise StudyError("this study has all its raters; thank you") from error
         return JSONResponse({"token": token}, 201)
 
     def session(self, request: Request, body: Any, rater: Rater) -> Response:

@@ -6,8 +6,11 @@ file, which is written after the sounds, so that a chunk that is there is whole.
 
 from __future__ import annotations
 
+import logging
+import math
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,8 +32,12 @@ from .items import audio_url
 from .listeners import Heard, Listeners
 from .proxies import active_level, spectral_flatness, speech_band_share
 
+log = logging.getLogger("keras_listen")
+
 #: Level of every recording in dB below full scale, as usual in listening tests (ITU-T P.800).
 LEVEL = -26.0
+#: Seconds of a piece after which it can be told how long all will take.
+TELLING = 30.0
 
 
 class Noise:
@@ -95,6 +102,11 @@ class Piece:
     first: int
 
     @property
+    def reports(self) -> bool:
+        """Whether its vocoder tells how far it is, as those do that take long."""
+        return hasattr(self.recordings[0].vocoder, "report")
+
+    @property
     def stop(self) -> int:
         """The recording behind its last, counted within the group."""
         return self.first + len(self.recordings)
@@ -143,7 +155,8 @@ def speak(
         # Somebody may have lost or damaged a recording of a study that was finished.
         if not all(_is_whole(root / audio_url(each.name)) for each in piece.recordings):
             (root / piece.path).unlink(missing_ok=True)
-    compute = partial(_compute, root, listeners, seed, track)
+    slow = [p for p in cut if p.reports and not (root / p.path).is_file()]
+    compute = partial(_compute, root, listeners, seed, outlook(slow, track))
     carry_out(cut, root, here(compute), label="speak", track=track)
     stored = [read_chunk(root, piece) for piece in cut]
     order = np.argsort([place for piece in cut for place in piece.places])
@@ -161,6 +174,33 @@ def _is_whole(path: Path) -> bool:
     except RunError:
         return False
     return True
+
+
+def outlook(left: Sequence[Piece], track: Track) -> Track:
+    """Return `track` that says, soon after each piece was begun, how long all that are left take.
+
+    Its own bar is of one piece, of which there may be many.
+    """
+    counts = iter([len(piece.recordings) for piece in left])
+    waiting = sum(len(piece.recordings) for piece in left)
+
+    def tracked(iterable: Iterable[Any], *, total: int, **shown: Any) -> Iterator[Any]:
+        nonlocal waiting
+        count, begin, is_told = next(counts), time.monotonic(), False
+        for done, item in enumerate(track(iterable, total=total, **shown), start=1):
+            yield item
+            if not is_told and (seconds := time.monotonic() - begin) > TELLING:
+                is_told = True
+                spoken = count * done / total
+                minutes = seconds / spoken * (waiting - spoken) / 60
+                log.info(
+                    "%d recordings are left to speak, which takes about %.0f min",
+                    math.ceil(waiting - spoken),
+                    max(1, minutes),
+                )
+        waiting -= count
+
+    return tracked
 
 
 def _compute(
