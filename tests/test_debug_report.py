@@ -175,6 +175,7 @@ def test_a_ticket_is_drawn_from_its_path(tmp_path):
     about = {
         **{"id": "a", "file": "a.wav", "word": "no", "speaker": "s", "predicted": "up"},
         **{"mended": False, "steps": [0, 10, 20], "probability_path": [0.0, 0.5, 1.0]},
+        "mistaken_path": [1.0, 0.25, 0.0],
         **{"predicted_path": ["up", "no", "no"], "first_step": 10},
         "change": {"share_low": 0.25, "share_speech": 0.75},
         "neighbours": {"true": [{"id": "b", "file": "b.wav", "distance": 2}], "predicted": []},
@@ -184,6 +185,7 @@ def test_a_ticket_is_drawn_from_its_path(tmp_path):
     found = {"original.png": "o", "maximized.wav": "m", "smallest.png": "not listed"}
     ticket = read_ticket(tmp_path, lambda name: found.get(name, ""), {"b-before.wav"})
     assert ticket.path == "0.0,80.0 150.0,40.0 300.0,0.0"
+    assert ticket.mistaken == "0.0,0.0 150.0,60.0 300.0,80.0"
     assert ticket.first == 150
     assert ticket.heard == [(0, 0, "up"), (10, 20, "no")]
     assert [(v.name, v.picture, v.sound) for v in ticket.versions] == [
