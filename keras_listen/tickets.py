@@ -141,6 +141,7 @@ def _facts(inquiry, points, judged, point: int, path: np.ndarray, versions) -> d
         "word": sample.word,
         "speaker": str(inquiry.speakers[point]),
         "predicted": words[heard],
+        "confidence": round(float(judged[point, heard]), 6),
         "mended": bool(points.raw[point].argmax() != label and path[0].argmax() == label),
         "steps": list(range(len(path))),
         "probability_path": [round(float(p), 6) for p in path[:, label]],

@@ -142,6 +142,7 @@ def _write_ticket(
     steps = list(range(21))
     about = {key: row[key] for key in ("id", "file", "word", "speaker", "predicted", "first_step")}
     about |= {
+        "confidence": row["probability_predicted"],
         "mended": bool(row["mended"]),
         "steps": steps,
         "probability_path": [0.1 + 0.04 * step for step in steps],

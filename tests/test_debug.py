@@ -147,6 +147,7 @@ def test_a_ticket_is_true(found, bundle, tiny_store):
         for name in ("id", "file", "word", "speaker", "predicted"):
             assert facts[name] == row[name]
         assert facts["mended"] == (row["mended"] == "1")
+        assert facts["confidence"] == pytest.approx(float(row["probability_predicted"]), abs=1e-5)
         assert facts["steps"] == [0, 1, 2, 3]
         assert facts["first_step"] == int(row["first_step"])
         assert facts["probability_path"][-1] == pytest.approx(
@@ -220,6 +221,7 @@ def test_reconstructions_can_be_judged_as_published(found, bundle, tiny_store, t
             facts = json.loads(text)
             assert facts["predicted"] == row["predicted_reconstruction"] != row["word"]
             assert facts["mistaken_path"][0] > facts["probability_path"][0]
+            assert facts["confidence"] == facts["mistaken_path"][0]
     assert "</b>, reconstructed, heard as" in other.page.read_text(encoding="utf-8")
     assert not (other.root / "sounds").exists()
     assert not list((other.root / "tickets").rglob("*.wav"))

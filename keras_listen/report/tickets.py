@@ -60,6 +60,7 @@ class Ticket:
 
     Attributes:
         about: the file's content.
+        confidence: probability of the word that the utterance was taken for.
         path: points of the word's probability on the way, as an SVG polyline takes them.
         mistaken: those of the word that it was taken for.
         first: place of the first step that is right, along the path; None where none is.
@@ -69,6 +70,7 @@ class Ticket:
     """
 
     about: Mapping[str, Any]
+    confidence: float
     versions: Sequence[Version]
     path: str
     mistaken: str
@@ -116,6 +118,7 @@ def _ticket(about: Mapping[str, Any], address: Source, sounds: set[str]) -> Tick
     near = about["neighbours"]
     return Ticket(
         about=about,
+        confidence=float(about["confidence"]),
         versions=[v for name in VERSIONS if (v := _version(name, about, address))],
         path=_curve(steps, about["probability_path"]),
         mistaken=_curve(steps, about["mistaken_path"]),
