@@ -153,7 +153,7 @@ def debug(
     judged = points.raw if misclassified == "raw" else points.reconstruction
     ticketed = choose(judged, wrong, tickets)
     with clock.timed("tickets"):
-        _write_tickets(root, inquiry, points, wrong, ticketed, track)
+        _write_tickets(root, inquiry, points, judged, ticketed, track)
     with clock.timed("map"):
         places = embed(points.before, points.after, seed)
     rows = findings.rows(inquiry, points, places, wrong, ticketed)
@@ -226,17 +226,14 @@ def _inquiry(models, command: Mapping[str, Any]):
     return Inquiry.of(silent, store, positions, experiment.vocoder), notes
 
 
-def _write_tickets(root: Path, inquiry, points, wrong, chosen, track: Track) -> None:
+def _write_tickets(root: Path, inquiry, points, judged, chosen, track: Track) -> None:
     """Write the tickets that are not there yet."""
     from . import tickets
     from .report.ticket_pictures import Artist
 
-    classifier = inquiry.experiment.classifier
-    right = ~wrong
-
     def work() -> Iterator[None]:
-        artist = Artist(classifier.spec, classifier.words)
-        for block in tickets.make(inquiry, points, right, root, chosen):
+        artist = Artist(inquiry.experiment.classifier.spec)
+        for block in tickets.make(inquiry, points, judged, root, chosen):
             tickets.write(inquiry, root, block, artist.draw)
             yield from [None] * len(block)
 
