@@ -101,9 +101,9 @@ def debug(
     """
     require_tensorflow()
     from . import debugging, findings, originals
+    from .choices import ModelChoice
     from .chunks import carry_out, here
     from .embedding import embed
-    from .experiment import ModelChoice
     from .report.debug_figures import draw_figures
     from .report.debugging import write_page
     from .runs import open_folder
@@ -198,8 +198,9 @@ def _require_sensible(command: Mapping[str, Any]) -> None:
 
 def _inquiry(models, command: Mapping[str, Any]):
     """Open the models and the store; return the inquiry and what was left out of it."""
+    from .choices import parse_options
     from .debugging import Inquiry, select
-    from .experiment import parse_options, resolve
+    from .experiment import resolve
     from .store import Store
 
     kinds = ("prior", "objective", "vocoder")

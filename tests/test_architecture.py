@@ -51,7 +51,7 @@ TIERS = (
     ("keras2_conversion", "wavenet_conversion"),
     ("objectives", "priors", "vocoders", "culprits", "ascent", "engine", "transforms"),
     ("recipes", "measuring", "training", "vocoder_training"),
-    ("vocoding", "starts"),
+    ("vocoding", "starts", "choices"),
     ("experiment", "doctor"),
     ("rows",),
     ("runs",),

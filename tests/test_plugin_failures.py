@@ -13,8 +13,8 @@ import soundfile
 from test_run import WORDS, write_small_bundle
 
 from keras_listen import configure_plugins, evaluate, listen
+from keras_listen.choices import parse_options
 from keras_listen.errors import ParameterError, PluginError
-from keras_listen.experiment import parse_options
 from keras_listen.loading import Settings
 from keras_listen.plugins import default_registry
 
