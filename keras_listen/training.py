@@ -26,7 +26,7 @@ import numpy as np
 
 from .augmentation import GENTLE, Augmentation
 from .blocks import in_blocks, spans
-from .bundle import Bundle, create_bundle, versions
+from .bundle import Bundle, create_bundle
 from .checkpoints import Checkpoint
 from .errors import ParameterError, RunError, unknown
 from .files import csv_text
@@ -35,6 +35,7 @@ from .models.classifier import build_classifier
 from .models.residual import build_residual
 from .models.separable import build_separable
 from .models.vae import build_vae, build_vae_encoder
+from .provenance import made_with
 from .store import Store
 
 #: A latent unit is active where the variance of its mean over real speech exceeds this (Burda et
@@ -343,7 +344,7 @@ def _add(
         "recipe": json.loads(json.dumps(recipe, default=lambda value: value.__dict__)),
         "seed": seed,
         "epochs_run": len(epochs),
-        "versions": versions(),
+        **made_with(),
     }
     bundle.add(
         name,
