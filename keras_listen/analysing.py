@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .api import as_text
 from .errors import ParameterError
 from .files import csv_text, make_folder, require_empty, sha256, write_json, write_text
+from .plugins import default_registry
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def _manifest(
         "schema": 1,
         "command": command | {"ratings": labels},
         "versions": {"keras-listen": __version__} | versions,
+        "plugins": default_registry().versions(),
         "study": study,
         "files": {str(source): sum_ for source, sum_ in zip(sources, sums, strict=True)},
     }

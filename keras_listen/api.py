@@ -106,8 +106,9 @@ def listen(
     require_tensorflow()
     from .choices import ModelChoice, parse_options
     from .experiment import resolve
+    from .manifests import manifest_of
     from .report.figures import draw_sample
-    from .runs import Run, carry_out, manifest_of
+    from .runs import Run, carry_out
     from .starts import utterance_samples
 
     if samples is not None and samples < 1:
@@ -209,12 +210,21 @@ def vocode(
     from .bundle import load_bundle
     from .choices import parse_options
     from .experiment import make_vocoder
-    from .files import csv_text, make_folder, require_empty, write_text
+    from .files import csv_text, make_folder, require_empty, write_json, write_text
+    from .manifests import vocoding_manifest
     from .vocoding import vocode as vocode_each
 
-    root = require_empty(out)
-    options = parse_options(option_texts(options))
-    speaker, notes = make_vocoder(load_bundle(bundle), vocoder, options)
+    root, inputs = require_empty(out), list(inputs)
+    command = {
+        "inputs": list(map(str, inputs)),
+        "vocoder": vocoder,
+        "bundle": as_text(bundle),
+        "options": option_texts(options),
+        "reader": reader,
+        "seed": seed,
+    }
+    opened = load_bundle(bundle)
+    speaker, notes = make_vocoder(opened, vocoder, parse_options(command["options"]))
     for note in notes:
         log.warning("%s", note)
     spoken = []
@@ -236,6 +246,7 @@ def vocode(
                 for one in spoken
             ]
             write_text(make_folder(root) / "vocoded.csv", csv_text(rows))
+            write_json(root / "manifest.json", vocoding_manifest(opened, speaker, notes, command))
     return spoken
 
 

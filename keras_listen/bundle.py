@@ -14,7 +14,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from .errors import BundleError, RunError, unknown
 from .features import LENGTH_FIELDS, FeatureSpec
 from .files import make_folder, replace_folder, sha256, write_json, write_text
 from .modelfiles import open_model, save_model
-from .version import __version__
+from .provenance import made_with
 
 if TYPE_CHECKING:
     from .classifier import Classifier
@@ -258,7 +258,7 @@ def create_bundle(
             "schema": SCHEMA,
             "words": list(words),
             "spec": spec.to_dict(),
-            "provenance": {**(provenance or {}), "versions": versions()},
+            "provenance": {**(provenance or {}), **made_with()},
         },
     )
     return Bundle(root)
@@ -291,14 +291,3 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
 def embedded_path() -> Path:
     """Return the folder of the bundle that comes with the package."""
     return Path(str(resources.files("keras_listen") / "pretrained"))
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what decides results."""
-    found = {"keras-listen": __version__}
-    for name in ("tensorflow", "keras", "numpy", "librosa"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found

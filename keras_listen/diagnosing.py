@@ -180,7 +180,7 @@ def debug(
 
 
 def _manifest(inquiry, command: Mapping[str, Any]) -> dict[str, Any]:
-    from .runs import manifest_of
+    from .manifests import manifest_of
 
     experiment = replace(inquiry.experiment, vocoder=inquiry.vocoder)
     return manifest_of(experiment, command) | {"stores": {"store": inquiry.store.identity()}}

@@ -261,7 +261,7 @@ def _grid(models, command: Mapping[str, Any]):
 
 def _manifest(grid, command: Mapping[str, Any]) -> dict[str, Any]:
     from .judges import checksums
-    from .runs import components_of, manifest_of
+    from .manifests import components_of, manifest_of
 
     manifest = manifest_of(grid.cells[0].speaker or grid.cells[0].experiment, command)
     experiments = [cell.speaker or cell.experiment for cell in grid.cells]

@@ -22,13 +22,14 @@ import h5py
 import keras
 import numpy as np
 
-from .bundle import Bundle, create_bundle, versions
+from .bundle import Bundle, create_bundle
 from .classifier import Classifier
 from .errors import ModelError, RunError
 from .features import FeatureSpec
 from .files import make_folder, require_empty, sha256
 from .models.autoencoder import build_decoder, build_encoder
 from .models.classifier import build_classifier
+from .provenance import made_with
 
 #: Layers that leave no trace in what a network computes.
 _PASSIVE = ("InputLayer", "Dropout")
@@ -136,7 +137,7 @@ def _write(
     try:
         bundle = create_bundle(fresh, words, spec)
         for name, (file, models) in components.items():
-            source = {"file": file.name, "sha256": sha256(file), "versions": versions()}
+            source = {"file": file.name, "sha256": sha256(file), **made_with()}
             bundle.add(name, models, about={"kind": name, "provenance": source})
         # The folder stays where it is: somebody may stand in it.
         make_folder(place)

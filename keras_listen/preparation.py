@@ -228,6 +228,7 @@ class _Work:
             "words": words,
             "corpus": self.corpus.root.name,
             "reader": reader.identity,
+            "plugins": default_registry().versions(),
             "plan": self.plan,
         }
         (self.root / "plan").unlink()

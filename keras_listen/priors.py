@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
 
@@ -48,42 +48,34 @@ class Identity:
 class Latent:
     """A decoder's latent [shape=(batch, units)]; decoded features lie in [0, 1].
 
+    Priors of plugins may extend it, with a `move` for instance; see docs/plugins.md.
+
     Args:
-        spec: of the features.
-        encoder, decoder: Keras models; an encoder with two outputs gives mean and log-variance.
+        component: of a bundle, with the models `encoder` and `decoder`; an encoder with two outputs
+            gives mean and log-variance.
         start_deviation: standard deviation of the noise that an ascent starts from.
-        pull: share of its way to the mean that a latent is drawn back at each step, along units
-            whose deviation is the usual one; along narrower ones more.
-        mean, deviation: of the latents of real speech [shape=(units,)].
+
+    Attributes:
+        spec: of the features.
+        latent_shape: of the latent of one sample, (units,).
+
+    Raises:
+        BundleError: the component has no encoder or no decoder.
+        ParameterError: `start_deviation` is out of its range.
     """
 
     bounded = True
     step_size = 0.1
 
-    def __init__(
-        self,
-        spec: FeatureSpec,
-        encoder,
-        decoder,
-        start_deviation: float,
-        pull: float = 0.0,
-        mean: np.ndarray | float = 0.0,
-        deviation: np.ndarray | float = 1.0,
-    ):
-        if not 0 <= pull < 1:
-            raise ParameterError(f"pull is {pull}; expected at least 0 and below 1")
-        self.spec, self.start_deviation = spec, _deviation(start_deviation)
-        self._encoder, self._decoder = encoder, decoder
-        self._decode = lambda z: decoder(z, training=False)
-        self._units = decoder.input_shape[1:]
-        self._mean = np.float32(mean)
-        variance = np.square(np.float32(deviation))
-        # The way up the density of a normal distribution; no unit overshoots its mean.
-        self._pull = np.minimum(pull * np.median(variance) / np.maximum(variance, 1e-12), 1.0)
+    def __init__(self, component, start_deviation: float = 0.1):
+        self.spec, self.start_deviation = component.spec, _deviation(start_deviation)
+        self._encoder, self._decoder = component.model("encoder"), component.model("decoder")
+        self._decode = lambda z: self._decoder(z, training=False)
+        self.latent_shape = tuple(self._decoder.input_shape[1:])
 
     def start(self, targets: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """Return noise for each row of `seeds` [shape=(batch, units)]."""
-        return normal(seeds, self._units, self.start_deviation)
+        return normal(seeds, self.latent_shape, self.start_deviation)
 
     def encode(self, features):
         """Return the latent of features, for a VAE its mean."""
@@ -95,7 +87,7 @@ class Latent:
         return self._decode(z)
 
     @cached_property
-    def rewritten(self) -> Latent:
+    def rewritten(self) -> Self:
         """The same prior, decoding in the faster ways of `keras_listen.rewrites`."""
         from .rewrites import Rewritten
 
@@ -103,6 +95,33 @@ class Latent:
         other._decode = Rewritten(self._decoder)
         other.refresh = other._decode.refresh
         return other
+
+
+class Pulled(Latent):
+    """A decoder's latent that is pulled towards those of real speech.
+
+    Args:
+        component, start_deviation: see `Latent`.
+        pull: share of its way to the mean that a latent is drawn back at each step, along units
+            whose deviation is the usual one; along narrower ones more.
+        mean, deviation: of the latents of real speech [shape=(units,)].
+    """
+
+    def __init__(
+        self,
+        component,
+        start_deviation: float,
+        pull: float = 0.0,
+        mean: np.ndarray | float = 0.0,
+        deviation: np.ndarray | float = 1.0,
+    ):
+        if not 0 <= pull < 1:
+            raise ParameterError(f"pull is {pull}; expected at least 0 and below 1")
+        super().__init__(component, start_deviation)
+        self._mean = np.float32(mean)
+        variance = np.square(np.float32(deviation))
+        # The way up the density of a normal distribution; no unit overshoots its mean.
+        self._pull = np.minimum(pull * np.median(variance) / np.maximum(variance, 1e-12), 1.0)
 
     def move(self, z, *, step, seeds):
         """Return the pull towards the latents of real speech [shape=(batch, units)]."""
@@ -136,17 +155,12 @@ def ae(bundle, *, weights: _Weights = "ae", start_deviation: _Deviation = 0.1, p
                 "real speech are distributed; train it again, or leave the pull out"
             )
         known = {name: component.arrays[f"latent_{name}"] for name in ("mean", "deviation")}
-    return _latent(component, start_deviation, pull, **known)
+    return Pulled(component, start_deviation, pull, **known)
 
 
 def vae(bundle, *, weights: _Weights = "vae", start_deviation: _Deviation = 1.0, pull: _Pull = 0.0):
     """The decoder of a variational autoencoder; starts are draws from its prior, N(0, 1)."""
-    return _latent(bundle.component(weights), start_deviation, pull)
-
-
-def _latent(component, *settings, **known) -> Latent:
-    encoder, decoder = component.model("encoder"), component.model("decoder")
-    return Latent(component.spec, encoder, decoder, *settings, **known)
+    return Pulled(bundle.component(weights), start_deviation, pull)
 
 
 @hookimpl

@@ -16,7 +16,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,72 +24,16 @@ from typing import Any
 import numpy as np
 
 from .blocks import spans
-from .bundle import versions
 from .errors import RunError
 from .experiment import Block, Experiment
 from .features import FeatureSpec
-from .files import make_folder, read_timing, replacing, require_empty, sha256, write_json
-from .plugins import Component, default_registry
+from .files import make_folder, read_timing, replacing, require_empty, write_json
 from .progress import Track, quiet
-from .rewrites import enabled as rewrites_enabled
 from .rows import COLUMNS, Row, rows_of
 from .starts import Sample, read_starts
 from .vocoding import wav_bytes
 
-SCHEMA = 1
 Draw = Callable[[Path, Block, int, FeatureSpec], None]
-
-
-def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str, Any]:
-    """Return everything from which a run can be repeated.
-
-    Args:
-        command: the settings, as the user gave them.
-    """
-    bundle = experiment.bundle
-    return {
-        "schema": SCHEMA,
-        "command": dict(command),
-        "versions": versions(),
-        "components": {kind: c.identity for kind, c in sorted(_components(experiment, command))},
-        "plugins": default_registry().versions(),
-        "notes": list(experiment.notes),
-        "words": list(experiment.classifier.words),
-        "spec": experiment.classifier.spec.to_dict(),
-        "models": {name: bundle.component(name).files for name in bundle.names()}
-        | _files(command.get("classifier"), command.get("words_file"), command.get("spec")),
-        "vocoder": dict(getattr(experiment.vocoder, "files", {})),
-        "block_size": experiment.block_size,
-        "threads": os.cpu_count(),
-        "rewrites": rewrites_enabled(),
-    }
-
-
-def components_of(experiments: Iterable[Experiment]) -> dict[str, list[dict[str, str]]]:
-    """Return the components of several experiments, by kind, for a manifest.
-
-    Two of one name have different distributions.
-    """
-    found: dict[str, list[dict[str, str]]] = {}
-    for experiment in experiments:
-        for kind, component in experiment.components.items():
-            known = found.setdefault(kind, [])
-            if component.identity not in known:
-                known.append(component.identity)
-    return found
-
-
-def _components(
-    experiment: Experiment, command: Mapping[str, Any]
-) -> Iterator[tuple[str, Component]]:
-    """Yield kind and component of all that are in use, the reader of recordings among them."""
-    yield from experiment.components.items()
-    if "reader" in command and command.get("start") != "noise":
-        yield "reader", default_registry().find("reader", command["reader"])
-
-
-def _files(*paths: str | None) -> dict[str, str]:
-    return {Path(path).name: sha256(path) for path in paths if path}
 
 
 class Run:

@@ -11,6 +11,7 @@ A store is a folder:
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ import numpy as np
 from .corpus import SPLITS, Utterance
 from .errors import CorpusError
 from .features import FeatureSpec
-from .files import sha256
+from .files import json_text, sha256
 
 SCHEMA = 1
 
@@ -80,15 +81,21 @@ class Store:
         """Return what tells the store from one that was prepared anew, without reading it all.
 
         That is the checksums of its description, which has a digest of the sounds' sizes and times,
-        and of its index, and the size of its features [bytes].
+        and of its index, and the size of its features [bytes]. Plugins that were there when it was
+        prepared do not count, but for the reader.
 
         Raises:
             CorpusError: a file is missing.
         """
         try:
-            found = {name: sha256(self.root / name) for name in ("store.json", "index.csv")}
-            return found | {"features.npy": (self.root / "features.npy").stat().st_size}
-        except OSError as error:
+            about = json.loads((self.root / "store.json").read_text(encoding="utf-8"))
+            about.pop("plugins", None)
+            return {
+                "store.json": hashlib.sha256(json_text(about).encode()).hexdigest(),
+                "index.csv": sha256(self.root / "index.csv"),
+                "features.npy": (self.root / "features.npy").stat().st_size,
+            }
+        except (OSError, ValueError) as error:
             raise CorpusError(
                 f"the store {self.root} is damaged ({error}); prepare it again"
             ) from error

@@ -162,7 +162,7 @@ def _plan(models, command: Mapping[str, Any]):
 def _manifest(plan, command: Mapping[str, Any]) -> dict[str, Any]:
     """Return everything from which the study can be made again; its id is that of all the rest."""
     from .judges import checksums
-    from .runs import components_of, manifest_of
+    from .manifests import components_of, manifest_of
 
     experiments = [condition.experiment for condition in plan.conditions]
     manifest = manifest_of(experiments[0], command)

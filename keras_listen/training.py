@@ -26,13 +26,14 @@ import numpy as np
 
 from .augmentation import Augmentation
 from .blocks import spans
-from .bundle import Bundle, create_bundle, versions
+from .bundle import Bundle, create_bundle
 from .checkpoints import Checkpoint
 from .errors import ParameterError, RunError, unknown
 from .files import csv_text
 from .measuring import latent_arrays, measure
 from .models.autoencoder import build_autoencoder, build_decoder, build_encoder
 from .models.vae import build_vae, build_vae_encoder
+from .provenance import made_with
 from .recipes import CLASSIFIERS, RECIPES, Recipe
 from .store import Store
 
@@ -297,7 +298,7 @@ def _add(
         "recipe": json.loads(json.dumps(recipe, default=lambda value: value.__dict__)),
         "seed": seed,
         "epochs_run": len(epochs),
-        "versions": versions(),
+        **made_with(),
     }
     bundle.add(
         name,

@@ -15,7 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from .bundle import Bundle, bundle_for_vocoder, versions
+from .bundle import Bundle, bundle_for_vocoder
 from .checkpoints import Checkpoint
 from .errors import ParameterError
 from .features import FeatureSpec
@@ -23,6 +23,7 @@ from .files import csv_text
 from .models.wavenet import WaveNetConfig, build_wavenet
 from .models.wavenet_outputs import make_output
 from .progress import Track, quiet
+from .provenance import made_with
 from .recordings import Recordings, gather
 from .vocoders.wavenet import WaveNetVocoder
 from .vocoders.wavenet_signal import margins, to_net
@@ -163,7 +164,7 @@ def train_wavenet(
                 "recipe": asdict(recipe),
                 "seed": seed,
                 "recordings": len(recordings.names),
-                "versions": versions(),
+                **made_with(),
             },
         },
         compact=compact,

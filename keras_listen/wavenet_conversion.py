@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from .bundle import Bundle, bundle_for_vocoder, versions
+from .bundle import Bundle, bundle_for_vocoder
 from .errors import ModelError, ParameterError, Unavailable
 from .features import FeatureSpec
 from .files import sha256
+from .provenance import made_with
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -60,7 +61,7 @@ def convert_wavenet(
             "provenance": {
                 "checkpoint": Path(checkpoint).name,
                 "sha256": sha256(checkpoint),
-                "versions": versions(),
+                **made_with(),
             },
         },
         compact=compact,

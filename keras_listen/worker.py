@@ -18,9 +18,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .backend import start_quietly, tensorflow_threads
-from .bundle import versions
 from .errors import ClusterError, ListenError
 from .plugins import Settings, follow
+from .provenance import versions
 
 if TYPE_CHECKING:
     from .evaluation import Grid

@@ -167,6 +167,7 @@ def register_vocoders(register):
     register("faulty", vocoder)
     register("astray", vocoder, unavailable=lambda: "no voice", fallback="nowhere")
     register("lost", vocoder, unavailable=lambda: "no voice", fallback="astray")
+    register("hoarse", vocoder, unavailable=lambda: "no voice", fallback="faulty")
 
 
 @hookimpl

@@ -32,6 +32,7 @@ TIERS = (
         "loading",
         "registry",
         "plugins",
+        "provenance",
         "backend",
     ),
     (
@@ -53,7 +54,7 @@ TIERS = (
     ("recipes", "measuring", "training", "vocoder_training"),
     ("vocoding", "starts", "choices"),
     ("experiment", "doctor"),
-    ("rows",),
+    ("rows", "manifests"),
     ("runs",),
     ("chunks", "embedding", "movement", "changes"),
     ("evaluation", "judges", "debugging", "study"),

@@ -253,7 +253,7 @@ def test_the_message_of_the_tutorial_is_what_the_kit_says(drift, listen_registry
     code = files()["keras_listen_drift.py"]
     broken = re.sub(
         r"return tf\.map_fn\(.*\)\n",
-        "return tf.random.normal(z.shape, stddev=self._noise)\n",
+        "return tf.random.normal(z.shape, stddev=self.noise)\n",
         code,
     )
     assert broken != code

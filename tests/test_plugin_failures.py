@@ -8,17 +8,31 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from test_run import WORDS, write_small_bundle
 
-from keras_listen import configure_plugins, evaluate, listen
+from keras_listen import (
+    Store,
+    __version__,
+    configure_plugins,
+    evaluate,
+    listen,
+    prepare,
+    read_corpus,
+    train,
+    vocode,
+)
 from keras_listen.choices import parse_options
 from keras_listen.errors import ParameterError, PluginError
+from keras_listen.files import sha256, write_json
 from keras_listen.loading import Settings
 from keras_listen.plugins import default_registry
 
 FAULTY = Path(__file__).with_name("faulty_plugin.py").read_text(encoding="utf-8")
+MINE = {"name": "faulty", "distribution": "broken-plugin", "version": "3.1"}
+VERSIONS = {"broken-plugin": "3.1"}
 QUICK = ("--steps", 2, "--block-size", 4, "--samples", 2, "--out", "run")
 
 
@@ -429,9 +443,65 @@ def test_manifests_keep_what_is_in_use_and_what_is_there(bundle, tmp_path):
         out=tmp_path / "run",
     )
     manifest = json.loads((run.root / "manifest.json").read_text())
-    mine = {"name": "faulty", "distribution": "broken-plugin", "version": "3.1"}
-    assert manifest["components"] == {"objective": mine, "prior": mine, "reader": mine}
-    assert manifest["plugins"] == {"broken-plugin": "3.1"}
+    assert manifest["components"] == {"objective": MINE, "prior": MINE, "reader": MINE}
+    assert manifest["plugins"] == VERSIONS
+
+
+def test_sounds_keep_what_they_were_made_with(tmp_path, monkeypatch, bundle):
+    monkeypatch.delenv("FAULTY_READER", raising=False)
+    (tmp_path / "a.wav").write_bytes(b"")
+    vocode(
+        [tmp_path / "a.wav"],
+        tmp_path / "out",
+        vocoder="faulty",
+        reader="faulty",
+        bundle=bundle,
+        options={"vocoder.faulty.how": ""},
+        seed=3,
+    )
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["components"] == {"reader": MINE, "vocoder": MINE}
+    assert manifest["plugins"] == VERSIONS
+    assert manifest["versions"]["keras-listen"] == __version__
+    assert manifest["command"] == {
+        "inputs": [str(tmp_path / "a.wav")],
+        "vocoder": "faulty",
+        "bundle": str(bundle),
+        "options": ["vocoder.faulty.how="],
+        "reader": "faulty",
+        "seed": 3,
+    }
+    assert "model.keras" in manifest["models"]["classifier"]
+
+
+def test_a_fallback_is_what_was_in_use(tmp_path, bundle):
+    np.save(tmp_path / "a.npy", np.zeros((30, 80), np.float32))
+    vocode([tmp_path / "a.npy"], tmp_path / "out", vocoder="hoarse", bundle=bundle)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["components"]["vocoder"] == MINE
+    [note] = manifest["notes"]
+    assert note.endswith("is unavailable: no voice; falling back to faulty")
+
+
+def test_stores_and_bundles_keep_the_plugins_that_were_there(tiny_corpus, tmp_path, monkeypatch):
+    monkeypatch.delenv("FAULTY_READER", raising=False)
+    store = prepare(read_corpus(tiny_corpus), tmp_path / "store", reader="faulty", workers=1).store
+    about = json.loads((store.root / "store.json").read_text())
+    assert (about["reader"], about["plugins"]) == (MINE, VERSIONS)
+    bundle = train(store, tmp_path / "bundle", only=["classifier"], epochs=1)
+    assert bundle.component("classifier").about["provenance"]["plugins"] == VERSIONS
+    assert json.loads((bundle.root / "bundle.json").read_text())["provenance"]["plugins"] == (
+        VERSIONS
+    )
+
+    # Older ones do not say so. Plugins that were there and not in use make no other store.
+    identity = store.identity()
+    del about["plugins"]
+    write_json(store.root / "store.json", about)
+    assert Store.open(store.root).identity() == identity
+    assert identity["store.json"] == sha256(store.root / "store.json")
+    write_json(store.root / "store.json", about | {"reader": MINE | {"version": "3.2"}})
+    assert store.identity() != identity
 
 
 def test_a_study_tells_components_of_one_name_apart(bundle, faulty, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_listen import load_bundle, priors
+from keras_listen import load_bundle, priors, testing
 from keras_listen.bundle import create_bundle
 from keras_listen.errors import BundleError, ParameterError
 from keras_listen.features import FeatureSpec
@@ -93,18 +93,55 @@ def test_built_in_priors_are_registered():
     assert {"none", "ae", "vae"} <= {component.name for component in REGISTERED}
 
 
+class Nudged(priors.Latent):
+    """What a plugin makes of the base class: a move, and starts of its own."""
+
+    step_size = 0.2
+
+    def start(self, targets, seeds):
+        return 2 * super().start(targets, seeds)
+
+    def move(self, z, *, step, seeds):
+        return 0.5 + 0 * z
+
+
+def test_a_prior_of_a_plugin_extends_that_of_a_decoder(bundle):
+    component, seeds = bundle.component("vae"), seeds_of(range(20))
+    prior, plain = Nudged(component), priors.Latent(component)
+    assert (prior.spec, prior.latent_shape, prior.bounded) == (bundle.spec, (256,), True)
+    assert not hasattr(plain, "move")
+    assert plain.start(np.zeros(20), seeds).std() == pytest.approx(0.1, rel=0.05)
+    z = prior.start(np.zeros(20), seeds)
+    np.testing.assert_array_equal(z, 2 * plain.start(np.zeros(20), seeds))
+    np.testing.assert_array_equal(prior.decode(z), component.model("decoder")(z, training=False))
+    mean, _ = component.model("encoder")(prior.decode(z), training=False)
+    np.testing.assert_array_equal(prior.encode(prior.decode(z)), mean)
+    # The faster one is of the same class, decodes the same, and is made once.
+    faster = prior.rewritten
+    assert isinstance(faster, Nudged)
+    assert prior.rewritten is faster
+    assert (faster.step_size, faster.move(z, step=0, seeds=None)[0, 0]) == (0.2, 0.5)
+    np.testing.assert_allclose(faster.decode(z), prior.decode(z), atol=1e-5)
+    with pytest.raises(BundleError, match="classifier"):
+        priors.Latent(bundle.component("classifier"))
+
+
+def test_a_prior_that_extends_one_keeps_the_contract(bundle):
+    made = testing.check_prior(lambda bundle: Nudged(bundle.component("ae")), bundle)
+    assert isinstance(made, Nudged)
+
+
 def test_the_pull_goes_up_the_density_of_real_latents(bundle):
     mean, deviation = np.float32([1, 0, -2]), np.float32([1, 2, 0.5])
     component = bundle.component("ae")
-    encoder, decoder = component.model("encoder"), component.model("decoder")
-    prior = priors.Latent(bundle.spec, encoder, decoder, 0.1, 0.1, mean, deviation)
+    prior = priors.Pulled(component, 0.1, 0.1, mean, deviation)
     z = np.float32([[2, 2, 2], [1, 0, -2]])
     # A tenth along the unit of the middle deviation, 1; a quarter of that where it is 2, and four
     # times as much where it is a half.
     np.testing.assert_allclose(
         prior.move(z, step=0, seeds=None), [[-0.1, -0.05, -1.6], [0, 0, 0]], atol=1e-6
     )
-    strong = priors.Latent(bundle.spec, encoder, decoder, 0.1, 0.9, mean, deviation)
+    strong = priors.Pulled(component, 0.1, 0.9, mean, deviation)
     np.testing.assert_allclose(z + strong.move(z, step=0, seeds=None), [[1.1, 1.55, -2], z[1]])
 
 

@@ -18,6 +18,7 @@ from study_folder import write_study as write_folder
 
 from keras_listen import analyse_study, collecting
 from keras_listen.errors import ListenError, RunError
+from keras_listen.plugins import default_registry
 from keras_listen.study.answers import Answer
 from keras_listen.study.catalogue import read_catalogue
 from keras_listen.study.connecting import connect
@@ -638,6 +639,7 @@ def test_all_files_are_there(report):
     manifest = json.loads((report / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["study"] == STUDY
     assert manifest["command"]["seed"] == 0
+    assert manifest["plugins"] == default_registry().versions()
     assert [len(value) for value in manifest["files"].values()] == [64, 64]
     with open(report / "recordings.csv", newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))

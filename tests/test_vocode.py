@@ -66,7 +66,8 @@ def test_names_lengths_and_distances(call, inputs, tmp_path):
     done = call("vocode", inputs, "--vocoder", "griffin-lim", "--out", "out")
     assert done.status == 0, done.err
     out = tmp_path / "out"
-    assert {p.name for p in out.iterdir()} == {"up.wav", "half.wav", "given.wav", "vocoded.csv"}
+    names = {"up.wav", "half.wav", "given.wav", "vocoded.csv", "manifest.json"}
+    assert {p.name for p in out.iterdir()} == names
     with open(out / "vocoded.csv", newline="") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
     given = np.load(inputs / "given.npy")

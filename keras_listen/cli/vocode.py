@@ -19,8 +19,8 @@ def vocode(inputs, vocoder, out, bundle, options, reader, seed) -> None:
     """Turn IN into sound: recordings (copy-synthesis), .npy features, or folders of them.
 
     Features are float arrays of shape (frames, mels), any number of frames. Writes NAME.wav for
-    each, and vocoded.csv with the distance between the mel bands of what was given and of the
-    sound.
+    each, vocoded.csv with the distance between the mel bands of what was given and of the sound,
+    and manifest.json.
     """
     from ..backend import start_quietly
 
