@@ -63,7 +63,7 @@ def write_bundle(folder: Path, words: list[str]) -> None:
     from keras_listen import FeatureSpec
     from keras_listen.bundle import create_bundle
     from keras_listen.models.autoencoder import build_decoder, build_encoder
-    from keras_listen.training import CLASSIFIERS
+    from keras_listen.recipes import CLASSIFIERS
 
     keras.utils.set_random_seed(0)
     bundle = create_bundle(folder, words, FeatureSpec())

@@ -71,7 +71,8 @@ def published(bundle, prior):
 
 def ours(bundle, prior, objective):
     """Return a function that maximizes a block at once."""
-    from keras_listen.engine import Ascent, maximize
+    from keras_listen.ascent import Ascent
+    from keras_listen.engine import maximize
 
     def maximize_all(starts, targets):
         found = maximize(bundle.classifier, objective, prior, starts, targets, Ascent(steps=STEPS))

@@ -7,7 +7,7 @@ TensorFlow nor librosa.
 from .version import __version__
 
 _HOMES = {
-    "Ascent": "engine",
+    "Ascent": "ascent",
     "Bundle": "bundle",
     "Classifier": "classifier",
     "FeatureSpec": "features",

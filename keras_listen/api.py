@@ -104,7 +104,8 @@ def listen(
         ListenError: anything given cannot be used; nothing has been written then.
     """
     require_tensorflow()
-    from .experiment import ModelChoice, parse_options, resolve
+    from .choices import ModelChoice, parse_options
+    from .experiment import resolve
     from .report.figures import draw_sample
     from .runs import Run, carry_out, manifest_of
     from .starts import utterance_samples
@@ -206,7 +207,8 @@ def vocode(
         ListenError: anything given cannot be used; nothing has been written then.
     """
     from .bundle import load_bundle
-    from .experiment import make_vocoder, parse_options
+    from .choices import parse_options
+    from .experiment import make_vocoder
     from .files import csv_text, make_folder, require_empty, write_text
     from .vocoding import vocode as vocode_each
 

@@ -138,9 +138,9 @@ def _attribute(watched: Watched, name: str) -> Any:
     """Return an attribute of what was made; only that it is not there is no failure."""
     try:
         return getattr(watched.watched_made, name)
-    except AttributeError:
+    except (AttributeError, KeyboardInterrupt):
         raise
-    except Exception:
+    except BaseException:
         made, component = watched.watched_made, watched.watched_component
         return _guarded(component, f"{name} ", partial(getattr, made, name))
 
@@ -176,9 +176,9 @@ def _guarded(component: Component, called: str, function: Callable[[], Any]) -> 
     """Call a plugin's function; blame the plugin for what it does not raise on purpose."""
     try:
         return function()
-    except ListenError:
+    except (ListenError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         if component.is_own:
             raise
         why = reason(error, component.factory)

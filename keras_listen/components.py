@@ -18,7 +18,7 @@ from typing import Any
 from .checking import checked
 from .errors import ListenError, ParameterError, PluginError, Unavailable, unknown
 from .faults import reason
-from .optiontypes import convert, type_name
+from .optiontypes import KNOWN, SIMPLE, convert, is_known, type_name
 
 KINDS = ("prior", "objective", "vocoder", "reader")
 OWN = "keras-listen"
@@ -131,19 +131,27 @@ class Component:
     @property
     def options(self) -> tuple[Option, ...]:
         """The factory's keyword-only arguments."""
-        hints = _hints(self.factory)
+        hints, documented = _hints(self.factory), _hints(self.factory, include_extras=True)
         parameters = inspect.signature(self.factory).parameters.values()
         return tuple(
-            _option(parameter, hints.get(parameter.name, _like(parameter.default)))
-            for parameter in parameters
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+            Option(
+                name=p.name,
+                type=hints.get(p.name, _like(p.default)),
+                default=None if p.default is inspect.Parameter.empty else p.default,
+                doc=_doc(documented.get(p.name)),
+                required=p.default is inspect.Parameter.empty,
+            )
+            for p in parameters
+            if p.kind is inspect.Parameter.KEYWORD_ONLY
         )
 
     def why_unavailable(self) -> str | None:
         """Say why the component cannot work here, or None."""
         try:
             why = self.unavailable() if self.unavailable else None
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             return f"its check failed: {reason(error, self.factory)}"
         return " ".join(str(why).split()) if why else None
 
@@ -167,9 +175,9 @@ class Component:
         except ParameterError as error:
             # A factory says what is wrong with its option, not which component's that is.
             raise ParameterError(f"{self.kind} {self.name}: {error}") from error
-        except ListenError:
+        except (ListenError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             if self.is_own:
                 raise
             raise PluginError(f"{self.described} failed: {reason(error, self.factory)}") from error
@@ -246,15 +254,21 @@ def _require_signature(component: Component) -> None:
             "factory(bundle, *, option: type = default)"
         )
     try:
-        _ = component.options
+        options = component.options
     except Exception as error:
         text = (
             f"the options of {component.kind} {component.name} have annotations that cannot be read"
         )
         raise PluginError(f"{text}: {type(error).__name__}: {error}") from None
+    for option in options:
+        if not is_known(option.type):
+            raise PluginError(
+                f"option {option.name} of {component.kind} {component.name} is of the type "
+                f"{option.type_name}; expected {KNOWN}; a text can be taken apart in the factory"
+            )
 
 
-def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
+def _hints(factory: Callable[..., Any], **settings: bool) -> dict[str, Any]:
     """Return the types of a factory's options, of a class those of its constructor.
 
     Annotations of other arguments may name what only a type checker imports.
@@ -269,17 +283,17 @@ def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
     }
     holder = types.SimpleNamespace(__annotations__=names)
     scope = getattr(inspect.unwrap(function), "__globals__", {})
-    return typing.get_type_hints(holder, globalns=scope, include_extras=True)
+    return typing.get_type_hints(holder, globalns=scope, **settings)
 
 
 def _like(default: Any) -> Any:
-    """Return the type of an option that has a default and no annotation."""
-    return type(default) if isinstance(default, bool | int | float | str) else Any
+    """Return the type of an option without an annotation: its default's, where that tells one."""
+    if default is None or default is inspect.Parameter.empty:
+        return Any
+    return next((kind for kind in SIMPLE if isinstance(default, kind)), type(default))
 
 
-def _option(parameter: inspect.Parameter, hint: Any) -> Option:
-    doc = ""
-    if typing.get_origin(hint) is typing.Annotated:
-        hint, doc, *_ = typing.get_args(hint)
-    required = parameter.default is inspect.Parameter.empty
-    return Option(parameter.name, hint, None if required else parameter.default, doc, required)
+def _doc(hint: Any) -> str:
+    """Return the first text that an option is annotated with."""
+    notes = hint.__metadata__ if typing.get_origin(hint) is typing.Annotated else ()
+    return next((note for note in notes if isinstance(note, str)), "")

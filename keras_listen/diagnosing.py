@@ -101,9 +101,9 @@ def debug(
     """
     require_tensorflow()
     from . import debugging, findings, originals
+    from .choices import ModelChoice
     from .chunks import carry_out, here
     from .embedding import embed
-    from .experiment import ModelChoice
     from .report.debug_figures import draw_figures
     from .report.debugging import write_page
     from .runs import open_folder
@@ -153,7 +153,7 @@ def debug(
     judged = points.raw if misclassified == "raw" else points.reconstruction
     ticketed = choose(judged, wrong, tickets)
     with clock.timed("tickets"):
-        _write_tickets(root, inquiry, points, wrong, ticketed, track)
+        _write_tickets(root, inquiry, points, judged, ticketed, track)
     with clock.timed("map"):
         places = embed(points.before, points.after, seed)
     rows = findings.rows(inquiry, points, places, wrong, ticketed)
@@ -198,8 +198,9 @@ def _require_sensible(command: Mapping[str, Any]) -> None:
 
 def _inquiry(models, command: Mapping[str, Any]):
     """Open the models and the store; return the inquiry and what was left out of it."""
+    from .choices import parse_options
     from .debugging import Inquiry, select
-    from .experiment import parse_options, resolve
+    from .experiment import resolve
     from .store import Store
 
     kinds = ("prior", "objective", "vocoder")
@@ -226,17 +227,14 @@ def _inquiry(models, command: Mapping[str, Any]):
     return Inquiry.of(silent, store, positions, experiment.vocoder), notes
 
 
-def _write_tickets(root: Path, inquiry, points, wrong, chosen, track: Track) -> None:
+def _write_tickets(root: Path, inquiry, points, judged, chosen, track: Track) -> None:
     """Write the tickets that are not there yet."""
     from . import tickets
     from .report.ticket_pictures import Artist
 
-    classifier = inquiry.experiment.classifier
-    right = ~wrong
-
     def work() -> Iterator[None]:
-        artist = Artist(classifier.spec, classifier.words)
-        for block in tickets.make(inquiry, points, right, root, chosen):
+        artist = Artist(inquiry.experiment.classifier.spec)
+        for block in tickets.make(inquiry, points, judged, root, chosen):
             tickets.write(inquiry, root, block, artist.draw)
             yield from [None] * len(block)
 

@@ -13,7 +13,6 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from . import culprits
+from .ascent import OPTIMIZERS, Ascent
 from .blocks import BLOCK_SIZE, pad_block, spans
 from .checking import is_foreign
 from .errors import ParameterError
@@ -30,43 +30,6 @@ from .rewrites import interruptible
 #: Added to the root mean square of a gradient before dividing by it. A gradient smaller than this
 #: is damped instead of normalised: the objective is saturated.
 STABILIZER = 1e-5
-
-Transform = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
-
-
-@dataclass(frozen=True)
-class Ascent:
-    """How to climb.
-
-    Attributes:
-        steps: number of steps; 20 as published.
-        step_size: root mean square of a step's change of z; the prior's default where None.
-        optimizer: "normalized" (as published), "momentum" or "adam", all on normalised
-            gradients.
-        transforms: functions `(features, step, seeds) -> features` applied before the classifier
-            while climbing; scores of the steps are then those of transformed features.
-        stop_at: a sample whose target probability has reached this stays where it is.
-        keep_best: return the best z of all steps instead of the last.
-    """
-
-    steps: int = 20
-    step_size: float | None = None
-    optimizer: str = "normalized"
-    transforms: tuple[Transform, ...] = ()
-    stop_at: float | None = None
-    keep_best: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "transforms", tuple(self.transforms))
-        if self.steps < 0:
-            raise ParameterError(f"steps is {self.steps}; expected 0 or more")
-        if self.step_size is not None and not 0 < self.step_size < float("inf"):
-            raise ParameterError(f"step_size is {self.step_size}; expected a number above 0")
-        if self.optimizer not in _OPTIMIZERS:
-            known = ", ".join(_OPTIMIZERS)
-            raise ParameterError(f"optimizer is {self.optimizer!r}; expected one of {known}")
-        if self.stop_at is not None and not 0 < self.stop_at <= 1:
-            raise ParameterError(f"stop_at is {self.stop_at}; expected a probability above 0")
 
 
 @dataclass(frozen=True)
@@ -213,7 +176,7 @@ def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
     """Return the function that climbs one block; its graphs are traced once and kept."""
     classifier, objective, prior = classifier.value, objective.value, prior.value
     step_size = prior.step_size if ascent.step_size is None else ascent.step_size
-    slots_of, direction = _OPTIMIZERS[ascent.optimizer]
+    slots_of, direction = OPTIMIZERS[ascent.optimizer]
     foreign = is_foreign(objective) or is_foreign(prior)
 
     def decode(z):
@@ -353,32 +316,3 @@ def _reached(first, probabilities: tf.Tensor, targets: tf.Tensor, z: tf.Tensor, 
 
     # Latents are large; most steps are the first success of nobody.
     return tf.where(now, number, first_step), tf.cond(tf.reduce_any(now), keep, lambda: first_z)
-
-
-def _normalized(gradient, slots, number):
-    return gradient, slots
-
-
-def _momentum(gradient, slots, number, decay: float = 0.9):
-    (velocity,) = slots
-    # Scaled so that a constant gradient moves as far as without momentum.
-    velocity = decay * velocity + (1 - decay) * gradient
-    return velocity, (velocity,)
-
-
-def _adam(gradient, slots, number, first: float = 0.9, second: float = 0.999):
-    """Kingma and Ba, "Adam", 2015, https://arxiv.org/abs/1412.6980."""
-    mean, square = slots
-    mean = first * mean + (1 - first) * gradient
-    square = second * square + (1 - second) * tf.square(gradient)
-    count = tf.cast(number + 1, gradient.dtype)
-    unbiased = tf.sqrt(square / (1 - second**count))
-    return mean / (1 - first**count) / (unbiased + 1e-8), (mean, square)
-
-
-#: Each optimizer: what it remembers of a sample, and the direction of its next step.
-_OPTIMIZERS = {
-    "normalized": (lambda z: (), _normalized),
-    "momentum": (lambda z: (tf.zeros_like(z),), _momentum),
-    "adam": (lambda z: (tf.zeros_like(z), tf.zeros_like(z)), _adam),
-}

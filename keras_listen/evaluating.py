@@ -121,9 +121,9 @@ def evaluate(
         ListenError: anything given cannot be used; nothing has been written then.
     """
     require_tensorflow()
+    from .choices import ModelChoice
     from .cluster import computing, require_usable
     from .evaluation import carry_out
-    from .experiment import ModelChoice
     from .interchange import require_referee, write_published
     from .report.evaluation import write_report
     from .runs import require_same
@@ -219,8 +219,9 @@ def _settings(preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _grid(models, command: Mapping[str, Any]):
     """Open the models and make every cell of the study."""
+    from .choices import options_among, parse_options, require_used
     from .evaluation import Cell, Grid
-    from .experiment import options_among, parse_options, require_used, resolve
+    from .experiment import resolve
     from .judges import open_judges
     from .store import Store
 
@@ -273,7 +274,7 @@ def _manifest(grid, command: Mapping[str, Any]) -> dict[str, Any]:
 
 def _reopen(command: Mapping[str, Any]):
     """Make the grid and the manifest of a study from its settings, as a worker does."""
-    from .experiment import ModelChoice
+    from .choices import ModelChoice
 
     names = ("bundle", "classifier", "words_file", "spec", "trust_model")
     grid = _grid(ModelChoice(*(command[name] for name in names)), command)

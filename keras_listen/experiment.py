@@ -5,81 +5,29 @@ What `run`, and every command that maximizes at scale, shares.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from .ascent import Ascent
 from .blocks import BLOCK_SIZE, in_blocks
-from .bundle import Bundle, load_bundle
+from .bundle import Bundle
 from .checking import fault
-from .classifier import Classifier, load_classifier, read_words
-from .engine import STABILIZER, Ascent, Maximization, maximize
-from .errors import ListenError, ModelError, ParameterError, Unavailable, unknown
+from .choices import ModelChoice, Options, options_in_use
+from .classifier import Classifier
+from .engine import STABILIZER, Maximization, maximize
+from .errors import ListenError, Unavailable
 from .features import LENGTH_FIELDS, FeatureSpec, extract_fitted
-from .plugins import KINDS, Component, Registry, default_registry
+from .plugins import Component, Registry, default_registry
 from .progress import Track, quiet
 from .seeds import derive
 from .starts import Sample, slug, unique_samples
 from .vocoding import synthesize
 
-Options = Mapping[tuple[str, str], Mapping[str, Any]]
 #: What a bounded prior's features may lie outside of [0, 1].
 _ROUNDING = 1e-4
-
-
-@dataclass(frozen=True)
-class ModelChoice:
-    """Which models are listened to.
-
-    Attributes:
-        bundle: folder of a bundle; the embedded one where None.
-        classifier: a `.keras` file that takes the place of the bundle's classifier.
-        words_file: its words, one a line.
-        spec: TOML file with its FeatureSpec; the default one where None.
-        trust: open the file even if it holds Python code.
-    """
-
-    bundle: str | None = None
-    classifier: str | None = None
-    words_file: str | None = None
-    spec: str | None = None
-    trust: bool = False
-
-    def settings(self) -> dict[str, Any]:
-        """Return the choice as commands and their manifests name it."""
-        return {
-            "bundle": self.bundle,
-            "classifier": self.classifier,
-            "words_file": self.words_file,
-            "spec": self.spec,
-            "trust_model": self.trust,
-        }
-
-    def open(self) -> Bundle:
-        """Open the bundle, with the chosen classifier in its place.
-
-        Raises:
-            ListenError: a file is missing, damaged or does not fit.
-        """
-        bundle = load_bundle(self.bundle)
-        if self.classifier is None:
-            if self.words_file or self.spec:
-                raise ModelError(
-                    "a words file or a spec was given without a classifier; they describe "
-                    "--classifier FILE.keras"
-                )
-            return bundle
-        if self.words_file is None:
-            raise ModelError(
-                f"the model {self.classifier} has no words; give them with --words-file FILE, one "
-                "a line, in the order of its outputs"
-            )
-        spec = FeatureSpec.from_toml(self.spec) if self.spec else FeatureSpec()
-        words = read_words(self.words_file)
-        chosen = load_classifier(self.classifier, words, spec, trust=self.trust)
-        return bundle.with_classifier(chosen)
 
 
 @dataclass(frozen=True)
@@ -258,7 +206,7 @@ def resolve(
     registry = registry or default_registry()
     names = {"prior": prior, "objective": objective, "vocoder": vocoder}
     found = {k: registry.find(k, n) for k, n in names.items() if (k, n) != ("vocoder", "none")}
-    options = _options_in_use(options or {}, found)
+    options = options_in_use(options or {}, found)
     for kind, component in found.items():
         component.convert_options(options.get(kind, {}))
     bundle = models.open() if isinstance(models, ModelChoice) else models
@@ -318,7 +266,7 @@ def make_vocoder(
     """
     registry = registry or default_registry()
     component = registry.find("vocoder", name)
-    mine = _options_in_use(options, {"vocoder": component})
+    mine = options_in_use(options, {"vocoder": component})
     component.convert_options(mine.get("vocoder", {}))
     notes: list[str] = []
     made, _ = _make(registry, component, bundle, mine, notes)
@@ -331,50 +279,6 @@ def _require_spec(kind: str, made: Any) -> None:
     if not isinstance(made.spec, FeatureSpec):
         text = f"has the spec {made.spec!r}; expected a FeatureSpec, such as bundle.spec"
         raise fault(made, f"the {kind}", text)
-
-
-def _options_in_use(options: Options, found: Mapping[str, Component]) -> dict[str, Mapping]:
-    """Return the options of each kind, refusing those of components that are not in use."""
-    mine: dict[str, Mapping] = {}
-    for (kind, name), values in options.items():
-        component = found.get(kind)
-        if component is None or not component.is_called(name):
-            used = f"the {kind} of this run is {component.name}" if component else f"no {kind}"
-            key = next(iter(values))
-            raise ParameterError(f"option {kind}.{name}.{key} was given, but {used}; drop it")
-        # Some may have been given by the one name, some by the other.
-        mine[kind] = {**mine.get(kind, {}), **values}
-    return mine
-
-
-def options_among(options: Options, components: Iterable[Component]) -> dict[tuple, Mapping]:
-    """Return the options that are of one of the components."""
-    components = tuple(components)
-    return {key: values for key, values in options.items() if _is_among(key, components)}
-
-
-def require_used(options: Options, components: Iterable[Component], nobody: str) -> None:
-    """Refuse options of components that are not in use.
-
-    Args:
-        nobody: who has none such, for the message.
-
-    Raises:
-        ParameterError: one is of another component.
-    """
-    components = tuple(components)
-    for (kind, name), values in options.items():
-        if not _is_among((kind, name), components):
-            raise ParameterError(
-                f"option {kind}.{name}.{next(iter(values))} was given, but {nobody} has the {kind} "
-                f"{name}; drop it"
-            )
-
-
-def _is_among(key: tuple[str, str], components: Iterable[Component]) -> bool:
-    """Say whether one of the components is of this kind and has this name."""
-    kind, name = key
-    return any(c.kind == kind and c.is_called(name) for c in components)
 
 
 def _make(
@@ -406,30 +310,6 @@ def _fitting_referee(bundle: Bundle, classifier: Classifier, notes: list[str]) -
         return referee
     notes.append("the bundle's referee was made for other features and does not judge")
     return None
-
-
-def parse_options(texts: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]:
-    """Parse `KIND.NAME.KEY=VALUE` texts into options by kind and name.
-
-    Raises:
-        ParameterError: a text has another form or an unknown kind.
-    """
-    options: dict[tuple[str, str], dict[str, str]] = {}
-    for text in texts:
-        path, equals, value = text.partition("=")
-        # A distribution may have dots in its name, kinds and options have none.
-        kind, _, rest = path.partition(".")
-        name, _, key = rest.rpartition(".")
-        simple = ":" in name or "." not in name
-        if not (equals and kind and name and key and simple):
-            raise ParameterError(
-                f"option {text!r} was not understood; expected KIND.NAME.KEY=VALUE, such as "
-                "prior.ae.start_deviation=0.2"
-            )
-        if kind not in KINDS:
-            raise ParameterError(f"in option {text!r} {unknown('kind', kind, KINDS)}")
-        options.setdefault((kind, name), {})[key] = value
-    return options
 
 
 def saturated(maximization: Maximization) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The types of options: from text to value, and whether a value fits.
 
-Known are bool, int, float, str, pathlib.Path, Literal, and unions with None; of other types a value
-is passed on as it is.
+Known are bool, int, float, str, pathlib.Path, Literal, and unions of them and None. What is
+annotated with Any is passed on as it is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,17 @@ from typing import Any
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 #: What a value that is no text may be, by the type that is asked for.
 _FITTING = {bool: bool, int: Integral, float: Real, str: (), Path: Path}
+
+SIMPLE = tuple(_FITTING)
+#: What an option may be annotated with, for messages.
+KNOWN = "int, float, str, bool, pathlib.Path, a Literal, or some of these and None joined by |"
+
+
+def is_known(kind: Any) -> bool:
+    """Say whether it is known what becomes of a text for an option of this type."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return all(map(is_known, typing.get_args(kind)))
+    return typing.get_origin(kind) is typing.Literal or kind in (*SIMPLE, type(None), Any)
 
 
 def type_name(kind: Any) -> str:

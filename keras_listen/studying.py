@@ -93,7 +93,7 @@ def make_study(
             was reached at all.
     """
     require_tensorflow()
-    from .experiment import ModelChoice
+    from .choices import ModelChoice
     from .runs import open_folder
     from .study.making import make
 

@@ -2,7 +2,6 @@
 
 tickets/<id>/ticket.json             facts, see `Ticket.facts`
 tickets/<id>/<version>.png, .wav     pictures, and sounds with a vocoder
-tickets/<id>/path.png                probabilities along the way
 """
 
 from __future__ import annotations
@@ -39,13 +38,11 @@ class Ticket:
         facts: what ticket.json says.
         versions: features of the original, reconstruction, smallest step that is heard rightly
             (if there is one) and maximized [each shape=(frames, mels)].
-        path: probabilities [shape=(steps + 1, words)].
         point: its place among the inquiry's points.
     """
 
     facts: dict[str, Any]
     versions: dict[str, np.ndarray]
-    path: np.ndarray
     point: int
 
 
@@ -84,13 +81,13 @@ def neighbours(
 
 
 def make(
-    inquiry: Inquiry, points: Points, right: np.ndarray, root: Path, chosen: np.ndarray
+    inquiry: Inquiry, points: Points, judged: np.ndarray, root: Path, chosen: np.ndarray
 ) -> Iterator[list[Ticket]]:
     """Yield the tickets that a folder does not have yet, a block at a time.
 
     Args:
         inquiry, points: what was looked into, and what came of it.
-        right: who may be an example [shape=(points,), bool].
+        judged: probabilities that say which are mistakes [shape=(points, words)].
         root: the output folder.
         chosen: which points have a ticket [shape=(points,), bool].
     """
@@ -103,14 +100,14 @@ def make(
         for span in spans(len(mine), inquiry.experiment.block_size):
             some = {name: array[mine[span]] for name, array in arrays.items()}
             at = chunk.first + np.array(mine[span])
-            yield _block(inquiry, points, right, at, some)
+            yield _block(inquiry, points, judged, at, some)
 
 
 def _is_there(root: Path, name: str) -> bool:
     return (root / "tickets" / name / "ticket.json").is_file()
 
 
-def _block(inquiry, points, right, at: np.ndarray, arrays) -> list[Ticket]:
+def _block(inquiry, points, judged, at: np.ndarray, arrays) -> list[Ticket]:
     # Latents are stored flat; what shape they have, only the prior knows.
     one = inquiry.experiment.prior.start(np.zeros(1, np.int32), np.zeros((1, 2), np.uint32))
     original = inquiry.store.read(inquiry.positions[at])[..., 0]
@@ -127,14 +124,15 @@ def _block(inquiry, points, right, at: np.ndarray, arrays) -> list[Ticket]:
         if arrays["first_step"][i] >= 0:
             versions["smallest"] = features["first"][i]
         versions["maximized"] = features["after"][i]
-        facts = _facts(inquiry, points, right, int(point), arrays["path"][i], versions)
-        tickets.append(Ticket(facts, versions, arrays["path"][i], int(point)))
+        facts = _facts(inquiry, points, judged, int(point), arrays["path"][i], versions)
+        tickets.append(Ticket(facts, versions, int(point)))
     return tickets
 
 
-def _facts(inquiry, points, right, point: int, path: np.ndarray, versions) -> dict[str, Any]:
+def _facts(inquiry, points, judged, point: int, path: np.ndarray, versions) -> dict[str, Any]:
     words, label = inquiry.experiment.classifier.words, int(inquiry.labels[point])
-    sample, heard = inquiry.samples[point], int(points.raw[point].argmax())
+    sample, heard = inquiry.samples[point], int(judged[point].argmax())
+    right = judged.argmax(axis=1) == inquiry.labels
     first_step = int(points.first_step[point])
     change = locate(versions, inquiry.experiment.classifier.spec)
     return {
@@ -143,9 +141,11 @@ def _facts(inquiry, points, right, point: int, path: np.ndarray, versions) -> di
         "word": sample.word,
         "speaker": str(inquiry.speakers[point]),
         "predicted": words[heard],
-        "mended": bool(heard != label and path[0].argmax() == label),
+        "confidence": round(float(judged[point, heard]), 6),
+        "mended": bool(points.raw[point].argmax() != label and path[0].argmax() == label),
         "steps": list(range(len(path))),
         "probability_path": [round(float(p), 6) for p in path[:, label]],
+        "mistaken_path": [round(float(p), 6) for p in path[:, heard]],
         "predicted_path": [words[i] for i in path.argmax(axis=1)],
         "first_step": first_step,
         "change": change,

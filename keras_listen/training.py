@@ -24,65 +24,19 @@ from typing import Any
 import keras
 import numpy as np
 
-from .augmentation import GENTLE, Augmentation
-from .blocks import in_blocks, spans
+from .augmentation import Augmentation
+from .blocks import spans
 from .bundle import Bundle, create_bundle, versions
 from .checkpoints import Checkpoint
 from .errors import ParameterError, RunError, unknown
 from .files import csv_text
+from .measuring import latent_arrays, measure
 from .models.autoencoder import build_autoencoder, build_decoder, build_encoder
-from .models.classifier import build_classifier
-from .models.residual import build_residual
-from .models.separable import build_separable
 from .models.vae import build_vae, build_vae_encoder
+from .recipes import CLASSIFIERS, RECIPES, Recipe
 from .store import Store
 
-#: A latent unit is active where the variance of its mean over real speech exceeds this (Burda et
-#: al., "Importance Weighted Autoencoders", 2016, https://arxiv.org/abs/1509.00519).
-ACTIVE_VARIANCE = 0.01
-
 Announce = Callable[[str, dict[str, float]], None]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one component is trained.
-
-    Attributes:
-        epochs: passes over the training split.
-        batch_size: utterances a step.
-        learning_rate: of Adam at the start; it falls to 1 % of that along half a cosine.
-        augmentation: changes made to the features on the fly, or None.
-        seed_offset: added to the run's seed, so that twins differ.
-        monitor: validation figure whose best epoch is kept.
-        beta: weight of a VAE's divergence against its reconstruction.
-    """
-
-    epochs: int
-    augmentation: Augmentation | None
-    monitor: str
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    seed_offset: int = 0
-    beta: float = 1.0
-
-
-RECIPES = {
-    "classifier": Recipe(120, Augmentation(), "accuracy"),
-    "referee": Recipe(120, Augmentation(), "accuracy", seed_offset=5),
-    "ae": Recipe(30, GENTLE, "loss", seed_offset=2),
-    "vae": Recipe(40, GENTLE, "loss", seed_offset=3),
-    "residual": Recipe(120, Augmentation(), "accuracy", seed_offset=6),
-    "separable": Recipe(120, Augmentation(), "accuracy", seed_offset=7),
-}
-
-#: What tells words apart, and the architecture of each.
-CLASSIFIERS = {
-    "classifier": build_classifier,
-    "referee": build_classifier,
-    "residual": build_residual,
-    "separable": build_separable,
-}
 
 
 @dataclass
@@ -354,56 +308,3 @@ def _add(
         compact=compact,
     )
     bundle.describe(name, figures=measure(bundle, name, store))
-
-
-def latent_arrays(encoder, store: Store) -> dict[str, np.ndarray]:
-    """Say how the latents of training utterances are distributed.
-
-    Returns:
-        latent_mean and latent_deviation of each unit [shape=(units,), float32].
-    """
-    # Read block by block: a whole training split may not fit into memory.
-    latents = in_blocks(
-        lambda positions: _mean(encoder(store.batch(positions), training=False)),
-        store.split("training"),
-    )
-    return {"latent_mean": latents.mean(axis=0), "latent_deviation": latents.std(axis=0)}
-
-
-def measure(bundle: Bundle, name: str, store: Store, split: str = "testing") -> dict[str, Any]:
-    """Measure a stored component on a split.
-
-    For a classifier: accuracy and confusion matrix (rows: spoken, columns: predicted). For an
-    autoencoder: mean squared error and, where the bundle has a classifier, its accuracy on the
-    features and on their reconstructions; for a VAE also the number of active units.
-    """
-    positions = store.split(split)
-    features, labels = store.batch(positions), store.labels[positions]
-    figures: dict[str, Any] = {"split": split, "utterances": len(positions)}
-    if name in CLASSIFIERS:
-        predicted = bundle.classifier_of(name).predict(features).argmax(axis=1)
-        confusion = np.zeros((len(store.words),) * 2, int)
-        np.add.at(confusion, (labels, predicted), 1)
-        accuracy = float((predicted == labels).mean())
-        return {**figures, "accuracy": accuracy, "confusion": confusion.tolist()}
-    component = bundle.component(name)
-    encoder, decoder = component.model("encoder"), component.model("decoder")
-    latents = in_blocks(lambda block: _mean(encoder(block, training=False)), features)
-    decoded = in_blocks(lambda block: _numpy(decoder(block, training=False)), latents)
-    figures["mean_squared_error"] = float(np.mean((decoded - features) ** 2))
-    if name == "vae":
-        figures["active_units"] = int((latents.var(axis=0) > ACTIVE_VARIANCE).sum())
-    if "classifier" in bundle.names():
-        for what, values in (("features", features), ("reconstructions", decoded)):
-            right = bundle.classifier.predict(values).argmax(axis=1) == labels
-            figures[f"accuracy_on_{what}"] = float(right.mean())
-    return figures
-
-
-def _mean(encoded: Any) -> np.ndarray:
-    """Return the latent, for a VAE its mean."""
-    return _numpy(encoded[0] if isinstance(encoded, (list, tuple)) else encoded)
-
-
-def _numpy(tensor: Any) -> np.ndarray:
-    return keras.ops.convert_to_numpy(tensor)

@@ -115,6 +115,7 @@ def _results(
     return {
         "schema": 1,
         "words": list(words),
+        "judged": "raw",
         "accuracy": {"raw": 0.8, "reconstruction": 0.75, "after": 1.0},
         "by_word": [accuracy("word", word) for word in words],
         "by_speaker": [accuracy("speaker", speaker) for speaker in speakers],
@@ -141,9 +142,11 @@ def _write_ticket(
     steps = list(range(21))
     about = {key: row[key] for key in ("id", "file", "word", "speaker", "predicted", "first_step")}
     about |= {
+        "confidence": row["probability_predicted"],
         "mended": bool(row["mended"]),
         "steps": steps,
         "probability_path": [0.1 + 0.04 * step for step in steps],
+        "mistaken_path": [0.9 - 0.04 * step for step in steps],
         "predicted_path": [row["predicted"]] * 3 + [row["word"]] * 18,
         "change": {
             **{"share_padding": 0.86, "share_low": 0.04, "share_high": 0.02, "share_speech": 0.08},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import re
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import numpy as np
 import pytest
@@ -141,6 +142,16 @@ def test_an_option_without_a_default_is_required():
     assert made.create(None, {"words": "yes"}).values["words"] == "yes"
 
 
+def test_a_default_of_a_narrower_type_tells_the_option_what_it_is():
+    half = np.float64(0.5)
+
+    def factory(bundle, *, size=half, folder=Path("a"), anything=None):
+        return made_of(FeatureSpec(), values=locals())
+
+    assert [o.type_name for o in component(factory).options] == ["float", "Path", "Any"]
+    assert component(factory).create(None, {"size": "2"}).values["size"] == 2.0
+
+
 def test_an_option_without_an_annotation_is_of_its_defaults_type():
     assert component(demanding).create(None, {"words": "", "plain": "7"}).values["plain"] == 7
     with pytest.raises(
@@ -179,7 +190,7 @@ def test_values_from_python_that_fit_are_passed_on(name, value):
 
 
 def test_a_path_and_a_union_of_several_types_are_options():
-    def factory(bundle, *, folder: Path = Path(), size: int | float | None = None, any_: list = ()):
+    def factory(bundle, *, folder: Path = Path(), size: int | float | None = None, any_: Any = ()):
         return made_of(FeatureSpec(), values=locals())
 
     made = component(factory)
@@ -194,6 +205,27 @@ def test_a_path_and_a_union_of_several_types_are_options():
     with pytest.raises(
         ParameterError, match=r"size of other 1.0 is 'x'; expected int \| float \| None"
     ):
+        made.create(None, {"size": "x"})
+
+
+def test_what_is_annotated_within_a_union_is_of_its_type():
+    def factory(
+        bundle,
+        *,
+        size: Annotated[int, "in bins"] | None = None,
+        mode: Annotated[Literal["soft", "hard"], len, "how"] = "soft",
+        bare: Literal["a", "b"] = "a",
+    ):
+        return made_of(FeatureSpec(), values=locals())
+
+    made = component(factory)
+    assert [(o.type_name, o.doc) for o in made.options] == [
+        ("Optional[int]", ""),
+        ("Literal['soft', 'hard']", "how"),
+        ("Literal['a', 'b']", ""),
+    ]
+    assert made.create(None, {"size": "2"}).values["size"] == 2
+    with pytest.raises(ParameterError, match=r"size of other 1\.0 is 'x'; expected "):
         made.create(None, {"size": "x"})
 
 
@@ -237,7 +269,7 @@ def test_an_unavailable_component_says_why():
     assert component().why_unavailable() is None
 
 
-@pytest.mark.parametrize("error", [OSError, SystemExit])
+@pytest.mark.parametrize("error", [OSError, SystemExit, asyncio.CancelledError])
 def test_a_failing_check_of_availability_is_a_reason(error):
     def check():
         raise error("no driver")
@@ -369,12 +401,34 @@ def test_an_objective_without_targets_needs_a_label():
     assert made.create().label == "all"
 
 
-def test_a_factory_that_leaves_the_program_is_blamed_on_its_plugin():
-    def leave(bundle):
-        raise SystemExit(3)
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit, asyncio.CancelledError])
+def test_what_would_leave_the_program_is_blamed_on_its_plugin(error):
+    def leave(*arguments):
+        raise error("3")
 
-    with pytest.raises(PluginError, match=r"^prior sample of bad-one 1.0 failed: SystemExit: 3 \("):
+    name = error.__name__
+    with pytest.raises(PluginError, match=rf"^prior sample of bad-one 1.0 failed: {name}: 3 \("):
         component(leave, "bad-one").create()
+    made = component(lambda bundle: made_of(FeatureSpec(), decode=leave), "bad-one").create()
+    with pytest.raises(PluginError, match=rf"^prior sample of bad-one 1.0: decode failed: {name}"):
+        made.decode(np.zeros((1, 2), np.float32))
+
+    class Prior:
+        spec = property(leave)
+
+    with pytest.raises(PluginError, match=rf"^prior sample of bad-one 1.0 failed: {name}: 3 \("):
+        component(lambda bundle: Prior(), "bad-one").create()
+
+
+def test_an_interruption_is_not_taken_for_a_failure():
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    for factory in (interrupt, lambda bundle: made_of(FeatureSpec(), decode=interrupt)):
+        with pytest.raises(KeyboardInterrupt):
+            component(factory).create().decode(None)
+    with pytest.raises(KeyboardInterrupt):
+        component(unavailable=interrupt).why_unavailable()
 
 
 def test_a_failing_factory_of_our_own_keeps_its_traceback():

@@ -147,6 +147,7 @@ def test_a_ticket_is_true(found, bundle, tiny_store):
         for name in ("id", "file", "word", "speaker", "predicted"):
             assert facts[name] == row[name]
         assert facts["mended"] == (row["mended"] == "1")
+        assert facts["confidence"] == pytest.approx(float(row["probability_predicted"]), abs=1e-5)
         assert facts["steps"] == [0, 1, 2, 3]
         assert facts["first_step"] == int(row["first_step"])
         assert facts["probability_path"][-1] == pytest.approx(
@@ -158,7 +159,8 @@ def test_a_ticket_is_true(found, bundle, tiny_store):
             assert (folder / f"{version}.png").stat().st_size > 1000
             sound, rate = soundfile.read(folder / f"{version}.wav")
             assert (rate, len(sound)) == (22050, 22272)
-        assert (folder / "path.png").stat().st_size > 1000
+        drawn = {f"{version}.png" for version in (*facts["versions"], "difference")}
+        assert {path.name for path in folder.glob("*.png")} == drawn
         for name, word in (("true", row["word"]), ("predicted", row["predicted"])):
             right = {r["id"] for r in table(found.root) if r["predicted"] == r["word"] == word}
             assert {other["id"] for other in facts["neighbours"][name]} <= right
@@ -213,6 +215,14 @@ def test_reconstructions_can_be_judged_as_published(found, bundle, tiny_store, t
         key=lambda row: float(row["probability_reconstruction"]),
     )
     assert sum(row["ticket"] == "1" for row in rows) == min(2, len(confident))
+    for row in rows:
+        if row["ticket"] == "1":
+            text = (other.root / "tickets" / row["id"] / "ticket.json").read_text(encoding="utf-8")
+            facts = json.loads(text)
+            assert facts["predicted"] == row["predicted_reconstruction"] != row["word"]
+            assert facts["mistaken_path"][0] > facts["probability_path"][0]
+            assert facts["confidence"] == facts["mistaken_path"][0]
+    assert "</b>, reconstructed, heard as" in other.page.read_text(encoding="utf-8")
     assert not (other.root / "sounds").exists()
     assert not list((other.root / "tickets").rglob("*.wav"))
 

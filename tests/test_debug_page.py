@@ -408,6 +408,24 @@ def test_an_address_opens_a_ticket(chromium, report):
     assert chromium.run("return location.hash") == f"#ticket-{rows[5]['id']}"
 
 
+@pytest.mark.parametrize("width", [1400, 390])
+def test_a_ticket_far_down_is_brought_into_view(chromium, tmp_path, width):
+    """Tickets out of sight are not laid out: where one is has to be found all the same."""
+    rows = write_folder(tmp_path, 300, speech=False)
+    last = [row["id"] for row in rows if row["ticket"]][-1]
+    chromium.open(write_page(tmp_path), fragment=f"ticket-{last}", width=width)
+    script = """
+    const box = document.querySelector(`[data-id="${arguments[0]}"]`).getBoundingClientRect();
+    return box.top > -1 && box.top < innerHeight - 100 && box.height > 200;
+    """
+    assert chromium.wait(script, last)
+    choose(chromium, "#filter-word", rows[-5]["word"])
+    shown = [r["id"] for r in rows if r["ticket"] and r["word"] == rows[-5]["word"]]
+    seen = "return [...document.querySelectorAll('.ticket')].filter(t => t.offsetHeight)"
+    assert chromium.run(f"{seen}.map(t => t.dataset.id)") == shown
+    assert chromium.complaints() == []
+
+
 def test_misclassified_points_have_rings(page, report):
     script = f"{SOURCE} const rings = Bokeh.documents[0].roots()[0].renderers[3];"
     script += "return rings.view.filter.indices.map(i => source.data.id[i])"

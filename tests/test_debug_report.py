@@ -162,6 +162,30 @@ def test_a_table_that_is_cut_short_is_refused(report):
         write_page(report)
 
 
+def test_the_most_confident_mistakes_come_first(report):
+    sure = {"down-0a7c2a8d_nohash_0": 0.5, "yes-1b4c9b89_nohash_5": 0.9}
+    for name, confidence in sure.items():
+        path = report / "tickets" / name / "ticket.json"
+        about = json.loads(path.read_text(encoding="utf-8")) | {"confidence": confidence}
+        path.write_text(json.dumps(about), encoding="utf-8")
+    text = text_of(write_page(report))
+    names = re.findall(r'data-id="([^"]+)"', text)
+    assert (names[0], names[-1]) == ("yes-1b4c9b89_nohash_5", "down-0a7c2a8d_nohash_0")
+    assert len(names) == 4
+    assert "(90 %) <small>speaker 1b4c9b89" in text
+
+
+def test_a_word_without_examples_that_nobody_looked_into_is_told(report):
+    """`--words` may leave out what a mistake was taken for."""
+    path = report / "tickets" / "down-0a7c2a8d_nohash_0" / "ticket.json"
+    about = json.loads(path.read_text(encoding="utf-8"))
+    about |= {"predicted": "bed", "neighbours": {"true": [], "predicted": []}}
+    path.write_text(json.dumps(about), encoding="utf-8")
+    text = text_of(write_page(report))
+    assert "<p>There is none: no utterance of bed was looked into.</p>" in text
+    assert "<p>There is none.</p>" in text
+
+
 def test_a_damaged_ticket_is_named(report):
     ticket = next((report / "tickets").iterdir()) / "ticket.json"
     about = json.loads(ticket.read_text(encoding="utf-8"))
@@ -174,7 +198,13 @@ def test_a_ticket_is_drawn_from_its_path(tmp_path):
     """Probabilities that rise evenly are a line from the lower left to the upper right."""
     about = {
         **{"id": "a", "file": "a.wav", "word": "no", "speaker": "s", "predicted": "up"},
-        **{"mended": False, "steps": [0, 10, 20], "probability_path": [0.0, 0.5, 1.0]},
+        **{
+            "confidence": 0.75,
+            "mended": False,
+            "steps": [0, 10, 20],
+            "probability_path": [0.0, 0.5, 1.0],
+        },
+        "mistaken_path": [1.0, 0.25, 0.0],
         **{"predicted_path": ["up", "no", "no"], "first_step": 10},
         "change": {"share_low": 0.25, "share_speech": 0.75},
         "neighbours": {"true": [{"id": "b", "file": "b.wav", "distance": 2}], "predicted": []},
@@ -184,6 +214,7 @@ def test_a_ticket_is_drawn_from_its_path(tmp_path):
     found = {"original.png": "o", "maximized.wav": "m", "smallest.png": "not listed"}
     ticket = read_ticket(tmp_path, lambda name: found.get(name, ""), {"b-before.wav"})
     assert ticket.path == "0.0,80.0 150.0,40.0 300.0,0.0"
+    assert ticket.mistaken == "0.0,0.0 150.0,60.0 300.0,80.0"
     assert ticket.first == 150
     assert ticket.heard == [(0, 0, "up"), (10, 20, "no")]
     assert [(v.name, v.picture, v.sound) for v in ticket.versions] == [

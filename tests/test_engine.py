@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 
 from keras_listen import load_bundle, objectives, priors
+from keras_listen.ascent import Ascent
 from keras_listen.classifier import Classifier
-from keras_listen.engine import STABILIZER, Ascent, maximize
+from keras_listen.engine import STABILIZER, maximize
 from keras_listen.errors import ParameterError
 from keras_listen.features import FeatureSpec
 from keras_listen.seeds import derive

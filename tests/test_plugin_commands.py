@@ -155,6 +155,39 @@ prior mine
     )
 
 
+ODD = '''
+from typing import Annotated
+from keras_listen import hookimpl
+
+Ends = Annotated[str, """what ends
+    a line"""]
+
+
+@hookimpl
+def register_readers(register):
+    def odd(bundle, *, ends: Ends = "\\r\\n", between: str = "\\t|", bell: str = "\\a"):
+        """Read."""
+
+    register("odd", odd)
+'''
+
+
+def test_values_that_cannot_be_printed_do_not_break_their_rows(call, folder):
+    (folder / "odd.py").write_text(ODD)
+    [row] = [line for line in call("plugins", "reader").out.splitlines() if " odd " in line]
+    assert row.endswith(r"  odd local           ends=\r\n, between=\t|, bell=\x07")
+    assert call("plugins", "show", "odd").out.splitlines()[-5:] == [
+        "  option   type  default",
+        r"  ends     str   '\r\n'   what ends a line",
+        r"  between  str   '\t|'",
+        r"  bell     str   '\x07'",
+        "  given as -o reader.odd.OPTION=VALUE",
+    ]
+    # Machines get the values as they are.
+    [entry] = entries(call("plugins", "show", "odd", "--json"))
+    assert [option["default"] for option in entry["options"]] == ["\r\n", "\t|", "\a"]
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -13,8 +13,8 @@ import soundfile
 from test_run import WORDS, write_small_bundle
 
 from keras_listen import configure_plugins, evaluate, listen
+from keras_listen.choices import parse_options
 from keras_listen.errors import ParameterError, PluginError
-from keras_listen.experiment import parse_options
 from keras_listen.loading import Settings
 from keras_listen.plugins import default_registry
 
@@ -226,6 +226,32 @@ def test_a_fallback_that_cannot_be_made_either_is_told_with_what_it_stood_for(
     done = call("run", "--bundle", bundle, "--prior", "none", "--vocoder", name, *QUICK)
     first = f"vocoder {name} of broken-plugin 3.1 is unavailable: no voice; falling back to "
     assert_said(done, f"^keras-listen: {re.escape(first)}\\w+ failed: {re.escape(message)}")
+
+
+@pytest.mark.parametrize("command", ["run", "evaluate", "vocode"])
+def test_an_option_by_both_names_of_its_component_is_refused(call, bundle, tmp_path, command):
+    names = ("faulty", "broken-plugin:faulty")
+    kind, key = ("vocoder", "how") if command == "vocode" else ("prior", "scale")
+    options = [f"{kind}.{name}.{key}={value}" for name, value in zip(names, "23", strict=True)]
+    given = ["-o", options[0], "-o", options[1]]
+    arguments = {
+        "run": ["--prior", "faulty", "--vocoder", "none"],
+        "evaluate": ["--prior", "faulty"],
+        "vocode": ["--vocoder", "faulty", tmp_path],
+    }
+    done = call(command, *arguments[command], *given, "--bundle", bundle, "--out", "out")
+    assert_said(
+        done,
+        rf"^keras-listen: option {key} of {kind} faulty of broken-plugin 3\.1 was given twice, as "
+        rf"{kind}\.faulty\.{key} and as {kind}\.broken-plugin:faulty\.{key}; drop one$",
+    )
+    assert not Path("out").exists()
+
+
+def test_options_by_either_name_of_their_component_are_taken_together(bundle, tmp_path):
+    options = {"prior.faulty.scale": 2.0, "prior.broken-plugin:faulty.how": "decode shape"}
+    with pytest.raises(PluginError, match="decode returned"):
+        listen("faulty", vocoder="none", bundle=bundle, options=options, out=tmp_path / "run")
 
 
 def test_options_of_a_distribution_with_dots_in_its_name_are_understood():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from plugin_folder import brings, made_of, plugin, reader
@@ -317,6 +317,42 @@ def test_annotations_that_cannot_be_read_are_refused(loader):
         "the options of prior mine have annotations that cannot be read: NameError: name "
         "'NoSuchType' is not defined"
     )
+
+
+def of_list(bundle, *, ready: int = 0, layers: Annotated[list[int], "sizes"] = ()):
+    return None
+
+
+def of_mapping(bundle, *, weights: dict | None = None):
+    return None
+
+
+def of_several(bundle, *, size: float | tuple[float, float] = 1.0):
+    return None
+
+
+def of_odd_default(bundle, *, sizes=(1, 2)):
+    return None
+
+
+@pytest.mark.parametrize(
+    ("factory", "name", "type_"),
+    [
+        (of_list, "layers", "list[int]"),
+        (of_mapping, "weights", "dict | None"),
+        (of_several, "size", "float | tuple[float, float]"),
+        (of_odd_default, "sizes", "tuple"),
+    ],
+)
+def test_options_of_which_a_text_cannot_tell_the_value_are_refused(loader, factory, name, type_):
+    loader.load(plugin(register_priors=brings("mine", factory)))
+    loader.load(plugin("good", register_priors=brings("good")))
+    assert loader.reason == (
+        f"option {name} of prior mine is of the type {type_}; expected int, float, str, bool, "
+        "pathlib.Path, a Literal, or some of these and None joined by |; a text can be taken apart "
+        "in the factory"
+    )
+    assert [component.name for component in loader.registry.components] == ["good"]
 
 
 def test_two_plugins_with_one_name_are_told_apart_by_distribution(loader):

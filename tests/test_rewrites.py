@@ -9,8 +9,9 @@ import tensorflow as tf
 from keras import layers
 
 from keras_listen import load_bundle, objectives, priors, rewrites
+from keras_listen.ascent import Ascent
 from keras_listen.classifier import Classifier
-from keras_listen.engine import Ascent, maximize
+from keras_listen.engine import maximize
 from keras_listen.features import FeatureSpec
 from keras_listen.models.residual import build_residual
 from keras_listen.rewrites import Rewritten, operations

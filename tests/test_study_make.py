@@ -31,7 +31,7 @@ from keras_listen.seeds import derive
 from keras_listen.starts import Sample
 from keras_listen.store import Store
 from keras_listen.study import speaking
-from keras_listen.study.conditions import Condition, parse_combination
+from keras_listen.study.conditions import Condition, make_conditions, parse_combination
 from keras_listen.study.folder import open_study
 from keras_listen.study.items import (
     COLUMNS,
@@ -425,6 +425,15 @@ def test_a_combination_says_in_what_it_differs():
     other = parse_combination("prior=keras-listen-ppgn:ppgn,vocoder=wavenet", NAMES)
     assert other.names["prior"] == "keras-listen-ppgn:ppgn"
     assert other.label == "keras-listen-ppgn:ppgn wavenet"
+
+
+@pytest.mark.parametrize("name", ["griffin-lim", "keras-listen:griffin-lim"])
+def test_an_option_of_its_own_wins_however_the_shared_one_is_spelled(bundle, name):
+    asked = [parse_combination(text, NAMES) for text in ("label=a", "vocoder.iterations=3,label=b")]
+    options = [f"vocoder.{name}.iterations=1"]
+    made = make_conditions(load_bundle(bundle), asked, options=options, block_size=6)
+    found = {each.label: each.settings["vocoder.iterations"] for each in made}
+    assert found == {"noise a": 1, "class a": 1, "noise b": 3, "class b": 3}
 
 
 class Slow(GriffinLim):

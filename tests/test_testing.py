@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +72,10 @@ def listed(bundle, *, scales: list = ()):
     return logit(bundle)
 
 
+def untold(bundle, *, scales: Any = ()):
+    return logit(bundle)
+
+
 def wrong_default(bundle, *, scale: int = 0.5):
     return logit(bundle)
 
@@ -107,7 +112,8 @@ BAD_OPTIONS = {
     anything: ("factory: arguments", "**options", "behind a `*`"),
     unannotated: ("option scale: type and default", "`scale=0.5`", "annotate it"),
     without_default: ("option scale: type and default", "`scale: 'float'`", "give a default"),
-    listed: ("option scales: type and default", "the type list", "choose one of these"),
+    listed: ("factory: it can be registered", "option scales of objective listed", "factories and"),
+    untold: ("option scales: type and default", "the type Any", "choose one of these"),
     wrong_default: ("option scale: type and default", "0.5 of type float", "annotated type"),
     none_by_default: ("option scale: type and default", "None of type NoneType", "annotated type"),
     unpolite: ("option scale: odd values", "with nan, ValueError", "raise keras_listen.errors"),

@@ -181,3 +181,8 @@ def test_a_broken_objective_is_blamed_for_what_it_is(case, small):
     assert error.contract.startswith(contract)
     assert seen in error.seen
     assert mend in error.mend
+
+
+def test_a_shape_of_one_axis_is_written_as_python_writes_it(small):
+    error = broken(testing.check_objective, BROKEN_OBJECTIVES["a single value"][0], small)
+    assert (error.seen, error.expected) == ("shape ()", "(6,)")

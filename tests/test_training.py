@@ -18,12 +18,14 @@ from keras_listen.cli.train import train as train_command
 from keras_listen.corpus import read_corpus
 from keras_listen.errors import BundleError, CorpusError, ParameterError, RunError
 from keras_listen.features import FeatureSpec
+from keras_listen.measuring import measure
 from keras_listen.models.autoencoder import build_decoder
 from keras_listen.models.vae import build_vae_encoder
 from keras_listen.preparation import prepare
+from keras_listen.recipes import CLASSIFIERS, RECIPES
 from keras_listen.report.training import draw_training
 from keras_listen.store import Store
-from keras_listen.training import CLASSIFIERS, RECIPES, measure, train
+from keras_listen.training import train
 
 SMALL = FeatureSpec(sample_rate=16000, n_fft=1024, hop_length=512, frames=32, n_mels=24)
 

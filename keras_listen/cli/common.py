@@ -71,10 +71,18 @@ def remembering_interrupts() -> Iterator[None]:
 
 
 def table(rows: list[list[str]]) -> str:
-    """Lay out rows of text in columns; the first row is the heading."""
+    """Lay out rows of text in columns, a line each; the first row is the heading."""
+    rows = [[_visible(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
     return "\n".join(lines)
+
+
+def _visible(text: str) -> str:
+    """Write what cannot be printed, such as a new line, as Python does in a string."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def duration(seconds: float) -> str:

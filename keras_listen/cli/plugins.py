@@ -148,7 +148,7 @@ def _page(entry: dict) -> str:
 
 def _option_row(option: dict) -> list[str]:
     default = "(required)" if option["required"] else repr(option["default"])
-    return [option["name"], option["type"], default, option["doc"]]
+    return [option["name"], option["type"], default, " ".join(option["doc"].split())]
 
 
 def _write_json(entries: list[dict]) -> None:

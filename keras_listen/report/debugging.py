@@ -42,6 +42,7 @@ def write_page(root: Path, *, single_file: bool = False) -> Path:
     table = point_table(rows, results["words"])
     sounds = _names(root / "sounds")
     tickets = [_read(root, row["id"], sounds, single_file) for row in rows if row["ticket"] == "1"]
+    tickets.sort(key=lambda ticket: -ticket.confidence)
     text = render(
         "debug.html",
         scripts=[library(), *map(template_text, _SCRIPTS)],

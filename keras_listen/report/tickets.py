@@ -60,7 +60,9 @@ class Ticket:
 
     Attributes:
         about: the file's content.
-        path: points of the probability path, as an SVG polyline takes them.
+        confidence: probability of the word that the utterance was taken for.
+        path: points of the word's probability on the way, as an SVG polyline takes them.
+        mistaken: those of the word that it was taken for.
         first: place of the first step that is right, along the path; None where none is.
         heard: what the classifier hears, span by span: first step, last step, word.
         shares: of the change: name and share.
@@ -68,8 +70,10 @@ class Ticket:
     """
 
     about: Mapping[str, Any]
+    confidence: float
     versions: Sequence[Version]
     path: str
+    mistaken: str
     first: float | None
     heard: Sequence[tuple[int, int, str]]
     shares: Sequence[tuple[str, float]]
@@ -109,13 +113,15 @@ def read_json(path: Path) -> Any:
 
 
 def _ticket(about: Mapping[str, Any], address: Source, sounds: set[str]) -> Ticket:
-    path, steps = about["probability_path"], about["steps"]
+    steps = about["steps"]
     first = about["first_step"]
     near = about["neighbours"]
     return Ticket(
         about=about,
+        confidence=float(about["confidence"]),
         versions=[v for name in VERSIONS if (v := _version(name, about, address))],
-        path=" ".join(f"{x:.1f},{y:.1f}" for x, y in _curve(steps, path)),
+        path=_curve(steps, about["probability_path"]),
+        mistaken=_curve(steps, about["mistaken_path"]),
         first=_across(first, steps) if first >= 0 else None,
         heard=_spans(steps, about["predicted_path"]),
         shares=[(SHARES[key], about["change"][key]) for key in SHARES if key in about["change"]],
@@ -133,9 +139,10 @@ def _version(name: str, about: Mapping[str, Any], address: Source) -> Version | 
     return version if version.picture or version.sound else None
 
 
-def _curve(steps: Sequence[int], path: Sequence[float]) -> list[tuple[float, float]]:
+def _curve(steps: Sequence[int], path: Sequence[float]) -> str:
     pairs = zip(steps, path, strict=True)
-    return [(_across(step, steps), _HEIGHT * (1 - value)) for step, value in pairs]
+    places = ((_across(step, steps), _HEIGHT * (1 - value)) for step, value in pairs)
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
 
 def _across(step: int, steps: Sequence[int]) -> float:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..bundle import Bundle
+from ..choices import options_among, parse_options, require_used
 from ..errors import ParameterError, unknown
-from ..experiment import Experiment, options_among, parse_options, require_used, resolve
+from ..experiment import Experiment, resolve
 from ..plugins import Component, Option, default_registry
 
 #: What recordings of a condition are, by what it starts from.
@@ -243,12 +244,16 @@ def _require_used(options: Mapping, combinations: Sequence[Combination]) -> None
 
 
 def _options(shared: Mapping, combination: Combination) -> dict[tuple, Mapping]:
-    """Return the options of a combination's components, its own ones last."""
-    registry, names = default_registry(), combination.names
-    options = options_among(shared, [registry.find(kind, names[kind]) for kind in KINDS])
-    for (kind, option), value in combination.options.items():
-        key = (kind, names[kind])
-        options[key] = {**options.get(key, {}), option: value}
+    """Return the options of a combination's components; its own stand above shared ones."""
+    registry, names, own = default_registry(), combination.names, combination.options
+    used = [registry.find(kind, names[kind]) for kind in KINDS]
+    # A shared one may be spelled by the other name of its component.
+    options = {
+        (kind, name): {key: value for key, value in values.items() if (kind, key) not in own}
+        for (kind, name), values in options_among(shared, used).items()
+    }
+    for (kind, option), value in own.items():
+        options.setdefault((kind, names[kind]), {})[option] = value
     return options
 
 

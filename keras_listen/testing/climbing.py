@@ -65,7 +65,8 @@ def check_ascent(
     Args:
         mend: what to do where the value does not grow.
     """
-    from ..engine import Ascent, maximize
+    from ..ascent import Ascent
+    from ..engine import maximize
 
     classifier, seeds = subject.bundle.classifier, seeds_of(len(z))
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..blocks import pad_block
-from ..errors import Unavailable
+from ..errors import PluginError, Unavailable
+from ..faults import reason
 from ..hookspecs import hookimpl
 from ..plugins import Component, Registry, default_registry, new_manager
 from ..seeds import derive
@@ -93,9 +94,8 @@ class Subject:
         fits = len(found.shape) == len(shape) and all(
             want in (None, have) for have, want in zip(found.shape, shape, strict=True)
         )
-        wanted = tuple("any" if size is None else size for size in shape)
-        text = f"({', '.join(map(str, wanted))})"
-        self.require(fits, contract, seen=f"shape {found.shape}", expected=text, mend=mend)
+        wanted = str(tuple("any" if size is None else size for size in shape)).replace("'", "")
+        self.require(fits, contract, seen=f"shape {found.shape}", expected=wanted, mend=mend)
         self.require(
             found.dtype == np.float32,
             contract,
@@ -179,8 +179,17 @@ def component_of(kind: str, given: str | Component | Callable) -> Component:
     plugin = ModuleType("plugin_under_test")
     hook = hookimpl(lambda register: register(name, given))
     setattr(plugin, f"register_{kind}s", hook)
-    registry = Registry()
-    registry.add_plugin(new_manager(), plugin, ("under-test", "0"))
+    registry = Registry(strict=True)
+    try:
+        registry.add_plugin(new_manager(), plugin, ("under-test", "0"))
+    except PluginError as error:
+        raise ContractBroken(
+            f"{kind} {name}",
+            "factory: it can be registered",
+            seen=reason(error.__cause__),
+            expected="factory(bundle, *, option: type = default, ...)",
+            mend="see what is said of factories and options in docs/plugins.md",
+        ) from error
     return registry.find(kind, name)
 
 

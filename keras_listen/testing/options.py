@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ListenError
+from ..optiontypes import KNOWN, SIMPLE
 from ..plugins import Option
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ _ODD = {
     str: ("no-such-thing",),
     Path: (Path("no-such-thing"),),
 }
-_TYPES = (int, float, str, bool, Path)
 
 
 def refuses_politely(subject: Subject, use: Callable[[Any], Any]) -> None:
@@ -92,7 +92,7 @@ def _check_option(subject: Subject, option: Option, parameter: inspect.Parameter
         kinds,
         contract,
         seen=f"the type {option.type_name}",
-        expected="int, float, str, bool, pathlib.Path, a Literal, or one of these | None",
+        expected=KNOWN,
         mend="choose one of these; a text can be taken apart in the factory",
     )
     if parameter.default is empty:
@@ -121,7 +121,7 @@ def plain_types(hint: Any) -> tuple[type, ...]:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         members = [plain_types(part) for part in typing.get_args(hint) if part is not type(None)]
         return sum(members, ()) if all(members) else ()
-    return (hint,) if hint in _TYPES else ()
+    return (hint,) if hint in SIMPLE else ()
 
 
 def fits_type(value: Any, hint: Any) -> bool:
