@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from browser import open_browser, require_browser
 from conftest import assert_one_line
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from simulated_study import KINDS, STUDY, Simulation, anchor, item, row, simulate, write_ratings
 from study_folder import ID
 from study_folder import write_study as write_folder
@@ -19,6 +20,7 @@ from study_folder import write_study as write_folder
 from keras_listen import analyse_study, collecting
 from keras_listen.errors import ListenError, RunError
 from keras_listen.plugins import default_registry
+from keras_listen.report import study_figures
 from keras_listen.study.answers import Answer
 from keras_listen.study.catalogue import read_catalogue
 from keras_listen.study.connecting import connect
@@ -126,6 +128,22 @@ def test_proxies_by_hand(tmp_path):
     assert (found["proxy"], found["rank"], found["recordings"]) == ("cycle_probability", 1, 4)
     assert found["correlation"] == pytest.approx(1)
     assert found["within"] == pytest.approx(1)
+    # Of two words, drawn anew, all draws with both are the same: no interval, rather than one of
+    # no width.
+    assert [found[end] for end in ("low", "high", "within_low", "within_high")] == [None] * 4
+
+
+def test_the_text_beside_a_small_confusion_matrix_is_whole(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(study_figures, "save_both", lambda figure, stem: drawn.append(figure))
+    counts = {"no": {"no": 1}, "yes": {"something else": 1}}
+    study_figures.draw_confusion(tmp_path / "confusion", counts, ["no", "yes"], "noise none")
+    (figure,) = drawn
+    FigureCanvasAgg(figure).draw()
+    for axis in figure.axes:
+        for label in (axis.xaxis.label, axis.yaxis.label, axis.title):
+            box = label.get_window_extent()
+            assert 0 <= box.y0 < box.y1 <= figure.bbox.height or not label.get_text()
 
 
 def test_other_raters_are_the_measure_of_proxies(tmp_path):

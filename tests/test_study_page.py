@@ -166,6 +166,60 @@ def test_a_second_window_of_the_same_rater_loses_nothing(seat, page, tmp_path):
     assert [row.rating for row in read_ratings(downloaded(tmp_path))] == [4, 5]
 
 
+def test_a_window_takes_in_what_another_one_was_answered(seat, page, tmp_path):
+    """Without a reload: nothing is asked again, and everything is in the file."""
+    driver = seat.browser.driver
+    first = driver.current_window_handle
+    seat.visit(page.as_uri())
+    seat.press(ENTER)
+    seat.hear()
+    driver.switch_to.new_window("tab")
+    seat.visit(page.as_uri())
+    seat.press(ENTER)
+    for place, answer in ((1, 4), (2, 2), (3, 5)):
+        seat.wait_for_place(place)
+        seat.rate(answer)
+    seat.wait_for_place(4)
+    driver.close()
+    driver.switch_to.window(first)
+    seat.rate(1)
+    seat.wait_for_place(4)
+    keep_downloads(seat.browser, tmp_path)
+    seat.click("#save-now")
+    assert [row.rating for row in read_ratings(downloaded(tmp_path))] == [4, 2, 5]
+
+
+def test_windows_of_two_orders_overwrite_nothing(seat, page):
+    """Where one is begun, the test goes on in it, and the other says so."""
+    driver = seat.browser.driver
+    first = driver.current_window_handle
+    seat.visit(f"{page.as_uri()}#3")
+    driver.switch_to.new_window("tab")
+    seat.visit(f"{page.as_uri()}#2")
+    second = driver.current_window_handle
+    driver.switch_to.window(first)
+    seat.press(ENTER)
+    seat.rate(4)
+    seat.wait_for_place(2)
+    driver.switch_to.window(second)
+    # Who begins without a check has skipped it, which cannot be kept here either.
+    seat.press(ENTER)
+    seat.wait_for_place(1)
+    seat.rate(1)
+    said = "The test goes on in another window of this browser. Close this one, or reload it"
+    seat.browser.wait("return !document.getElementById('message').hidden")
+    assert seat.message() == f"{said} to go on here."
+    assert seat.place() == 1
+    seat.reload()
+    assert seat.text("#begin") == f"Continue (1 of {COUNT} done)"
+    seat.press(ENTER)
+    seat.wait_for_place(2)
+    driver.close()
+    driver.switch_to.window(first)
+    kept = seat.browser.run("return JSON.parse(Object.values(localStorage)[0])")
+    assert (kept["order"], [answer["rating"] for answer in kept["answers"].values()]) == (2, [4])
+
+
 def test_a_page_of_other_orders_begins_anew(chromium, root, tmp_path):
     """Answers belong to places in an order, and must not move to other recordings."""
     seat = Seat(chromium)

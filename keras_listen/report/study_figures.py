@@ -31,6 +31,8 @@ _FROM_NOISE = (("classifier", 1, "generated", _PLAIN), ("decoder", 3, "generated
 
 #: Words that figures grow with: more of them stand closer.
 _WIDE = 150
+#: Inches that a confusion matrix of few words needs for the text beside it.
+_LOW = 3.0
 
 Row = Mapping[str, Any]
 
@@ -222,7 +224,8 @@ def draw_confusion(
     spoken, answers = [w for w in words if w in counts], [*words, NOTHING, ELSE]
     shares = np.array([[counts[w].get(answer, 0) for answer in answers] for w in spoken], float)
     shares /= shares.sum(axis=1, keepdims=True)
-    figure = _figure(2.6 + 0.24 * min(len(answers), _WIDE), 1.6 + 0.24 * min(len(spoken), _WIDE))
+    height = max(_LOW, 1.6 + 0.24 * min(len(spoken), _WIDE))
+    figure = _figure(2.6 + 0.24 * min(len(answers), _WIDE), height)
     axis = figure.subplots()
     image = axis.imshow(shares, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     axis.set_xticks(range(len(answers)), [literal(word) for word in answers], rotation=90)

@@ -14,6 +14,8 @@ from .statistics import spearman, spearman_interval, split_half
 
 #: Recordings below which a correlation says nothing.
 _FEWEST = 4
+#: Words below which an interval over words has too few different draws to say anything.
+_FEWEST_WORDS = 4
 #: Random halves of the raters that are compared.
 _SPLITS = 100
 
@@ -74,7 +76,9 @@ def _correlate(
     value = float(spearman(x, y, groups)[0]) if len(x) >= _FEWEST else np.nan
     if not np.isfinite(value):
         return nothing
-    ends = spearman_interval(x, y, clusters, draws(label), draws.resamples, groups)
+    ends = None
+    if len(set(clusters.tolist())) >= _FEWEST_WORDS:
+        ends = spearman_interval(x, y, clusters, draws(label), draws.resamples, groups)
     return {key: value, low: ends and ends[0], low.replace("low", "high"): ends and ends[1]}
 
 

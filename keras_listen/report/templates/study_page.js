@@ -15,13 +15,23 @@ const kept = () => {
     const rater = `p-${[...digits].map((d) => d.toString(16).padStart(2, "0")).join("")}`;
     return { rater, order: wanted ?? number % data.orders.length, headphones: "", answers: {} };
   };
-  const stored = JSON.parse(memory.get(place) ?? "null");
-  const isBegun = stored && Object.keys(stored.answers).length > 0;
-  const state = isBegun || (stored && [null, stored.order].includes(wanted)) ? stored : anew();
+  const stored = () => JSON.parse(memory.get(place) ?? "null");
+  const isBegun = (kept) => kept && Object.keys(kept.answers).length > 0;
+  const before = stored();
+  const state = isBegun(before) || (before && [null, before.order].includes(wanted)) ? before : anew();
+  // Another window may have kept answers since; the first ones stay.
+  const takeIn = (there) => {
+    if (there?.rater !== state.rater) return;
+    Object.assign(state.answers, there.answers);
+    state.headphones ||= there.headphones;
+  };
   const keep = () => {
-    // Another window may have kept answers since; the first ones stay.
-    const there = JSON.parse(memory.get(place) ?? "{}");
-    if (there.rater === state.rater) Object.assign(state.answers, there.answers);
+    const there = stored();
+    // Two windows may be opened in two orders; the test is taken in the one that is begun first.
+    if (isBegun(there) && there.rater !== state.rater) {
+      throw new Error("The test goes on in another window of this browser. Close this one, or reload it to go on here.");
+    }
+    takeIn(there);
     memory.set(place, JSON.stringify(state));
   };
   // Kept at once, so that a second window is the same rater's.
@@ -41,6 +51,7 @@ const kept = () => {
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const csv = () => {
+    takeIn(stored());
     const rows = shown.filter(({ position }) => position in state.answers).map((item) => ({
       study: data.study,
       rater: state.rater,
@@ -73,8 +84,11 @@ const kept = () => {
     forget() {},
     async rate({ position }, answer) {
       const rated_at = new Date().toISOString().replace(/\.\d+Z$/, "Z");
+      // First what others kept is taken in, or this window told that it may keep nothing.
+      keep();
       state.answers[position] ??= { ...answer, rated_at };
       keep();
+      for (const item of shown) item.done = item.position in state.answers;
       $("save-now").hidden = false;
     },
     async keepHeadphones(result) {
