@@ -146,13 +146,14 @@ def suspicions(results: Mapping[str, Any]) -> list[str]:
     if tickets >= _SEVERAL and (changes["same_band"] or 0) > _ALIKE:
         found.append(
             f"{changes['same_band']:.0%} of the changes are largest near {changes['peak_hz']:.0f} "
-            "Hz: the classifier may listen to something that is always there"
+            "Hz: unless the words differ just there, as two words may, the classifier may listen "
+            "to something that is always there"
         )
     if tickets >= _SEVERAL and (changes["same_moment"] or 0) > _ALIKE:
         found.append(
             f"{changes['same_moment']:.0%} of the changes are largest near "
-            f"{changes['peak_time_s']:.2f} s: the classifier may listen to something that always "
-            "comes then"
+            f"{changes['peak_time_s']:.2f} s: unless the words differ just there, as two words "
+            "may, the classifier may listen to something that always comes then"
         )
     if results["mended"] * 3 > max(1, results["misclassified"]):
         found.append(

@@ -75,7 +75,7 @@ def test_a_steady_tone_alarms_within_speech_too_and_a_short_one_does_not():
     assert found["share_speech"] == 1
     assert found["peak_hz"] == pytest.approx(HERTZ[band], abs=60)
     assert "narrow steady band near" in found["alarm"]
-    short = locate(versions(changed(slice(40, 60), slice(band, band + 2))), SPEC)
+    short = locate(versions(changed(slice(40, 48), slice(band, band + 2))), SPEC)
     assert short["alarm"] is None
 
 
@@ -89,6 +89,10 @@ def test_a_tone_need_be_neither_most_of_the_change_nor_in_all_frames():
     assert 0.3 < found["share_peak"] < 0.45
     assert f"in a narrow steady band near {found['peak_hz']:.0f} Hz" in found["alarm"]
     assert locate(versions(anywhere), SPEC)["alarm"] is None
+    # All of the change in a tenth of the frames is as much as a third in a third of them.
+    for frames, warns in ((8, False), (10, True)):
+        alarm = locate(versions(changed(slice(40, 40 + frames), slice(30, 33))), SPEC)["alarm"]
+        assert (alarm is not None) is warns
 
 
 def test_a_click_alarms_and_a_vowel_does_not():

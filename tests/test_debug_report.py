@@ -198,7 +198,12 @@ def test_a_ticket_is_drawn_from_its_path(tmp_path):
     """Probabilities that rise evenly are a line from the lower left to the upper right."""
     about = {
         **{"id": "a", "file": "a.wav", "word": "no", "speaker": "s", "predicted": "up"},
-        **{"confidence": 0.75, "mended": False, "steps": [0, 10, 20], "probability_path": [0.0, 0.5, 1.0]},
+        **{
+            "confidence": 0.75,
+            "mended": False,
+            "steps": [0, 10, 20],
+            "probability_path": [0.0, 0.5, 1.0],
+        },
         "mistaken_path": [1.0, 0.25, 0.0],
         **{"predicted_path": ["up", "no", "no"], "first_step": 10},
         "change": {"share_low": 0.25, "share_speech": 0.75},
