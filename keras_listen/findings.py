@@ -122,9 +122,15 @@ def remarks(inquiry: Inquiry, places: Map, results: Mapping[str, Any]) -> list[s
 
     Args:
         inquiry, places: what was looked into, and its map.
-        results: with misclassified, mended, and changes, see `keras_listen.tickets.summarize`.
+        results: with judged, misclassified, mended, and changes, see
+            `keras_listen.tickets.summarize`.
     """
     found = []
+    if results["judged"] == "reconstruction":
+        found.append(
+            "judged is what an utterance is decoded to, as in the published code: misclassified "
+            "here are utterances whose reconstruction is misheard"
+        )
     if not results["misclassified"]:
         found.append("no utterance is misclassified: there are no tickets and no figure 4(a)")
     if len(set(inquiry.speakers)) == 1:
