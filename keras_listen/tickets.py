@@ -24,8 +24,9 @@ from .files import make_folder, write_json
 
 #: Examples of the true and of the predicted word.
 EXAMPLES = 3
-#: Changes are at one frequency where they are no further apart than this share of it.
-_NEAR = 0.1
+#: Changes are at one frequency where they are no further apart than this share of it, and at one
+#: moment where they are no further apart than so many seconds.
+_NEAR, _SOON = 0.1, 0.025
 #: Those versions that are the same as a point's two sounds.
 _SPOKEN = {"reconstruction": "before", "maximized": "after"}
 
@@ -223,20 +224,27 @@ def summarize(root: Path, names: Sequence[str]) -> dict[str, Any]:
         names: ids of the tickets.
 
     Returns:
-        tickets, alarms (how many have one), shares (their means), peak_hz, the frequency near which
-        most changes are largest, and same_band, the share of tickets within a tenth of it.
+        tickets, alarms (how many have one), shares (their means), and of those that changed at all
+        peak_hz, the frequency near which most changes are largest, same_band, the share of them
+        within a tenth of it, peak_time_s and same_moment, within 0.025 s.
     """
     texts = [(root / "tickets" / n / "ticket.json").read_text(encoding="utf-8") for n in names]
     changes = [json.loads(text)["change"] for text in texts]
-    if not changes:
-        return {"tickets": 0, "alarms": 0, "shares": {}, "peak_hz": None, "same_band": None}
     shares = ("share_padding", "share_low", "share_high", "share_speech", "share_peak")
-    peaks = np.array([change["peak_hz"] for change in changes])
-    near = (np.abs(peaks - peaks[:, None]) <= _NEAR * peaks[:, None]).mean(axis=1)
-    return {
+    found = {
         "tickets": len(changes),
         "alarms": sum(change["alarm"] is not None for change in changes),
-        "shares": {name: float(np.mean([c[name] for c in changes])) for name in shares},
-        "peak_hz": float(peaks[near.argmax()]),
-        "same_band": float(near.max()),
-    }
+        "shares": {n: float(np.mean([c[n] for c in changes])) for n in shares if changes},
+    } | dict.fromkeys(("peak_hz", "same_band", "peak_time_s", "same_moment"))
+    moved = [change for change in changes if change["share_peak"]]
+    if moved:
+        hertz, seconds = (np.array([c[n] for c in moved]) for n in ("peak_hz", "peak_time_s"))
+        found["peak_hz"], found["same_band"] = _commonest(hertz, _NEAR * hertz)
+        found["peak_time_s"], found["same_moment"] = _commonest(seconds, _SOON + 0 * seconds)
+    return found
+
+
+def _commonest(values: np.ndarray, reach: np.ndarray) -> tuple[float, float]:
+    """Return the value with most others in its reach, and their share."""
+    near = (np.abs(values - values[:, None]) <= reach[:, None]).mean(axis=1)
+    return float(values[near.argmax()]), float(near.max())

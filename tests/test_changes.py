@@ -7,6 +7,9 @@ import pytest
 
 from keras_listen.changes import centres, locate, padding
 from keras_listen.features import FeatureSpec, extract_fitted
+from keras_listen.files import write_json
+from keras_listen.findings import suspicions
+from keras_listen.tickets import summarize
 
 SPEC = FeatureSpec()
 HERTZ = centres(SPEC)
@@ -72,8 +75,79 @@ def test_a_steady_tone_alarms_within_speech_too_and_a_short_one_does_not():
     assert found["share_speech"] == 1
     assert found["peak_hz"] == pytest.approx(HERTZ[band], abs=60)
     assert "narrow steady band near" in found["alarm"]
-    short = locate(versions(changed(slice(40, 60), slice(band, band + 2))), SPEC)
+    short = locate(versions(changed(slice(40, 48), slice(band, band + 2))), SPEC)
     assert short["alarm"] is None
+
+
+def test_a_tone_need_be_neither_most_of_the_change_nor_in_all_frames():
+    """A third of the change, in half of the frames, warns; the rest is anywhere."""
+    generator = np.random.default_rng(1)
+    anywhere = generator.normal(0, 1, (90, 80))
+    tone = changed(slice(20, 65), slice(30, 33), 1.0)
+    mixed = np.sqrt(0.7) * anywhere / np.linalg.norm(anywhere)
+    found = locate(versions(mixed + np.sqrt(0.3) * tone / np.linalg.norm(tone)), SPEC)
+    assert 0.3 < found["share_peak"] < 0.45
+    assert f"in a narrow steady band near {found['peak_hz']:.0f} Hz" in found["alarm"]
+    assert locate(versions(anywhere), SPEC)["alarm"] is None
+    # All of the change in a tenth of the frames is as much as a third in a third of them.
+    for frames, warns in ((8, False), (10, True)):
+        alarm = locate(versions(changed(slice(40, 40 + frames), slice(30, 33))), SPEC)["alarm"]
+        assert (alarm is not None) is warns
+
+
+def test_a_click_alarms_and_a_vowel_does_not():
+    """Most bands in two frames are a click; some bands are speech, and so are many frames."""
+    click = locate(versions(changed(slice(40, 42), slice(0, 76))), SPEC)
+    assert click["share_moment"] == 1
+    assert click["alarm"] == (
+        "100% of the change lies in a moment near 0.46 s, in most bands, as a click would"
+    )
+    narrow = locate(versions(changed(slice(40, 42), slice(20, 50))), SPEC)
+    assert (narrow["share_moment"], narrow["alarm"]) == (1, None)
+    long = locate(versions(changed(slice(30, 60), slice(0, 76))), SPEC)
+    assert long["share_moment"] == pytest.approx(5 / 30, abs=1e-5)
+    assert long["alarm"] is None
+
+
+def summarized(root, changes: list[dict]) -> dict:
+    for i, change in enumerate(changes):
+        (root / "tickets" / str(i)).mkdir(parents=True)
+        write_json(root / "tickets" / str(i) / "ticket.json", {"change": change})
+    return summarize(root, [str(i) for i in range(len(changes))])
+
+
+def test_changes_at_one_moment_are_noticed(tmp_path):
+    """Three of four that changed are at one moment, no two at one frequency."""
+    frames, bands = (68, 70, 72, 10), (10, 30, 50, 70)
+    changes = [
+        locate(versions(changed(slice(f, f + 1), slice(b, b + 1))), SPEC)
+        for f, b in zip(frames, bands, strict=True)
+    ]
+    still = locate(versions(np.zeros((90, 80))), SPEC)
+    found = summarized(tmp_path, [*changes, still, still])
+    assert (found["tickets"], found["alarms"]) == (6, 0)
+    assert found["peak_time_s"] == pytest.approx(70 * 256 / 22050, abs=1e-3)
+    assert (found["same_moment"], found["same_band"]) == (0.75, 0.25)
+
+
+@pytest.mark.parametrize(("name", "said"), [
+    ("same_band", "70% of the changes are largest near 1000 Hz"),
+    ("same_moment", "70% of the changes are largest near 0.96 s"),
+])  # fmt: skip
+def test_what_most_changes_have_in_common_is_said(name, said):
+    changes = {"tickets": 10, "alarms": 0, "peak_hz": 1000.0, "peak_time_s": 0.96}
+    changes |= {"same_band": 0.5, "same_moment": None}
+    results = {"misclassified": 10, "mended": 0, "changes": changes}
+    assert suspicions(results) == []
+    (note,) = suspicions(results | {"changes": changes | {name: 0.7}})
+    assert note.startswith(said)
+    few = changes | {name: 0.7, "tickets": 4}
+    assert suspicions(results | {"changes": few}) == []
+
+
+def test_tickets_without_a_change_have_no_place_in_common(tmp_path):
+    found = summarized(tmp_path, [locate(versions(np.zeros((90, 80))), SPEC)] * 3)
+    assert (found["tickets"], found["peak_hz"], found["same_moment"]) == (3, None, None)
 
 
 def test_moment_and_band_of_the_largest_change():

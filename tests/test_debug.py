@@ -222,6 +222,9 @@ def test_reconstructions_can_be_judged_as_published(found, bundle, tiny_store, t
             assert facts["predicted"] == row["predicted_reconstruction"] != row["word"]
             assert facts["mistaken_path"][0] > facts["probability_path"][0]
             assert facts["confidence"] == facts["mistaken_path"][0]
+    judged = "utterances whose reconstruction is misheard"
+    assert judged in " ".join(results(other.root)["notes"])
+    assert judged not in " ".join(results(found.root)["notes"])
     assert "</b>, reconstructed, heard as" in other.page.read_text(encoding="utf-8")
     assert not (other.root / "sounds").exists()
     assert not list((other.root / "tickets").rglob("*.wav"))
