@@ -472,13 +472,24 @@ def test_how_long_all_recordings_take_is_said_soon(monkeypatch, caplog):
     track = outlook(left, quiet)
     for total in (1600, 20):
         assert len(list(track(range(total), total=total, label="vocode", unit="x"))) == total
-    # After 31 of 1,600 s of the first 16.
+    # After 36 of 1,600 s of the first 16.
     assert caplog.messages == ["21 recordings are left to speak, which takes about 34 min"]
+
+
+def test_what_is_reported_at_once_is_counted_before_anything_is_said(monkeypatch, caplog):
+    """The WaveNet speaks 16 together and reports them in one go: here eight, each 600 s."""
+    caplog.set_level("INFO", "keras_listen")
+    times = iter([0, *[600] * 8, *[1200] * 8])
+    monkeypatch.setattr(speaking, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    left = pieces(some_recordings(Slow(), 21), block_size=4)
+    list(outlook(left, quiet)(range(16), total=16, label="vocode", unit="x"))
+    assert caplog.messages == ["5 recordings are left to speak, which takes about 6 min"]
 
 
 def test_a_study_says_how_long_speaking_takes(bundle, tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO", "keras_listen")
     monkeypatch.setattr(speaking, "TELLING", -1)
+    monkeypatch.setattr(speaking, "COUNTED", 0)
     recordings = some_recordings(Slow(), 5) + some_recordings(GriffinLim(FeatureSpec(), 1), 2)
     recordings = [replace(each, name=f"r{i}") for i, each in enumerate(recordings)]
     listeners = Listeners(load_bundle(bundle).classifier, {}, 1)

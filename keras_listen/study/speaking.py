@@ -36,8 +36,9 @@ log = logging.getLogger("keras_listen")
 
 #: Level of every recording in dB below full scale, as usual in listening tests (ITU-T P.800).
 LEVEL = -26.0
-#: Seconds of a piece after which it can be told how long all will take.
-TELLING = 30.0
+#: Seconds of a piece after which it can be told how long all will take, and in which all that was
+#: reported at once has been counted.
+TELLING, COUNTED = 30.0, 5.0
 
 
 class Noise:
@@ -186,21 +187,32 @@ def outlook(left: Sequence[Piece], track: Track) -> Track:
 
     def tracked(iterable: Iterable[Any], *, total: int, **shown: Any) -> Iterator[Any]:
         nonlocal waiting
-        count, begin, is_told = next(counts), time.monotonic(), False
-        for done, item in enumerate(track(iterable, total=total, **shown), start=1):
+        count, begin = next(counts), time.monotonic()
+        last, since = begin, None
+        for done, item in enumerate(track(iterable, total=total, **shown)):
             yield item
-            if not is_told and (seconds := time.monotonic() - begin) > TELLING:
-                is_told = True
-                spoken = count * done / total
-                minutes = seconds / spoken * (waiting - spoken) / 60
-                log.info(
-                    "%d recordings are left to speak, which takes about %.0f min",
-                    math.ceil(waiting - spoken),
-                    max(1, minutes),
-                )
+            now = time.monotonic()
+            if since is None and now - begin > TELLING:
+                since = now
+            elif since is not None and now - since > COUNTED:
+                # Many may be reported at once, of which this is the first: what was done before
+                # it, and how long that took, is known.
+                pace = (last - begin) / (count * done / total)
+                _tell(waiting - min(count, (now - begin) / pace), pace)
+                since = math.inf
+            last = now
         waiting -= count
 
     return tracked
+
+
+def _tell(left: float, pace: float) -> None:
+    """Say how many recordings are left, and how long they take at so many seconds each."""
+    log.info(
+        "%d recordings are left to speak, which takes about %.0f min",
+        math.ceil(left),
+        max(1, left * pace / 60),
+    )
 
 
 def _compute(
