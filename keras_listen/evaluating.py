@@ -154,7 +154,7 @@ def evaluate(
     manifest = _manifest(grid, command)
     root = Path(out)
     if resume:
-        require_same(root, manifest)
+        require_same(root, manifest, "study")
     else:
         require_empty(root, "give --resume to continue the study in it, or ")
     with computing(grid, manifest, _reopen, scheduler=scheduler, workers=workers) as compute:

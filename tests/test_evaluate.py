@@ -420,7 +420,7 @@ def test_foreign_and_damaged_folders_are_refused_and_kept(study, bundle, tmp_pat
         evaluate(["ae", "none"], ["softmax"], **settings | {"seed": 6}, out=study.root, resume=True)
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "mine.txt").write_text("mine")
-    with pytest.raises(RunError, match="no run to resume"):
+    with pytest.raises(RunError, match="no study to resume"):
         evaluate(["ae"], ["softmax"], **settings, out=tmp_path / "foreign", resume=True)
     assert [p.name for p in (tmp_path / "foreign").iterdir()] == ["mine.txt"]
 
