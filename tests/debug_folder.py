@@ -45,7 +45,9 @@ def write_folder(
         for row in rows[tickets * WRONG :]:
             row["ticket"] = 0
     write_text(root / "points.csv", csv_text(rows))
-    write_json(root / "manifest.json", {"command": {}, "words": list(words), "versions": {}})
+    command = {"store": "the <store>", "split": "testing", "prior": "ae", "steps": 20}
+    command |= {"words": [], "speakers": []}
+    write_json(root / "manifest.json", {"command": command, "words": list(words), "versions": {}})
     write_json(root / "results.json", _results(rows, words, speakers))
     for stem in ("figure-4a", "figure-4b", "confusion"):
         _picture(root / f"{stem}.png", generator)

@@ -115,6 +115,16 @@ def test_words_that_nobody_said_have_a_column_and_no_row(report):
     assert text.count('class="cell right"') == len(WORDS) - 1
 
 
+def test_the_page_says_what_it_is_about(report):
+    about = "Testing utterances of the &lt;store&gt;, each maximized to its own word in 20 steps"
+    assert f"{about} with the prior ae." in text_of(write_page(report))
+    manifest = json.loads((report / "manifest.json").read_text(encoding="utf-8"))
+    manifest["command"] |= {"split": "all", "words": ["a&b", "no"], "speakers": ["1", "2"]}
+    (report / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    about = "All utterances of the &lt;store&gt; (a&amp;b, no) by 2 chosen speakers, each"
+    assert about in text_of(write_page(report))
+
+
 def test_notes_and_movement_are_on_the_page(report):
     text = text_of(write_page(report))
     assert "The counts rose to 3 commands &amp; 4 speakers &lt;until there were enough&gt;." in text
