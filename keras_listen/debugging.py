@@ -253,7 +253,7 @@ def gather(inquiry: Inquiry, root: Path) -> Points:
     for chunk in inquiry.chunks():
         arrays = read_chunk(root, chunk, names)
         before, after, path = arrays["before"], arrays["after"], arrays["path"]
-        narrow = _narrowing(before.shape[1])
+        narrow = narrowing(before.shape[1])
         distance = np.linalg.norm(after - before, axis=1)
         parts.append(
             Points(
@@ -265,7 +265,7 @@ def gather(inquiry: Inquiry, root: Path) -> Points:
     return Points(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in fields})
 
 
-def _narrowing(values: int):
+def narrowing(values: int):
     """Return the function that projects latents to `WIDTH` values, if they have more."""
     if values <= WIDTH:
         return np.asarray

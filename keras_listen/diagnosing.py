@@ -100,7 +100,7 @@ def debug(
         ListenError: anything given cannot be used; nothing has been written then.
     """
     require_tensorflow()
-    from . import debugging, findings, originals
+    from . import debugging, examples, findings, originals
     from .choices import ModelChoice
     from .chunks import carry_out, here
     from .embedding import embed
@@ -153,14 +153,18 @@ def debug(
     judged = points.raw if misclassified == "raw" else points.reconstruction
     ticketed = choose(judged, wrong, tickets)
     with clock.timed("tickets"):
-        _write_tickets(root, inquiry, points, judged, ticketed, track)
+        mistakes, how = np.flatnonzero(ticketed), {"split": split, "misclassified": misclassified}
+        pool = examples.pool(inquiry, points, mistakes, **how)
+        _write_tickets(root, inquiry, points, judged, ticketed, pool, track)
+        ids = [inquiry.samples[i].id for i in mistakes]
+        notes += examples.sound(pool, root, ids, audio, reader)
     with clock.timed("map"):
         places = embed(points.before, points.after, seed)
     rows = findings.rows(inquiry, points, places, wrong, ticketed)
     results = {"schema": 1} | findings.count(inquiry, points, misclassified)
     with clock.timed("numbers"):
         results["movement"], results["map"] = _measure(inquiry, points, places, wrong, seed)
-    results["changes"] = summarize(root, [r["id"] for r in rows if r["ticket"]])
+    results["changes"] = summarize(root, ids)
     results["mended"] = sum(r["mended"] for r in rows)
     results["notes"] = [*spoken, *notes, *findings.remarks(inquiry, places, results)]
     with clock.timed("figures"):
@@ -227,14 +231,14 @@ def _inquiry(models, command: Mapping[str, Any]):
     return Inquiry.of(silent, store, positions, experiment.vocoder), notes
 
 
-def _write_tickets(root: Path, inquiry, points, judged, chosen, track: Track) -> None:
+def _write_tickets(root: Path, inquiry, points, judged, chosen, pool, track: Track) -> None:
     """Write the tickets that are not there yet."""
     from . import tickets
     from .report.ticket_pictures import Artist
 
     def work() -> Iterator[None]:
         artist = Artist(inquiry.experiment.classifier.spec)
-        for block in tickets.make(inquiry, points, judged, root, chosen):
+        for block in tickets.make(inquiry, points, judged, root, chosen, pool):
             tickets.write(inquiry, root, block, artist.draw)
             yield from [None] * len(block)
 

@@ -19,11 +19,10 @@ from .blocks import in_blocks, spans
 from .changes import locate
 from .chunks import read_chunk
 from .debugging import Inquiry, Points, speak
+from .examples import Pool
 from .features import FeatureSpec, denormalize_magnitude, normalize_magnitude
 from .files import make_folder, write_json
 
-#: Examples of the true and of the predicted word.
-EXAMPLES = 3
 #: Changes are at one frequency where they are no further apart than this share of it, and at one
 #: moment where they are no further apart than so many seconds.
 _NEAR, _SOON = 0.1, 0.025
@@ -62,27 +61,13 @@ def choose(probabilities: np.ndarray, wrong: np.ndarray, count: int | None) -> n
     return chosen
 
 
-def neighbours(
-    latents: np.ndarray, labels: np.ndarray, right: np.ndarray, point: int, label: int
-) -> list[tuple[int, float]]:
-    """Return the nearest utterances of a word that were classified rightly, with their distances.
-
-    Args:
-        latents: [shape=(points, values)].
-        labels: position of each point's word [shape=(points,)].
-        right: mask [shape=(points,), bool].
-        point: whose neighbours; it is none of its own.
-        label: position of the word.
-    """
-    others = np.flatnonzero(right & (labels == label))
-    others = others[others != point]
-    far = np.linalg.norm(latents[others] - latents[point], axis=1)
-    nearest = np.argsort(far, kind="stable")[:EXAMPLES]
-    return [(int(others[i]), float(far[i])) for i in nearest]
-
-
 def make(
-    inquiry: Inquiry, points: Points, judged: np.ndarray, root: Path, chosen: np.ndarray
+    inquiry: Inquiry,
+    points: Points,
+    judged: np.ndarray,
+    root: Path,
+    chosen: np.ndarray,
+    pool: Pool,
 ) -> Iterator[list[Ticket]]:
     """Yield the tickets that a folder does not have yet, a block at a time.
 
@@ -91,6 +76,7 @@ def make(
         judged: probabilities that say which are mistakes [shape=(points, words)].
         root: the output folder.
         chosen: which points have a ticket [shape=(points,), bool].
+        pool: where examples are taken from.
     """
     for chunk in inquiry.chunks():
         mine = [i for i in np.flatnonzero(chosen[chunk.first : chunk.stop])
@@ -101,14 +87,14 @@ def make(
         for span in spans(len(mine), inquiry.experiment.block_size):
             some = {name: array[mine[span]] for name, array in arrays.items()}
             at = chunk.first + np.array(mine[span])
-            yield _block(inquiry, points, judged, at, some)
+            yield _block(inquiry, points, judged, pool, at, some)
 
 
 def _is_there(root: Path, name: str) -> bool:
     return (root / "tickets" / name / "ticket.json").is_file()
 
 
-def _block(inquiry, points, judged, at: np.ndarray, arrays) -> list[Ticket]:
+def _block(inquiry, points, judged, pool, at: np.ndarray, arrays) -> list[Ticket]:
     # Latents are stored flat; what shape they have, only the prior knows.
     one = inquiry.experiment.prior.start(np.zeros(1, np.int32), np.zeros((1, 2), np.uint32))
     original = inquiry.store.read(inquiry.positions[at])[..., 0]
@@ -125,15 +111,14 @@ def _block(inquiry, points, judged, at: np.ndarray, arrays) -> list[Ticket]:
         if arrays["first_step"][i] >= 0:
             versions["smallest"] = features["first"][i]
         versions["maximized"] = features["after"][i]
-        facts = _facts(inquiry, points, judged, int(point), arrays["path"][i], versions)
+        facts = _facts(inquiry, points, judged, pool, int(point), arrays["path"][i], versions)
         tickets.append(Ticket(facts, versions, int(point)))
     return tickets
 
 
-def _facts(inquiry, points, judged, point: int, path: np.ndarray, versions) -> dict[str, Any]:
+def _facts(inquiry, points, judged, pool, point: int, path: np.ndarray, versions) -> dict[str, Any]:
     words, label = inquiry.experiment.classifier.words, int(inquiry.labels[point])
     sample, heard = inquiry.samples[point], int(judged[point].argmax())
-    right = judged.argmax(axis=1) == inquiry.labels
     first_step = int(points.first_step[point])
     change = locate(versions, inquiry.experiment.classifier.spec)
     return {
@@ -151,20 +136,11 @@ def _facts(inquiry, points, judged, point: int, path: np.ndarray, versions) -> d
         "first_step": first_step,
         "change": change,
         "neighbours": {
-            name: _examples(inquiry, points, right, point, which)
-            for name, which in (("true", label), ("predicted", heard))
+            "true": pool.examples(point, label),
+            "predicted": pool.examples(point, heard),
         },
         "versions": list(versions),
     }
-
-
-def _examples(inquiry, points, right, point: int, label: int) -> list[dict[str, Any]]:
-    found = neighbours(points.before, inquiry.labels, right, point, label)
-    samples = inquiry.samples
-    return [
-        {"id": samples[i].id, "file": samples[i].start, "distance": round(far, 6)}
-        for i, far in found
-    ]
 
 
 def difference(before: np.ndarray, after: np.ndarray, spec: FeatureSpec) -> np.ndarray:
@@ -240,7 +216,8 @@ def summarize(root: Path, names: Sequence[str]) -> dict[str, Any]:
     if moved:
         hertz, seconds = (np.array([c[n] for c in moved]) for n in ("peak_hz", "peak_time_s"))
         found["peak_hz"], found["same_band"] = _commonest(hertz, _NEAR * hertz)
-        found["peak_time_s"], found["same_moment"] = _commonest(seconds, _SOON + 0 * seconds)
+        soon = np.full_like(seconds, _SOON)
+        found["peak_time_s"], found["same_moment"] = _commonest(seconds, soon)
     return found
 
 

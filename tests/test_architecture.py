@@ -59,7 +59,7 @@ TIERS = (
     ("chunks", "embedding", "movement", "changes"),
     ("evaluation", "judges", "debugging", "study"),
     ("worker", "connection"),
-    ("tallies", "findings", "originals", "tickets", "cluster"),
+    ("tallies", "findings", "originals", "examples", "tickets", "cluster"),
     ("interchange",),
     ("report",),
     ("api",),

@@ -27,11 +27,12 @@ from keras_listen.errors import (
     RunError,
     SpecError,
 )
+from keras_listen.examples import neighbours
 from keras_listen.features import FeatureSpec, denormalize_magnitude
 from keras_listen.findings import COLUMNS
 from keras_listen.store import Store
 from keras_listen.tickets import choose as choose_tickets
-from keras_listen.tickets import difference, neighbours
+from keras_listen.tickets import difference
 
 SMALL = {"steps": 3, "block_size": 4, "seed": 5, "step_size": 0.5}
 QUICK = {"vocoder": "griffin-lim", "options": ["vocoder.griffin-lim.iterations=1"]}
@@ -400,6 +401,35 @@ def test_a_choice_of_utterances_is_of_the_most_frequent():
     found = choose(words, speakers, among, commands=1, shown=1, enough=99)
     assert found.raised
     assert found.chosen.tolist() == [3, 4, 5]
+
+
+def test_examples_come_from_the_whole_split(found, bundle, tiny_store, tiny_corpus, tmp_path):
+    """Whichever words are looked into: those that mistakes are taken for may not be among them."""
+    everything = table(found.root)
+    taken_for = [(r["word"], r["predicted"]) for r in everything if r["ticket"] == "1"]
+    word, other = Counter(taken_for).most_common(1)[0][0]
+    settings = {"bundle": bundle, **SMALL, **QUICK, "words": [word]}
+    few = debug(tiny_store.root, **settings, out=tmp_path / "few")
+    heard = debug(tiny_store.root, **settings, audio=tiny_corpus, out=tmp_path / "heard")
+    rightly = {r["id"] for r in everything if r["predicted"] == r["word"] == other}
+    named = set()
+    for row in (row for row in few.rows if row["ticket"]):
+        name = f"tickets/{row['id']}/ticket.json"
+        whole, mine = (json.loads((root / name).read_text()) for root in (found.root, few.root))
+        for role, near in mine["neighbours"].items():
+            expected = whole["neighbours"][role]
+            assert [one["id"] for one in near] == [one["id"] for one in expected]
+            far = [one["distance"] for one in expected]
+            assert [one["distance"] for one in near] == pytest.approx(far, abs=1e-3)
+            named |= {one["id"] for one in near}
+    assert len(named & rightly) >= min(3, len(rightly)) > 0
+    for id_ in named & rightly:
+        spoken = [root / "sounds" / f"{id_}-before.wav" for root in (found.root, few.root)]
+        one, same = (soundfile.read(path)[0] for path in spoken)
+        np.testing.assert_allclose(same, one, atol=1e-3 * np.abs(one).max())
+        recording, rate = soundfile.read(heard.root / "sounds" / f"{id_}-recording.wav")
+        assert (rate, len(recording)) == (22050, 22050)
+        assert not (heard.root / "sounds" / f"{id_}-before.wav").exists()
 
 
 def test_a_map_is_the_same_for_a_seed_and_keeps_neighbours():

@@ -1,0 +1,180 @@
+"""Real utterances to hear beside a mistake: the nearest of a word that are heard rightly.
+
+They are taken from the whole split, also where only some of its words or speakers are looked into.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import originals
+from .blocks import in_blocks, spans
+from .debugging import Inquiry, Points, narrowing, select, speak
+from .starts import Sample
+
+#: Examples of the true and of the predicted word.
+EXAMPLES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Utterances that examples are taken from, those of an inquiry first.
+
+    Attributes:
+        inquiry: the inquiry, with other utterances behind its own.
+        own: how many are its own.
+        latents: of their encodings, as `Points.before` [shape=(utterances, values)].
+        right: which are heard rightly [shape=(utterances,), bool].
+    """
+
+    inquiry: Inquiry
+    own: int
+    latents: np.ndarray
+    right: np.ndarray
+
+    def examples(self, point: int, label: int) -> list[dict[str, Any]]:
+        """Return what a ticket says of the examples of a word.
+
+        Args:
+            point: whose ticket.
+            label: position of the word.
+        """
+        found = neighbours(self.latents, self.inquiry.labels, self.right, point, label)
+        samples = self.inquiry.samples
+        return [
+            {"id": samples[i].id, "file": samples[i].start, "distance": round(far, 6)}
+            for i, far in found
+        ]
+
+
+def neighbours(
+    latents: np.ndarray, labels: np.ndarray, right: np.ndarray, point: int, label: int
+) -> list[tuple[int, float]]:
+    """Return the nearest utterances of a word that were classified rightly, with their distances.
+
+    Args:
+        latents: [shape=(points, values)].
+        labels: position of each point's word [shape=(points,)].
+        right: mask [shape=(points,), bool].
+        point: whose neighbours; it is none of its own.
+        label: position of the word.
+    """
+    others = np.flatnonzero(right & (labels == label))
+    others = others[others != point]
+    far = np.linalg.norm(latents[others] - latents[point], axis=1)
+    nearest = np.argsort(far, kind="stable")[:EXAMPLES]
+    return [(int(others[i]), float(far[i])) for i in nearest]
+
+
+def pool(
+    inquiry: Inquiry, points: Points, mistakes: np.ndarray, *, split: str, misclassified: str
+) -> Pool:
+    """Encode and classify the split's other utterances of the words that mistakes are about.
+
+    Args:
+        inquiry, points: what was looked into, and what came of it.
+        mistakes: places of the points that have a ticket.
+        split: whose utterances.
+        misclassified: "raw" or "reconstruction", by which is judged what is heard rightly.
+    """
+    own = len(inquiry.samples)
+    judged = points.raw if misclassified == "raw" else points.reconstruction
+    right = judged.argmax(axis=1) == inquiry.labels
+    labels = {*inquiry.labels[mistakes], *judged[mistakes].argmax(axis=1)}
+    others = _others(inquiry, split, labels)
+    if not len(others):
+        return Pool(inquiry, own, points.before, right)
+    everything = Inquiry.of(
+        inquiry.experiment,
+        inquiry.store,
+        np.concatenate([inquiry.positions, others]),
+        inquiry.vocoder,
+    )
+    latents, heard = _look(everything, own, misclassified)
+    return Pool(
+        everything,
+        own,
+        np.concatenate([points.before, latents]),
+        np.concatenate([right, heard == everything.labels[own:]]),
+    )
+
+
+def _others(inquiry: Inquiry, split: str, labels: set[int]) -> np.ndarray:
+    """Return the positions of a split's utterances of some words that are not looked into."""
+    known = inquiry.experiment.classifier.words
+    words = sorted({known[label] for label in labels} & set(inquiry.store.words))
+    if not words:
+        return np.zeros(0, np.int64)
+    positions, _ = select(inquiry.store, split, known, words)
+    return np.setdiff1d(positions, inquiry.positions)
+
+
+def _look(everything: Inquiry, own: int, misclassified: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the latents and the predictions of those behind the inquiry's own."""
+    experiment = everything.experiment
+    size, latents, heard = experiment.block_size, [], []
+    for span in spans(len(everything.positions) - own, size):
+        features = everything.store.read(everything.positions[own:][span])
+        z = _in_block(experiment.prior.encode, features, size)
+        judged = features if misclassified == "raw" else _in_block(experiment.prior.decode, z, size)
+        heard.append(experiment.classifier.predict(judged, block_size=size).argmax(axis=1))
+        flat = z.reshape(len(z), -1)
+        latents.append(narrowing(flat.shape[1])(flat))
+    return np.concatenate(latents), np.concatenate(heard)
+
+
+def _in_block(function, array: np.ndarray, size: int) -> np.ndarray:
+    return in_blocks(lambda block: np.asarray(function(block)), array, size)
+
+
+def sound(
+    pool: Pool, root: Path, tickets: Sequence[str], audio: str | Path | None, reader: str
+) -> list[str]:
+    """Write the sounds of examples that are not the inquiry's: recordings, or as points have them.
+
+    Args:
+        pool: where they are from.
+        root: the output folder.
+        tickets: ids of the tickets.
+        audio: folder of the recordings, or None.
+        reader: of recordings.
+
+    Returns:
+        what is wrong with recordings that could not be read.
+    """
+    named = _named(root, tickets)
+    samples = pool.inquiry.samples
+    mine = [i for i in range(pool.own, len(samples)) if samples[i].id in named]
+    notes = []
+    if audio is not None:
+        there = [samples[i] for i in mine if (Path(audio) / samples[i].start).is_file()]
+        notes = originals.copy(there, audio, root, pool.inquiry.store.spec, reader=reader)
+    mute = [i for i in mine if not _is_heard(root, samples[i])]
+    experiment, size = pool.inquiry.experiment, pool.inquiry.experiment.block_size
+    for span in spans(len(mute), size):
+        features = pool.inquiry.store.read(pool.inquiry.positions[mute[span]])
+        z = _in_block(experiment.prior.encode, features, size)
+        decoded = _in_block(experiment.prior.decode, z, size)[..., 0]
+        names = [f"{samples[i].id}-before" for i in mute[span]]
+        speak(pool.inquiry, root / "sounds", names, decoded, pool.inquiry.seeds_of(mute[span]))
+    return notes
+
+
+def _named(root: Path, tickets: Sequence[str]) -> set[str]:
+    """Return the ids of all examples that tickets name."""
+    found = set()
+    for ticket in tickets:
+        about = json.loads((root / "tickets" / ticket / "ticket.json").read_text(encoding="utf-8"))
+        found |= {one["id"] for near in about["neighbours"].values() for one in near}
+    return found
+
+
+def _is_heard(root: Path, sample: Sample) -> bool:
+    sounds = root / "sounds"
+    return any((sounds / f"{sample.id}-{when}.wav").is_file() for when in ("recording", "before"))
