@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -19,6 +20,7 @@ from keras_listen import (
     configure_plugins,
     evaluate,
     listen,
+    make_study,
     prepare,
     read_corpus,
     train,
@@ -523,17 +525,36 @@ def test_a_study_tells_components_of_one_name_apart(bundle, faulty, tmp_path):
     assert manifest["plugins"] == {"broken-plugin": "3.1", "other": "0.2"}
 
 
-def test_a_run_is_resumed_though_other_plugins_came_and_went(bundle, tmp_path):
-    settings = {"vocoder": "none", "bundle": bundle, "steps": 1, "out": tmp_path / "run"}
-    first = listen("faulty", **settings)
+@contextlib.contextmanager
+def another_plugin(folder):
+    """Have one more plugin, which nobody uses."""
     before = Settings.from_environment()
-    (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "further.py").write_text(FAULTY.replace('"faulty"', '"further"'))
-    configure_plugins(folders=[*before.folders, tmp_path / "more"])
+    (folder / "more").mkdir()
+    (folder / "more" / "further.py").write_text(FAULTY.replace('"faulty"', '"further"'))
+    configure_plugins(folders=[*before.folders, folder / "more"])
     try:
         assert "further" in default_registry().versions()
-        again = listen("faulty", **settings, resume=True)
+        yield
     finally:
         before.to_environment()
         default_registry.cache_clear()
+
+
+def test_a_run_is_resumed_though_other_plugins_came_and_went(bundle, tmp_path):
+    settings = {"vocoder": "none", "bundle": bundle, "steps": 1, "out": tmp_path / "run"}
+    first = listen("faulty", **settings)
+    with another_plugin(tmp_path):
+        again = listen("faulty", **settings, resume=True)
     assert again.rows == first.rows
+
+
+def test_a_listening_test_is_resumed_though_other_plugins_came_and_went(
+    bundle, tiny_store, tmp_path
+):
+    settings = {"vocoder": "griffin-lim", "options": ["vocoder.griffin-lim.iterations=1"]}
+    settings |= {"bundle": bundle, "words": ["up"], "per_word": 1, "tries": 2, "anchors": 0}
+    settings |= {"steps": 1, "block_size": 4}
+    first = make_study(tiny_store.root, tmp_path / "study", **settings)
+    with another_plugin(tmp_path):
+        again = make_study(tiny_store.root, tmp_path / "study", **settings, resume=True)
+    assert (again.id, again.items) == (first.id, first.items)
