@@ -145,7 +145,7 @@ def evaluate(
         "keep_best": keep_best,
         "seed": seed,
         **models.settings(),
-        "options": [*chosen["options"], *option_texts(options)],
+        "options": _combined(chosen["options"], option_texts(options)),
         "block_size": block_size,
     }
     grid = _grid(models, command)
@@ -215,6 +215,16 @@ def _settings(preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     own = [prior.removeprefix(f"{OWN}:") for prior in chosen["priors"]]
     chosen["options"] = [o for o in chosen["options"] if o.split(".")[1] in own]
     return chosen
+
+
+def _combined(preset: Sequence[str], given: Sequence[str]) -> list[str]:
+    """Return a preset's options and those given, which stand above it by either of their names."""
+
+    def path(option: str) -> str:
+        return option.partition("=")[0].replace(f".{OWN}:", ".", 1)
+
+    known = set(map(path, given))
+    return [*(option for option in preset if path(option) not in known), *given]
 
 
 def _grid(models, command: Mapping[str, Any]):

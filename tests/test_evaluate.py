@@ -16,7 +16,7 @@ from test_run import HOSTILE, WORDS, small_classifier, write_small_bundle
 from keras_listen import evaluate, listen, load_bundle
 from keras_listen.bundle import create_bundle
 from keras_listen.errors import CorpusError, ModelError, ParameterError, RunError, SpecError
-from keras_listen.evaluating import _settings
+from keras_listen.evaluating import _combined, _settings
 from keras_listen.evaluation import Cell, Chunk, Grid
 from keras_listen.features import FeatureSpec
 from keras_listen.judges import checksums, open_judges
@@ -249,6 +249,14 @@ def test_a_preset_knows_its_priors_by_both_names():
     transfer = _settings("transfer", {"priors": ["ae", "keras-listen:vae"]})
     assert transfer["options"] == ["prior.vae.pull=0.02"]
     assert _settings("transfer", {"priors": ["other:vae"]})["options"] == []
+
+
+@pytest.mark.parametrize("owner", ["", "keras-listen:"])
+def test_an_option_stands_above_a_presets(owner):
+    given = [f"prior.{owner}vae.pull=0.3", "prior.vae.start_deviation=0.2"]
+    assert _combined(["prior.vae.pull=0.02", "prior.ae.pull=0.1"], given) == [
+        "prior.ae.pull=0.1", *given
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("prior", ["ae", "keras-listen:ae"])
