@@ -81,8 +81,8 @@ def locate(versions: Mapping[str, np.ndarray], spec: FeatureSpec) -> dict[str, A
     shares["share_speech"] = 1 - sum(shares.values())
     found = {name: round(float(share), 6) for name, share in shares.items()}
     band, share, steady = _strongest(change)
-    _, share_moment, broad = _strongest(change.T)
-    moment = int(change.sum(axis=1).argmax()) * spec.hop_length / spec.sample_rate
+    frame, share_moment, broad = _strongest(change.T)
+    moment = frame * spec.hop_length / spec.sample_rate
     found |= {
         "peak_time_s": round(moment, 4),
         "peak_hz": round(float(hertz[band]), 1),

@@ -1,7 +1,8 @@
 """What maximization does to recordings: classify, encode, climb to their own word, speak.
 
 An inquiry is the utterances of one split of a store. They are computed in chunks, see
-`keras_listen.chunks`; everything else, tables, maps and tickets, is made from the chunks' files.
+`keras_listen.chunks`; everything else, tables, maps and tickets, is made from the chunks'
+files; only examples come from elsewhere, see `keras_listen.examples`.
 
 chunks/<n>.npz                      what came of one chunk
 sounds/<id>-before.wav, -after.wav  the decoded encoding and what it became, with a vocoder
@@ -244,6 +245,10 @@ class Points:
     distance: np.ndarray
     before: np.ndarray
     after: np.ndarray
+
+    def judged(self, by: str) -> np.ndarray:
+        """Return the probabilities that say what is a mistake: of "raw" or of "reconstruction"."""
+        return self.raw if by == "raw" else self.reconstruction
 
 
 def gather(inquiry: Inquiry, root: Path) -> Points:

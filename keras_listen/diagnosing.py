@@ -150,14 +150,14 @@ def debug(
     points = debugging.gather(inquiry, root)
     debugging.write_latents(inquiry, root)
     wrong = findings.wrong(points, inquiry.labels, misclassified)
-    judged = points.raw if misclassified == "raw" else points.reconstruction
-    ticketed = choose(judged, wrong, tickets)
+    ticketed = choose(points.judged(misclassified), wrong, tickets)
+    ids = [inquiry.samples[i].id for i in np.flatnonzero(ticketed)]
     with clock.timed("tickets"):
-        mistakes, how = np.flatnonzero(ticketed), {"split": split, "misclassified": misclassified}
-        pool = examples.pool(inquiry, points, mistakes, **how)
-        _write_tickets(root, inquiry, points, judged, ticketed, pool, track)
-        ids = [inquiry.samples[i].id for i in mistakes]
-        notes += examples.sound(pool, root, ids, audio, reader)
+        pool = examples.gather_pool(
+            inquiry, points, ticketed, split=split, by=misclassified, track=track
+        )
+        _write_tickets(root, inquiry, points, ticketed, pool, track)
+        notes += examples.sound(pool, root, ids, audio, reader=reader, track=track)
     with clock.timed("map"):
         places = embed(points.before, points.after, seed)
     rows = findings.rows(inquiry, points, places, wrong, ticketed)
@@ -231,14 +231,14 @@ def _inquiry(models, command: Mapping[str, Any]):
     return Inquiry.of(silent, store, positions, experiment.vocoder), notes
 
 
-def _write_tickets(root: Path, inquiry, points, judged, chosen, pool, track: Track) -> None:
+def _write_tickets(root: Path, inquiry, points, chosen, pool, track: Track) -> None:
     """Write the tickets that are not there yet."""
     from . import tickets
     from .report.ticket_pictures import Artist
 
     def work() -> Iterator[None]:
         artist = Artist(inquiry.experiment.classifier.spec)
-        for block in tickets.make(inquiry, points, judged, root, chosen, pool):
+        for block in tickets.make(inquiry, points, root, chosen, pool):
             tickets.write(inquiry, root, block, artist.draw)
             yield from [None] * len(block)
 

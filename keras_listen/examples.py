@@ -6,7 +6,7 @@ They are taken from the whole split, also where only some of its words or speake
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from . import originals
 from .blocks import in_blocks, spans
 from .debugging import Inquiry, Points, narrowing, select, speak
+from .progress import Track, quiet
 from .starts import Sample
 
 #: Examples of the true and of the predicted word.
@@ -31,12 +32,14 @@ class Pool:
         own: how many are its own.
         latents: of their encodings, as `Points.before` [shape=(utterances, values)].
         right: which are heard rightly [shape=(utterances,), bool].
+        by: what is judged, "raw" or "reconstruction".
     """
 
     inquiry: Inquiry
     own: int
     latents: np.ndarray
     right: np.ndarray
+    by: str
 
     def examples(self, point: int, label: int) -> list[dict[str, Any]]:
         """Return what a ticket says of the examples of a word.
@@ -72,36 +75,38 @@ def neighbours(
     return [(int(others[i]), float(far[i])) for i in nearest]
 
 
-def pool(
-    inquiry: Inquiry, points: Points, mistakes: np.ndarray, *, split: str, misclassified: str
+def gather_pool(
+    inquiry: Inquiry,
+    points: Points,
+    ticketed: np.ndarray,
+    *,
+    split: str,
+    by: str,
+    track: Track = quiet,
 ) -> Pool:
     """Encode and classify the split's other utterances of the words that mistakes are about.
 
     Args:
         inquiry, points: what was looked into, and what came of it.
-        mistakes: places of the points that have a ticket.
+        ticketed: which points have a ticket [shape=(points,), bool].
         split: whose utterances.
-        misclassified: "raw" or "reconstruction", by which is judged what is heard rightly.
+        by: "raw" or "reconstruction", what is judged.
+        track: progress, see `keras_listen.progress`.
     """
-    own = len(inquiry.samples)
-    judged = points.raw if misclassified == "raw" else points.reconstruction
-    right = judged.argmax(axis=1) == inquiry.labels
-    labels = {*inquiry.labels[mistakes], *judged[mistakes].argmax(axis=1)}
-    others = _others(inquiry, split, labels)
+    own, heard = len(inquiry.samples), points.judged(by).argmax(axis=1)
+    right = heard == inquiry.labels
+    others = _others(inquiry, split, {*inquiry.labels[ticketed], *heard[ticketed]})
     if not len(others):
-        return Pool(inquiry, own, points.before, right)
-    everything = Inquiry.of(
-        inquiry.experiment,
-        inquiry.store,
-        np.concatenate([inquiry.positions, others]),
-        inquiry.vocoder,
-    )
-    latents, heard = _look(everything, own, misclassified)
+        return Pool(inquiry, own, points.before, right, by)
+    positions = np.concatenate([inquiry.positions, others])
+    everything = Inquiry.of(inquiry.experiment, inquiry.store, positions, inquiry.vocoder)
+    latents, heard = _look(everything, own, by, track)
     return Pool(
         everything,
         own,
         np.concatenate([points.before, latents]),
         np.concatenate([right, heard == everything.labels[own:]]),
+        by,
     )
 
 
@@ -115,17 +120,24 @@ def _others(inquiry: Inquiry, split: str, labels: set[int]) -> np.ndarray:
     return np.setdiff1d(positions, inquiry.positions)
 
 
-def _look(everything: Inquiry, own: int, misclassified: str) -> tuple[np.ndarray, np.ndarray]:
+def _look(everything: Inquiry, own: int, by: str, track: Track) -> tuple[np.ndarray, np.ndarray]:
     """Return the latents and the predictions of those behind the inquiry's own."""
     experiment = everything.experiment
     size, latents, heard = experiment.block_size, [], []
-    for span in spans(len(everything.positions) - own, size):
-        features = everything.store.read(everything.positions[own:][span])
-        z = _in_block(experiment.prior.encode, features, size)
-        judged = features if misclassified == "raw" else _in_block(experiment.prior.decode, z, size)
-        heard.append(experiment.classifier.predict(judged, block_size=size).argmax(axis=1))
-        flat = z.reshape(len(z), -1)
-        latents.append(narrowing(flat.shape[1])(flat))
+    others = everything.positions[own:]
+
+    def work() -> Iterator[None]:
+        for span in spans(len(others), size):
+            features = everything.store.read(others[span])
+            z = _in_block(experiment.prior.encode, features, size)
+            judged = features if by == "raw" else _in_block(experiment.prior.decode, z, size)
+            heard.append(experiment.classifier.predict(judged, block_size=size).argmax(axis=1))
+            flat = z.reshape(len(z), -1)
+            latents.append(narrowing(flat.shape[1])(flat))
+            yield from [None] * len(z)
+
+    for _ in track(work(), total=len(others), label="examples", unit="utterance"):
+        pass
     return np.concatenate(latents), np.concatenate(heard)
 
 
@@ -134,7 +146,13 @@ def _in_block(function, array: np.ndarray, size: int) -> np.ndarray:
 
 
 def sound(
-    pool: Pool, root: Path, tickets: Sequence[str], audio: str | Path | None, reader: str
+    pool: Pool,
+    root: Path,
+    tickets: Sequence[str],
+    audio: str | Path | None,
+    *,
+    reader: str,
+    track: Track = quiet,
 ) -> list[str]:
     """Write the sounds of examples that are not the inquiry's: recordings, or as points have them.
 
@@ -144,26 +162,38 @@ def sound(
         tickets: ids of the tickets.
         audio: folder of the recordings, or None.
         reader: of recordings.
+        track: progress, see `keras_listen.progress`.
 
     Returns:
-        what is wrong with recordings that could not be read.
+        what is wrong with recordings that are missing or could not be read.
     """
-    named = _named(root, tickets)
-    samples = pool.inquiry.samples
+    named, samples, notes = _named(root, tickets), pool.inquiry.samples, []
     mine = [i for i in range(pool.own, len(samples)) if samples[i].id in named]
-    notes = []
     if audio is not None:
-        there = [samples[i] for i in mine if (Path(audio) / samples[i].start).is_file()]
-        notes = originals.copy(there, audio, root, pool.inquiry.store.spec, reader=reader)
+        there, notes = originals.present([samples[i] for i in mine], Path(audio))
+        spec = pool.inquiry.store.spec
+        notes += originals.copy(there, audio, root, spec, reader=reader, track=track)
     mute = [i for i in mine if not _is_heard(root, samples[i])]
-    experiment, size = pool.inquiry.experiment, pool.inquiry.experiment.block_size
-    for span in spans(len(mute), size):
-        features = pool.inquiry.store.read(pool.inquiry.positions[mute[span]])
-        z = _in_block(experiment.prior.encode, features, size)
-        decoded = _in_block(experiment.prior.decode, z, size)[..., 0]
-        names = [f"{samples[i].id}-before" for i in mute[span]]
-        speak(pool.inquiry, root / "sounds", names, decoded, pool.inquiry.seeds_of(mute[span]))
+    if mute and pool.inquiry.vocoder is not None:
+        size = pool.inquiry.experiment.block_size
+
+        def work() -> Iterator[None]:
+            for span in spans(len(mute), size):
+                _speak(pool.inquiry, root, mute[span])
+                yield from [None] * len(mute[span])
+
+        for _ in track(work(), total=len(mute), label="speak", unit="example"):
+            pass
     return notes
+
+
+def _speak(inquiry: Inquiry, root: Path, points: Sequence[int]) -> None:
+    """Write what the decoded encodings of some utterances sound like."""
+    prior, size = inquiry.experiment.prior, inquiry.experiment.block_size
+    z = _in_block(prior.encode, inquiry.store.read(inquiry.positions[points]), size)
+    names = [f"{inquiry.samples[point].id}-before" for point in points]
+    decoded = _in_block(prior.decode, z, size)[..., 0]
+    speak(inquiry, root / "sounds", names, decoded, inquiry.seeds_of(points))
 
 
 def _named(root: Path, tickets: Sequence[str]) -> set[str]:

@@ -33,19 +33,24 @@ def find(inquiry: Inquiry, corpus: str | Path) -> tuple[list[Sample], list[str]]
     corpus = Path(corpus)
     if not corpus.is_dir():
         raise CorpusError(f"the folder of recordings {corpus} does not exist")
-    there = [sample for sample in inquiry.samples if (corpus / sample.start).is_file()]
+    there, notes = present(inquiry.samples, corpus)
     if not there:
         raise CorpusError(
             f"none of {len(inquiry.samples)} recordings is under {corpus}, for instance "
             f"{inquiry.samples[0].start}; expected the corpus that the store "
             f"{inquiry.store.root} was prepared from"
         )
-    missing = len(inquiry.samples) - len(there)
-    return there, [_note(missing, len(inquiry.samples), corpus)] if missing else []
+    return there, notes
 
 
-def _note(missing: int, all_: int, corpus: Path) -> str:
-    return f"{missing} of {all_} recordings are not under {corpus}; they are spoken from features"
+def present(samples: Sequence[Sample], corpus: Path) -> tuple[list[Sample], list[str]]:
+    """Return the samples whose recordings are in a corpus, and a note of those that are not."""
+    there = [sample for sample in samples if (corpus / sample.start).is_file()]
+    missing, all_ = len(samples) - len(there), len(samples)
+    if not missing:
+        return there, []
+    text = f"{missing} of {all_} recordings are not under {corpus}; they are spoken from features"
+    return there, [text]
 
 
 def copy(

@@ -62,21 +62,15 @@ def choose(probabilities: np.ndarray, wrong: np.ndarray, count: int | None) -> n
 
 
 def make(
-    inquiry: Inquiry,
-    points: Points,
-    judged: np.ndarray,
-    root: Path,
-    chosen: np.ndarray,
-    pool: Pool,
+    inquiry: Inquiry, points: Points, root: Path, chosen: np.ndarray, pool: Pool
 ) -> Iterator[list[Ticket]]:
     """Yield the tickets that a folder does not have yet, a block at a time.
 
     Args:
         inquiry, points: what was looked into, and what came of it.
-        judged: probabilities that say which are mistakes [shape=(points, words)].
         root: the output folder.
         chosen: which points have a ticket [shape=(points,), bool].
-        pool: where examples are taken from.
+        pool: where examples are taken from, and by what mistakes are judged.
     """
     for chunk in inquiry.chunks():
         mine = [i for i in np.flatnonzero(chosen[chunk.first : chunk.stop])
@@ -87,14 +81,14 @@ def make(
         for span in spans(len(mine), inquiry.experiment.block_size):
             some = {name: array[mine[span]] for name, array in arrays.items()}
             at = chunk.first + np.array(mine[span])
-            yield _block(inquiry, points, judged, pool, at, some)
+            yield _block(inquiry, points, pool, at, some)
 
 
 def _is_there(root: Path, name: str) -> bool:
     return (root / "tickets" / name / "ticket.json").is_file()
 
 
-def _block(inquiry, points, judged, pool, at: np.ndarray, arrays) -> list[Ticket]:
+def _block(inquiry, points, pool, at: np.ndarray, arrays) -> list[Ticket]:
     # Latents are stored flat; what shape they have, only the prior knows.
     one = inquiry.experiment.prior.start(np.zeros(1, np.int32), np.zeros((1, 2), np.uint32))
     original = inquiry.store.read(inquiry.positions[at])[..., 0]
@@ -111,14 +105,15 @@ def _block(inquiry, points, judged, pool, at: np.ndarray, arrays) -> list[Ticket
         if arrays["first_step"][i] >= 0:
             versions["smallest"] = features["first"][i]
         versions["maximized"] = features["after"][i]
-        facts = _facts(inquiry, points, judged, pool, int(point), arrays["path"][i], versions)
+        facts = _facts(inquiry, points, pool, int(point), arrays["path"][i], versions)
         tickets.append(Ticket(facts, versions, int(point)))
     return tickets
 
 
-def _facts(inquiry, points, judged, pool, point: int, path: np.ndarray, versions) -> dict[str, Any]:
+def _facts(inquiry, points, pool, point: int, path: np.ndarray, versions) -> dict[str, Any]:
     words, label = inquiry.experiment.classifier.words, int(inquiry.labels[point])
-    sample, heard = inquiry.samples[point], int(judged[point].argmax())
+    judged = points.judged(pool.by)[point]
+    sample, heard = inquiry.samples[point], int(judged.argmax())
     first_step = int(points.first_step[point])
     change = locate(versions, inquiry.experiment.classifier.spec)
     return {
@@ -127,7 +122,7 @@ def _facts(inquiry, points, judged, pool, point: int, path: np.ndarray, versions
         "word": sample.word,
         "speaker": str(inquiry.speakers[point]),
         "predicted": words[heard],
-        "confidence": round(float(judged[point, heard]), 6),
+        "confidence": round(float(judged[heard]), 6),
         "mended": bool(points.raw[point].argmax() != label and path[0].argmax() == label),
         "steps": list(range(len(path))),
         "probability_path": [round(float(p), 6) for p in path[:, label]],
@@ -200,9 +195,9 @@ def summarize(root: Path, names: Sequence[str]) -> dict[str, Any]:
         names: ids of the tickets.
 
     Returns:
-        tickets, alarms (how many have one), shares (their means), and of those that changed at all
-        peak_hz, the frequency near which most changes are largest, same_band, the share of them
-        within a tenth of it, peak_time_s and same_moment, within 0.025 s.
+        tickets, alarms (how many have one), shares (their means), moved (how many changed at all),
+        and of these peak_hz, the frequency near which most are largest, same_band, the share of
+        them within a tenth of it, peak_time_s and same_moment, within 0.025 s.
     """
     texts = [(root / "tickets" / n / "ticket.json").read_text(encoding="utf-8") for n in names]
     changes = [json.loads(text)["change"] for text in texts]
@@ -213,6 +208,7 @@ def summarize(root: Path, names: Sequence[str]) -> dict[str, Any]:
         "shares": {n: float(np.mean([c[n] for c in changes])) for n in shares if changes},
     } | dict.fromkeys(("peak_hz", "same_band", "peak_time_s", "same_moment"))
     moved = [change for change in changes if change["share_peak"]]
+    found["moved"] = len(moved)
     if moved:
         hertz, seconds = (np.array([c[n] for c in moved]) for n in ("peak_hz", "peak_time_s"))
         found["peak_hz"], found["same_band"] = _commonest(hertz, _NEAR * hertz)

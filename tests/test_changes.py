@@ -102,6 +102,12 @@ def test_a_click_alarms_and_a_vowel_does_not():
     assert click["alarm"] == (
         "100% of the change lies in a moment near 0.46 s, in most bands, as a click would"
     )
+    # A narrow change at another time is larger, but no click.
+    both = locate(
+        versions(changed(slice(20, 25), slice(0, 76)) + changed(slice(70, 71), slice(30, 36), 0.8)),
+        SPEC,
+    )
+    assert "in a moment near 0.23 s, in most bands" in both["alarm"]
     narrow = locate(versions(changed(slice(40, 42), slice(20, 50))), SPEC)
     assert (narrow["share_moment"], narrow["alarm"]) == (1, None)
     long = locate(versions(changed(slice(30, 60), slice(0, 76))), SPEC)
@@ -128,6 +134,7 @@ def test_changes_at_one_moment_are_noticed(tmp_path):
     assert (found["tickets"], found["alarms"]) == (6, 0)
     assert found["peak_time_s"] == pytest.approx(70 * 256 / 22050, abs=1e-3)
     assert (found["same_moment"], found["same_band"]) == (0.75, 0.25)
+    assert found["moved"] == 4
 
 
 @pytest.mark.parametrize(("name", "said"), [
@@ -135,14 +142,22 @@ def test_changes_at_one_moment_are_noticed(tmp_path):
     ("same_moment", "70% of the changes are largest near 0.96 s"),
 ])  # fmt: skip
 def test_what_most_changes_have_in_common_is_said(name, said):
-    changes = {"tickets": 10, "alarms": 0, "peak_hz": 1000.0, "peak_time_s": 0.96}
+    changes = {"tickets": 10, "moved": 5, "alarms": 0, "peak_hz": 1000.0, "peak_time_s": 0.96}
     changes |= {"same_band": 0.5, "same_moment": None}
-    results = {"misclassified": 10, "mended": 0, "changes": changes}
+    results = {"judged": "raw", "misclassified": 10, "mended": 0, "changes": changes}
     assert suspicions(results) == []
     (note,) = suspicions(results | {"changes": changes | {name: 0.7}})
     assert note.startswith(said)
-    few = changes | {name: 0.7, "tickets": 4}
+    few = changes | {name: 1.0, "moved": 4}
     assert suspicions(results | {"changes": few}) == []
+
+
+def test_what_is_mended_is_said_where_it_was_a_mistake():
+    changes = {"tickets": 0, "moved": 0, "alarms": 0, "same_band": None, "same_moment": None}
+    results = {"judged": "raw", "misclassified": 5, "mended": 2, "changes": changes}
+    (note,) = suspicions(results)
+    assert note.startswith("2 mistakes are mended by encoding and decoding alone")
+    assert suspicions(results | {"judged": "reconstruction"}) == []
 
 
 def test_tickets_without_a_change_have_no_place_in_common(tmp_path):
