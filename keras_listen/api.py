@@ -223,10 +223,10 @@ def vocode(
         "reader": reader,
         "seed": seed,
     }
-    opened = load_bundle(bundle)
-    speaker, notes = make_vocoder(opened, vocoder, parse_options(command["options"]))
+    speaker, notes = make_vocoder(load_bundle(bundle), vocoder, parse_options(command["options"]))
     for note in notes:
         log.warning("%s", note)
+    manifest = vocoding_manifest(speaker, notes, command)
     spoken = []
     sounds = vocode_each(inputs, root, speaker, seed=seed, reader=reader, track=track)
     try:
@@ -246,7 +246,7 @@ def vocode(
                 for one in spoken
             ]
             write_text(make_folder(root) / "vocoded.csv", csv_text(rows))
-            write_json(root / "manifest.json", vocoding_manifest(opened, speaker, notes, command))
+            write_json(root / "manifest.json", manifest)
     return spoken
 
 

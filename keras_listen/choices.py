@@ -75,7 +75,7 @@ def parse_options(texts: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]
     """Parse `KIND.NAME.KEY=VALUE` texts into options by kind and name.
 
     Raises:
-        ParameterError: a text has another form or an unknown kind.
+        ParameterError: a text has another form or an unknown kind, or an option is given twice.
     """
     options: dict[tuple[str, str], dict[str, str]] = {}
     for text in texts:
@@ -91,7 +91,12 @@ def parse_options(texts: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]
             )
         if kind not in KINDS:
             raise ParameterError(f"in option {text!r} {unknown('kind', kind, KINDS)}")
-        options.setdefault((kind, name), {})[key] = value
+        mine = options.setdefault((kind, name), {})
+        if key in mine:
+            raise ParameterError(
+                f"option {path} was given twice, as {mine[key]!r} and as {value!r}; drop one"
+            )
+        mine[key] = value
     return options
 
 

@@ -31,8 +31,7 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
         "notes": list(experiment.notes),
         "words": list(experiment.classifier.words),
         "spec": experiment.classifier.spec.to_dict(),
-        "models": _models(experiment.bundle)
-        | _files(command.get("classifier"), command.get("words_file"), command.get("spec")),
+        "models": models_of(experiment.bundle, command),
         "vocoder": dict(getattr(experiment.vocoder, "files", {})),
         "block_size": experiment.block_size,
         "threads": os.cpu_count(),
@@ -41,14 +40,15 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
 
 
 def vocoding_manifest(
-    bundle: Bundle, vocoder: Any, notes: Iterable[str], command: Mapping[str, Any]
+    vocoder: Any, notes: Iterable[str], command: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return everything from which a call of vocode can be repeated.
 
     Args:
         vocoder: as it was made by its component.
         notes: what was said when it was made.
-        command: the settings, as the user gave them, `reader` among them.
+        command: the settings, as the user gave them; its `reader` is there for recordings, whether
+            there are any or not.
     """
     reader = default_registry().find("reader", command["reader"])
     used = {"reader": reader, "vocoder": vocoder.watched_component}
@@ -59,7 +59,6 @@ def vocoding_manifest(
         "components": {kind: component.identity for kind, component in used.items()},
         "notes": list(notes),
         "spec": vocoder.spec.to_dict(),
-        "models": _models(bundle),
         "vocoder": dict(getattr(vocoder, "files", {})),
         "threads": os.cpu_count(),
     }
@@ -88,10 +87,8 @@ def _components(
         yield "reader", default_registry().find("reader", command["reader"])
 
 
-def _models(bundle: Bundle) -> dict[str, Any]:
-    """Return the checksums of the files of all components of a bundle."""
-    return {name: bundle.component(name).files for name in bundle.names()}
-
-
-def _files(*paths: str | None) -> dict[str, str]:
-    return {Path(path).name: sha256(path) for path in paths if path}
+def models_of(bundle: Bundle, command: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the checksums of a bundle's files, and of those that a command names beside it."""
+    given = [command.get(name) for name in ("classifier", "words_file", "spec")]
+    files = {name: bundle.component(name).files for name in bundle.names()}
+    return files | {Path(path).name: sha256(path) for path in given if path}

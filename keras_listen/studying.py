@@ -129,6 +129,7 @@ def make_study(
 def _plan(models, command: Mapping[str, Any]):
     """Open models and store, and say what is wanted of each condition."""
     from .judges import open_judges, require_fitting
+    from .manifests import models_of
     from .store import Store
     from .study.conditions import make_conditions, parse_combination, published
     from .study.listeners import Listeners
@@ -144,7 +145,7 @@ def _plan(models, command: Mapping[str, Any]):
     store = Store.open(command["store"])
     bundle.classifier.spec.require(store.spec, f"the store {store.root}")
     common = {name: command[name] for name in ("options", "steps", "seed", "block_size")}
-    conditions = make_conditions(bundle, asked, **common)
+    conditions = make_conditions(bundle, asked, **common, models=models_of(bundle, command))
     judges = open_judges(bundle, command["referees"], trust=command["trust_model"])
     require_fitting(bundle.classifier, judges)
     return Plan(

@@ -67,6 +67,7 @@ class Condition:
         settings: of the ascent by name, and options of the components as `KIND.OPTION`, those that
             nobody gave with their defaults.
         experiment: that makes its recordings.
+        models: checksums of the models in use, see `keras_listen.manifests.models_of`.
     """
 
     number: int
@@ -75,11 +76,13 @@ class Condition:
     names: Mapping[str, str]
     settings: Mapping[str, Any]
     experiment: Experiment
+    models: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
         """Tells it from all others that are made in another way, of other studies too."""
-        return json.dumps([self.label, self.names, self.vocoder, self.settings], sort_keys=True)
+        about = [self.label, self.names, self.vocoder, self.settings, self.models]
+        return json.dumps(about, sort_keys=True)
 
     @property
     def vocoder(self) -> str:
@@ -186,12 +189,14 @@ def make_conditions(
     steps: int = 20,
     seed: int = 0,
     block_size: int,
+    models: Mapping[str, Any] | None = None,
 ) -> list[Condition]:
     """Make the components of every combination, and number the conditions.
 
     Args:
         options: of all components, as "KIND.NAME.KEY=VALUE"; a combination's own ones win.
         steps: of the ascents that say nothing else.
+        models: checksums of the models in use, for the conditions' identity.
 
     Raises:
         ListenError: a component cannot be made, has no words, makes no sound, or two conditions
@@ -222,7 +227,9 @@ def make_conditions(
             names = {} if start == "real" else combination.names
             label = f"{start} {combination.label}".strip()
             number = len(conditions) + 1
-            conditions.append(Condition(number, label, start, names, settings, experiment))
+            conditions.append(
+                Condition(number, label, start, names, settings, experiment, models or {})
+            )
     _require_different(conditions)
     return conditions
 
@@ -262,8 +269,10 @@ def _all_options(components: Mapping[str, Component], options: Mapping) -> dict[
     found: dict[str, Any] = {}
     for kind, component in components.items():
         values = {option.name: option.default for option in component.options}
-        for given in options_among(options, [component]).values():
-            values |= component.convert_options(given)
+        given: dict[str, Any] = {}
+        for some in options_among(options, [component]).values():
+            given |= some
+        values |= component.convert_options(given)
         found |= {f"{kind}.{name}": _plain(value) for name, value in values.items()}
     return found
 
