@@ -172,7 +172,9 @@ def require_same(root: Path, manifest: Mapping[str, Any], what: str = "run") -> 
     now = json.loads(json.dumps(manifest))
     # Plugins that are there and not in use change nothing.
     before, now = ({**about, "plugins": None} for about in (before, now))
-    if differing := _differing(before, now):
+    # All else follows from the command, where that differs.
+    given = ({"command": about.get("command")} for about in (before, now))
+    if differing := _differing(*given) or _differing(before, now):
         raise RunError(
             f"the {what} in {root} was started with other settings ({'; '.join(differing)}); "
             f"repeat them, or start a new {what} in another folder"
