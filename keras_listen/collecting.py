@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
 from contextlib import closing
@@ -20,6 +21,8 @@ from .study.sources import DATABASE, database_of, require_libraries
 if TYPE_CHECKING:
     from .study.connecting import Connector
     from .study.database import Ratings, Settings
+
+log = logging.getLogger("keras_listen")
 
 PORT = 8765
 
@@ -203,7 +206,7 @@ def _set_up(
 
 
 def _invite(ratings: Ratings, study: Study, settings: Settings, count: int) -> list[str]:
-    """Return as many new links, or make none."""
+    """Return as many new links, or make none; fewer only where others join meanwhile."""
     from .study.database import Full
 
     there = len(ratings.overview())
@@ -213,7 +216,15 @@ def _invite(ratings: Ratings, study: Study, settings: Settings, count: int) -> l
     def order(number: int):
         return plan(study, number, settings.design)
 
-    tokens = [ratings.register(settings.most_raters, order) for _ in range(count)]
+    tokens: list[str] = []
+    try:
+        for _ in range(count):
+            tokens.append(ratings.register(settings.most_raters, order))
+    except Full as error:
+        if not tokens:
+            raise
+        # These are good, and nobody else could tell them.
+        log.warning("%s", error)
     return [f"{settings.url}/#{token}" for token in tokens]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from .api import as_text, option_texts
 from .backend import require_tensorflow
 from .blocks import BLOCK_SIZE
+from .components import canonical
 from .errors import ParameterError
 from .files import csv_text, make_folder, read_timing, require_empty, write_json, write_text
 from .plugins import OWN, Component, default_registry
@@ -221,7 +222,9 @@ def _combined(preset: Sequence[str], given: Sequence[str]) -> list[str]:
     """Return a preset's options and those given, which stand above it by either of their names."""
 
     def path(option: str) -> str:
-        return option.partition("=")[0].replace(f".{OWN}:", ".", 1)
+        kind, _, rest = option.partition("=")[0].partition(".")
+        owner, _, name = rest.rpartition(":")
+        return f"{kind}.{name if canonical(owner) == OWN else rest}"
 
     known = set(map(path, given))
     return [*(option for option in preset if path(option) not in known), *given]

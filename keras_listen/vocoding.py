@@ -30,6 +30,11 @@ log = logging.getLogger("keras_listen")
 _BATCH = 64
 
 
+def tells_progress(vocoder: Any) -> bool:
+    """Say whether a vocoder tells how long it takes and how far it is, as slow ones do."""
+    return hasattr(vocoder, "report") and hasattr(vocoder, "seconds_for")
+
+
 def synthesize(
     vocoder: Any,
     features: np.ndarray,
@@ -52,7 +57,7 @@ def synthesize(
     Returns:
         sounds [shape=(batch, samples), in [-1, 1]] and the gain of each [shape=(batch,)].
     """
-    if hasattr(vocoder, "report") and hasattr(vocoder, "seconds_for"):
+    if tells_progress(vocoder):
         sounds = _tracked(vocoder, features, seeds, track)
     else:
         sounds = vocoder.synthesize(features, seeds)

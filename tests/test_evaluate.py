@@ -251,7 +251,7 @@ def test_a_preset_knows_its_priors_by_both_names():
     assert _settings("transfer", {"priors": ["other:vae"]})["options"] == []
 
 
-@pytest.mark.parametrize("owner", ["", "keras-listen:"])
+@pytest.mark.parametrize("owner", ["", "keras-listen:", "Keras_Listen:"])
 def test_an_option_stands_above_a_presets(owner):
     given = [f"prior.{owner}vae.pull=0.3", "prior.vae.start_deviation=0.2"]
     assert _combined(["prior.vae.pull=0.02", "prior.ae.pull=0.1"], given) == [

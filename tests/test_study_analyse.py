@@ -278,10 +278,12 @@ def test_a_prior_is_compared_with_the_none_that_has_its_settings(tmp_path):
 
 def test_recordings_before_maximization_have_no_settings_of_the_ascent(tmp_path):
     items = [item(f"yes-{i}", "yes", kind) for i, kind in enumerate(KINDS)]
-    settings = {"2": {"steps": 20, "vocoder.iterations": 9}}
+    """Nor of the objective; and real speech was not even encoded."""
+    some = {"steps": 20, "objective.unit": 3, "prior.pull": 0.1, "vocoder.iterations": 9}
+    settings = {"2": some, "5": some}
     study, _ = Simulation(items, [], settings).write(tmp_path)
     found = read_catalogue(study).recordings
-    assert found["yes-1"].settings == {"vocoder.iterations": 9}
+    assert found["yes-1"].settings == {"prior.pull": 0.1, "vocoder.iterations": 9}
     assert found["yes-2"].settings == settings["2"]
     assert found["yes-0"].settings == {}
 

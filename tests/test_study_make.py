@@ -31,7 +31,12 @@ from keras_listen.seeds import derive
 from keras_listen.starts import Sample
 from keras_listen.store import Store
 from keras_listen.study import speaking
-from keras_listen.study.conditions import Condition, make_conditions, parse_combination
+from keras_listen.study.conditions import (
+    Condition,
+    _all_options,
+    make_conditions,
+    parse_combination,
+)
 from keras_listen.study.folder import open_study
 from keras_listen.study.items import (
     COLUMNS,
@@ -42,6 +47,7 @@ from keras_listen.study.listeners import Listeners
 from keras_listen.study.plan import Plan
 from keras_listen.study.proxies import active_level, spectral_flatness
 from keras_listen.study.speaking import LEVEL, Recording, outlook, pieces, speak
+from keras_listen.testing.contracts import component_of
 from keras_listen.vocoders.griffin_lim import GriffinLim
 
 #: Words of the store; the bundle knows a fourth, hostile one.
@@ -420,11 +426,23 @@ def test_a_combination_says_in_what_it_differs():
     assert found.label == "vae prior.pull=0.02 steps=150 keep_best=yes"
     mapping = {"prior": "vae", "prior.pull": 0.02, "steps": 150, "keep_best": True}
     assert parse_combination(mapping, NAMES).ascent == found.ascent
+    # What is named and told apart by its text is the same text from Python.
+    (whole,) = parse_combination({"gain": 6}, NAMES).ascent.values()
+    assert repr(whole) == "6.0"
     plain = parse_combination("vocoder=wavenet, start=class, label=net", NAMES)
     assert (plain.starts, plain.label, plain.names["vocoder"]) == (("class",), "net", "wavenet")
     other = parse_combination("prior=keras-listen-ppgn:ppgn,vocoder=wavenet", NAMES)
     assert other.names["prior"] == "keras-listen-ppgn:ppgn"
     assert other.label == "keras-listen-ppgn:ppgn wavenet"
+
+
+def test_options_are_told_together_by_whichever_name_they_were_given():
+    def wide(bundle, *, width: float, depth: int = 1, tall: bool = False):
+        """Has an option that it needs."""
+
+    options = {("prior", "under-test:wide"): {"width": "1"}, ("prior", "wide"): {"depth": 3}}
+    found = _all_options({"prior": component_of("prior", wide)}, options)
+    assert found == {"prior.width": 1.0, "prior.depth": 3, "prior.tall": False}
 
 
 @pytest.mark.parametrize("name", ["griffin-lim", "keras-listen:griffin-lim"])
@@ -486,6 +504,13 @@ def test_what_is_reported_at_once_is_counted_before_anything_is_said(monkeypatch
     assert caplog.messages == ["5 recordings are left to speak, which takes about 6 min"]
 
 
+def test_a_vocoder_that_cannot_say_how_long_it_takes_is_not_counted():
+    """It is spoken without progress, in small pieces."""
+    found = pieces(some_recordings(SimpleNamespace(report=print), 5), block_size=4)
+    assert [(len(piece.recordings), piece.reports) for piece in found] == [(4, False), (1, False)]
+    assert pieces(some_recordings(Slow(), 5), block_size=4)[0].reports
+
+
 def test_a_study_says_how_long_speaking_takes(bundle, tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO", "keras_listen")
     monkeypatch.setattr(speaking, "TELLING", -1)
@@ -518,6 +543,7 @@ def test_settings_are_in_the_manifest_and_in_names(made):
         replace(condition, label="noise"),
         replace(condition, names=NAMES | {"prior": "vae"}),
         replace(condition, experiment=made_by("wavenet")),
+        replace(condition, models={"ae": {"decoder.keras": "12ab"}}),
     ]
     assert condition.identity not in {other.identity for other in others}
     assert condition.identity == replace(condition, number=7).identity

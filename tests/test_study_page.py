@@ -189,6 +189,21 @@ def test_a_window_takes_in_what_another_one_was_answered(seat, page, tmp_path):
     assert [row.rating for row in read_ratings(downloaded(tmp_path))] == [4, 2, 5]
 
 
+def test_a_headphones_check_in_another_window_is_kept(seat, page):
+    seat.visit(page.as_uri())
+    seat.press(ENTER)
+    seat.rate(4)
+    seat.wait_for_place(2)
+    stored = "const [place] = Object.keys(localStorage), kept = JSON.parse(localStorage[place]);"
+    assert seat.browser.run(f"{stored} return kept.headphones") == "skipped"
+    seat.browser.run(
+        f"{stored} kept.headphones = 'passed 6'; localStorage[place] = JSON.stringify(kept)"
+    )
+    seat.rate(3)
+    seat.wait_for_place(3)
+    assert seat.browser.run(f"{stored} return kept.headphones") == "passed 6"
+
+
 def test_windows_of_two_orders_overwrite_nothing(seat, page):
     """Where one is begun, the test goes on in it, and the other says so."""
     driver = seat.browser.driver

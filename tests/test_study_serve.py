@@ -539,6 +539,25 @@ def test_how_many_raters_may_join_can_be_said(tmp_path, call):
         server.join()
 
 
+def test_links_are_told_though_others_take_the_last_places(tmp_path, monkeypatch, caplog):
+    root = write_study(tmp_path / "study")
+    with serving(root, *SMALL, "--most-raters", "3"):
+        pass
+    register = Ratings.register
+
+    def crowded(ratings, most, order):
+        """Register a rater, and then somebody else who joins."""
+        token = register(ratings, most, order)
+        register(ratings, most, order)
+        return token
+
+    monkeypatch.setattr(Ratings, "register", crowded)
+    links = collecting.invite(root, 3)
+    # The second link took the last place, and whoever joined behind it found none.
+    assert len(links) == 1
+    assert "this study has 3 raters and takes 3; for 1 more" in caplog.text
+
+
 @pytest.mark.slow
 def test_fifty_raters_at_once(tmp_path):
     """Each rating is stored once, and nothing is answered with an error."""

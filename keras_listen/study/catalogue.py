@@ -77,8 +77,9 @@ def read_catalogue(folder: str | Path) -> Catalogue:
 
 def _recording(row: Row, path: Path, settings: Mapping[str, Any]) -> Recording:
     if row["stage"] in ("before", ""):
-        # Nothing was maximized: only components had a part in it.
-        settings = {name: value for name, value in settings.items() if "." in name}
+        # Nothing was maximized, and real speech was not even encoded.
+        parts = ("prior.", "vocoder.") if row["stage"] else ("vocoder.",)
+        settings = {name: value for name, value in settings.items() if name.startswith(parts)}
     return Recording(
         row["name"],
         row["class_label"],

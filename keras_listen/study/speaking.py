@@ -26,7 +26,7 @@ from ..files import make_folder, replacing
 from ..progress import Track, quiet
 from ..seeds import derive, generator
 from ..starts import Sample
-from ..vocoding import synthesize, wav_bytes
+from ..vocoding import synthesize, tells_progress, wav_bytes
 from .folder import read_sound
 from .items import audio_url
 from .listeners import Heard, Listeners
@@ -105,7 +105,7 @@ class Piece:
     @property
     def reports(self) -> bool:
         """Whether its vocoder tells how far it is, as those do that take long."""
-        return hasattr(self.recordings[0].vocoder, "report")
+        return tells_progress(self.recordings[0].vocoder)
 
     @property
     def stop(self) -> int:
@@ -126,7 +126,7 @@ def pieces(recordings: Sequence[Recording], block_size: int) -> list[Piece]:
     found = []
     for group, places in enumerate(groups.values()):
         # A vocoder that reports shows its own progress, and is quickest with many.
-        reports = hasattr(recordings[places[0]].vocoder, "report")
+        reports = tells_progress(recordings[places[0]].vocoder)
         for span in spans(len(places), block_size * (BLOCKS if reports else 1)):
             members = tuple(recordings[place] for place in places[span])
             found.append(Piece(members, tuple(places[span]), group, span.start))

@@ -23,7 +23,7 @@ const kept = () => {
   const takeIn = (there) => {
     if (there?.rater !== state.rater) return;
     Object.assign(state.answers, there.answers);
-    state.headphones ||= there.headphones;
+    state.headphones = there.headphones || state.headphones;
   };
   const keep = () => {
     const there = stored();
@@ -92,8 +92,9 @@ const kept = () => {
       $("save-now").hidden = false;
     },
     async keepHeadphones(result) {
-      state.headphones = result;
       keep();
+      state.headphones = result;
+      memory.set(place, JSON.stringify(state));
     },
     anew() {
       if (!confirm("The answers in this browser will be deleted. Have they been saved?")) return;
