@@ -408,7 +408,8 @@ def test_a_folder_in_use_is_not_touched(made, bundle, tiny_store):
     with pytest.raises(RunError, match=r"manifest\.csv is a file; name another folder as OUT$"):
         make_study(tiny_store.root, made.root / "manifest.csv", **same)
     with pytest.raises(
-        RunError, match=r"^the study in .* was started with other settings .* a new s"
+        RunError,
+        match=r"^the study in .* was started with other settings \(command\.[^;]*\); .* a new s",
     ):
         make_study(tiny_store.root, made.root, **same, resume=True)
     with pytest.raises(RunError, match=r"^there is no study to resume in .*/empty; leave --resume"):

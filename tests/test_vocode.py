@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -88,6 +89,17 @@ def test_a_wavenet_of_another_bundle_speaks(call, inputs, wavenet_bundle, tmp_pa
     assert "vocoding 3 sounds takes about" in done.err
     assert "audio sample" in done.err
     assert len(sound_of(tmp_path / "out" / "given.wav")) == count_samples(30, SPEC)
+
+
+def test_a_damaged_model_that_does_not_speak_is_not_in_the_way(inputs, wavenet_bundle, tmp_path):
+    root = shutil.copytree(wavenet_bundle, tmp_path / "damaged")
+    with open(root / "wavenet" / "model.keras", "ab") as file:
+        file.write(b"x")
+    given = {"vocoder": "griffin-lim", "bundle": root}
+    assert len(vocode([inputs / "given.npy"], tmp_path / "out", **given)) == 1
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["components"]["vocoder"]["name"] == "griffin-lim"
+    assert (manifest["vocoder"], manifest["command"]["bundle"]) == ({}, str(root))
 
 
 def test_a_sound_is_the_same_alone_and_beside_longer_ones(inputs, wavenet_bundle, tmp_path):
