@@ -409,7 +409,8 @@ def test_a_folder_in_use_is_not_touched(made, bundle, tiny_store):
         make_study(tiny_store.root, made.root / "manifest.csv", **same)
     with pytest.raises(
         RunError,
-        match=r"^the study in .* was started with other settings \(command\.[^;]*\); .* a new s",
+        match=r"^the study in .* was started with other settings \(command\.combinations [^;]*; "
+        r"command\.real True, now False\); repeat them, or start a new study in another folder$",
     ):
         make_study(tiny_store.root, made.root, **same, resume=True)
     with pytest.raises(RunError, match=r"^there is no study to resume in .*/empty; leave --resume"):
