@@ -18,6 +18,8 @@ from types import SimpleNamespace
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # As the command line has it: bits are compared with what it writes.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# Options of this run are none of those that tests start.
+os.environ.pop("PYTEST_ADDOPTS", None)
 
 import numpy as np
 import pytest

@@ -443,7 +443,7 @@ def test_a_store_that_was_prepared_anew_is_noticed(bundle, tiny_store, tmp_path)
     assert list(stored) == ["speech"]
     for name in ("store.json", "index.csv", "features.npy"):
         whole = (store / name).read_bytes()
-        (store / name).write_bytes(whole + b"\n")
+        (store / name).write_bytes(whole.replace(b'"tiny"', b'"other"') + b"\n")
         with pytest.raises(RunError, match=rf"other settings \(stores\.speech\.{name} [^;]*\)"):
             evaluate(["none"], **settings, resume=True)
         (store / name).write_bytes(whole)
