@@ -36,7 +36,7 @@ def type_name(kind: Any) -> str:
 
 
 def convert(value: Any, kind: Any) -> Any:
-    """Turn a text, or a number for a float, into `kind`; pass another value on if it fits.
+    """Turn a text into `kind`; pass another value on if it fits.
 
     Raises:
         ValueError: it does not.
@@ -45,8 +45,7 @@ def convert(value: Any, kind: Any) -> Any:
         return _from_text(value, kind)
     if not _fits(value, kind):
         raise ValueError(value)
-    # A whole number for a float is what its text would be.
-    return float(value) if kind in (float, float | None) and value is not None else value
+    return value
 
 
 def _from_text(text: str, kind: Any) -> Any:

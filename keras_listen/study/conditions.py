@@ -223,6 +223,7 @@ def make_conditions(
         key = experiment.components["vocoder"].full_name, *_of_vocoder(shared, combination)
         experiment = replace(experiment, vocoder=vocoders.setdefault(key, experiment.vocoder))
         settings = own | _all_options(experiment.components, options)
+        settings = {name: _plain(value) for name, value in settings.items()}
         for start in combination.starts:
             names = {} if start == "real" else combination.names
             label = f"{start} {combination.label}".strip()
@@ -273,12 +274,14 @@ def _all_options(components: Mapping[str, Component], options: Mapping) -> dict[
         for some in options_among(options, [component]).values():
             given |= some
         values |= component.convert_options(given)
-        found |= {f"{kind}.{name}": _plain(value) for name, value in values.items()}
+        found |= {f"{kind}.{name}": value for name, value in values.items()}
     return found
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that JSON knows."""
+    """Return a value that JSON knows, the same for 6 and 6.0."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
