@@ -18,8 +18,6 @@ from types import SimpleNamespace
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # As the command line has it: bits are compared with what it writes.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# Options of this run are none of those that tests start.
-os.environ.pop("PYTEST_ADDOPTS", None)
 
 import numpy as np
 import pytest
@@ -88,6 +86,15 @@ def write_corpus(root: Path) -> Path:
             noise = np.convolve(noise, np.ones(32) / 32, "same")
         soundfile.write(root / "_background_noise_" / f"{name}.wav", noise, RATE)
     return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_options() -> None:
+    """Keep this run's options from those that tests start.
+
+    Not earlier: processes that share a run's tests read them, too.
+    """
+    os.environ.pop("PYTEST_ADDOPTS", None)
 
 
 @pytest.fixture(scope="session")
