@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import originals
-from .blocks import in_blocks, spans
+from .blocks import spans
 from .debugging import Inquiry, Points, narrowing, select, speak
 from .progress import Track, quiet
 from .starts import Sample
@@ -129,8 +129,8 @@ def _look(everything: Inquiry, own: int, by: str, track: Track) -> tuple[np.ndar
     def work() -> Iterator[None]:
         for span in spans(len(others), size):
             features = everything.store.read(others[span])
-            z = _in_block(experiment.prior.encode, features, size)
-            judged = features if by == "raw" else _in_block(experiment.prior.decode, z, size)
+            z = experiment.in_blocks(experiment.prior.encode, features)
+            judged = features if by == "raw" else experiment.in_blocks(experiment.prior.decode, z)
             heard.append(experiment.classifier.predict(judged, block_size=size).argmax(axis=1))
             flat = z.reshape(len(z), -1)
             latents.append(narrowing(flat.shape[1])(flat))
@@ -139,10 +139,6 @@ def _look(everything: Inquiry, own: int, by: str, track: Track) -> tuple[np.ndar
     for _ in track(work(), total=len(others), label="examples", unit="utterance"):
         pass
     return np.concatenate(latents), np.concatenate(heard)
-
-
-def _in_block(function, array: np.ndarray, size: int) -> np.ndarray:
-    return in_blocks(lambda block: np.asarray(function(block)), array, size)
 
 
 def sound(
@@ -167,7 +163,10 @@ def sound(
     Returns:
         what is wrong with recordings that are missing or could not be read.
     """
-    named, samples, notes = _named(root, tickets), pool.inquiry.samples, []
+    samples, notes = pool.inquiry.samples, []
+    if len(samples) == pool.own:
+        return notes
+    named = _named(root, tickets)
     mine = [i for i in range(pool.own, len(samples)) if samples[i].id in named]
     if audio is not None:
         there, notes = originals.present([samples[i] for i in mine], Path(audio))
@@ -189,10 +188,10 @@ def sound(
 
 def _speak(inquiry: Inquiry, root: Path, points: Sequence[int]) -> None:
     """Write what the decoded encodings of some utterances sound like."""
-    prior, size = inquiry.experiment.prior, inquiry.experiment.block_size
-    z = _in_block(prior.encode, inquiry.store.read(inquiry.positions[points]), size)
+    experiment, features = inquiry.experiment, inquiry.store.read(inquiry.positions[points])
+    z = experiment.in_blocks(experiment.prior.encode, features)
     names = [f"{inquiry.samples[point].id}-before" for point in points]
-    decoded = _in_block(prior.decode, z, size)[..., 0]
+    decoded = experiment.in_blocks(experiment.prior.decode, z)[..., 0]
     speak(inquiry, root / "sounds", names, decoded, inquiry.seeds_of(points))
 
 

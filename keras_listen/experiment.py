@@ -118,7 +118,7 @@ class Experiment:
         if starts is None:
             z = self.prior.start(targets, seeds)
         else:
-            z = self._in_blocks(self.prior.encode, starts[..., None])
+            z = self.in_blocks(self.prior.encode, starts[..., None])
         result = maximize(
             self.classifier,
             self.objective,
@@ -151,7 +151,8 @@ class Experiment:
     def _predict(self, classifier: Classifier, features: np.ndarray) -> np.ndarray:
         return classifier.predict(features, block_size=self.block_size)
 
-    def _in_blocks(self, function, array: np.ndarray) -> np.ndarray:
+    def in_blocks(self, function, array: np.ndarray) -> np.ndarray:
+        """Compute a function of the prior's, such as `encode`, block by block."""
         return in_blocks(lambda block: np.asarray(function(block)), array, self.block_size)
 
     def speak(

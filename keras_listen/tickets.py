@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .blocks import in_blocks, spans
+from .blocks import spans
 from .changes import locate
 from .chunks import read_chunk
 from .debugging import Inquiry, Points, speak
@@ -95,8 +95,7 @@ def _block(inquiry, points, pool, at: np.ndarray, arrays) -> list[Ticket]:
 
     def decoded(name: str) -> np.ndarray:
         latents = arrays[name].reshape(-1, *one.shape[1:])
-        size, decode = inquiry.experiment.block_size, inquiry.experiment.prior.decode
-        return in_blocks(lambda block: np.asarray(decode(block)), latents, size)[..., 0]
+        return inquiry.experiment.in_blocks(inquiry.experiment.prior.decode, latents)[..., 0]
 
     features = {name: decoded(name) for name in ("before", "first", "after")}
     tickets = []

@@ -220,7 +220,7 @@ def make_conditions(
         )
         _require_speaking_of_words(experiment, combination)
         # Recordings by one vocoder are spoken together, whatever else made them.
-        key = experiment.components["vocoder"].full_name, *_of_vocoder(shared, combination)
+        key = experiment.components["vocoder"].full_name, *_of_vocoder(options)
         experiment = replace(experiment, vocoder=vocoders.setdefault(key, experiment.vocoder))
         settings = own | _all_options(experiment.components, options)
         settings = {name: _plain(value) for name, value in settings.items()}
@@ -285,8 +285,7 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _of_vocoder(shared: Mapping, combination: Combination) -> list[str]:
-    options = _options(shared, combination)
+def _of_vocoder(options: Mapping) -> list[str]:
     return sorted(str(item) for item in options.items() if item[0][0] == "vocoder")
 
 
