@@ -18,7 +18,7 @@ import logging
 import time
 from pathlib import Path
 
-from keras_listen.backend import start_quietly
+from keras_listen.models.backend import start_quietly
 
 #: Rate, in Hz, that STOI and wide-band PESQ are computed at.
 RATE = 16000
@@ -52,7 +52,7 @@ def measure(name: str, bundle, store, positions, corpus: Path | None) -> None:
     from keras_listen.features import denormalize_magnitude, extract_fitted
     from keras_listen.plugins import default_registry
     from keras_listen.seeds import derive
-    from keras_listen.vocoding import synthesize
+    from keras_listen.vocoders.synthesis import synthesize
 
     vocoder = default_registry().create("vocoder", name, bundle)
     words = [store.utterances[position].word for position in positions]
@@ -89,7 +89,7 @@ def perceived(files: list[Path], sounds, rate: int) -> dict[str, float]:
     import numpy as np
     import soxr
 
-    from keras_listen.readers import soundfile_reader
+    from keras_listen.data.readers import soundfile_reader
 
     found: dict[str, list[float]] = {}
     originals = soundfile_reader(None)(files, RATE)

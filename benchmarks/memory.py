@@ -26,7 +26,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from keras_listen.backend import start_quietly
+from keras_listen.models.backend import start_quietly
 
 #: Utterances of a word in the store, by split; together those of Speech Commands.
 UTTERANCES = {"training": 2400, "validation": 300, "testing": 300}
@@ -38,7 +38,7 @@ def write_store(folder: Path, words: list[str]) -> None:
     import numpy as np
 
     from keras_listen import FeatureSpec
-    from keras_listen.files import csv_text, make_folder, write_json, write_text
+    from keras_listen.output.files import csv_text, make_folder, write_json, write_text
 
     make_folder(folder)
     spec = FeatureSpec()
@@ -61,9 +61,9 @@ def write_bundle(folder: Path, words: list[str]) -> None:
     import keras
 
     from keras_listen import FeatureSpec
-    from keras_listen.bundle import create_bundle
-    from keras_listen.models.autoencoder import build_decoder, build_encoder
-    from keras_listen.recipes import CLASSIFIERS
+    from keras_listen.models.bundle import create_bundle
+    from keras_listen.models.networks.autoencoder import build_decoder, build_encoder
+    from keras_listen.training.recipes import CLASSIFIERS
 
     keras.utils.set_random_seed(0)
     bundle = create_bundle(folder, words, FeatureSpec())
@@ -74,7 +74,7 @@ def write_bundle(folder: Path, words: list[str]) -> None:
 
 def embedded_words() -> list[str]:
     """Return the words of the embedded bundle."""
-    from keras_listen.bundle import embedded_path
+    from keras_listen.models.bundle import embedded_path
 
     return json.loads((embedded_path() / "bundle.json").read_text(encoding="utf-8"))["words"]
 

@@ -37,11 +37,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "debugging"))
 from planted_cue import Cue, learn, look
 
 from keras_listen import load_bundle
-from keras_listen.store import Store
+from keras_listen.data.store import Store
 
 TONES = (150.0, 1000.0, 3000.0, 7500.0)
 PRIORS = ("none", "ae")

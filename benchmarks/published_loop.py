@@ -71,8 +71,8 @@ def published(bundle, prior):
 
 def ours(bundle, prior, objective):
     """Return a function that maximizes a block at once."""
-    from keras_listen.ascent import Ascent
-    from keras_listen.engine import maximize
+    from keras_listen.maximization.ascent import Ascent
+    from keras_listen.maximization.engine import maximize
 
     def maximize_all(starts, targets):
         found = maximize(bundle.classifier, objective, prior, starts, targets, Ascent(steps=STEPS))
@@ -123,7 +123,7 @@ def product_rate() -> float:
 
 def measure(way: str, settings: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Time one way in this process, both priors."""
-    from keras_listen.backend import start_quietly
+    from keras_listen.models.backend import start_quietly
 
     start_quietly()
     import numpy as np

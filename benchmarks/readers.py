@@ -15,10 +15,10 @@ import sys
 import time
 from pathlib import Path
 
-from keras_listen.backend import start_quietly
+from keras_listen.data.readers import SUFFIXES
 from keras_listen.errors import Unavailable
+from keras_listen.models.backend import start_quietly
 from keras_listen.plugins import default_registry
-from keras_listen.readers import SUFFIXES
 
 SAMPLE_RATE = 22050
 

@@ -3,10 +3,11 @@
     python benchmarks/same_outputs.py make OUT --corpus FOLDER [--python PYTHON] [--path CHECKOUT]
     python benchmarks/same_outputs.py compare OUT_BEFORE OUT_AFTER
 
-`make` runs `prepare`, `run` with both vocoders, `evaluate`, `debug`, `study make` and `vocode` of the
-package that PYTHON imports (of CHECKOUT, if given) on part of a Speech Commands style FOLDER. `compare`
-reads two such folders and lists every file that is missing or differs. Left out are `timing.json`,
-versions and paths in manifests, and the markup of pages, whose visible text must be the same.
+`make` runs `prepare`, `run` with both vocoders, `evaluate`, `debug`, `study make` and `vocode` of
+the package that PYTHON imports (of CHECKOUT, if given) on part of a Speech Commands style FOLDER.
+`compare` reads two such folders and lists every file that is missing or differs. Left out are
+`timing.json`, versions and paths in manifests, and the markup of pages, whose visible text must be
+the same.
 """
 
 from __future__ import annotations

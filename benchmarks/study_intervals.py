@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "listening_test"))
 from simulated_study import Spread, judged
 
-from keras_listen.study.contrasts import compare
-from keras_listen.study.opinions import Draws, conditions
+from keras_listen.listening_test.analyse.contrasts import compare
+from keras_listen.listening_test.analyse.mean_opinion import Draws, conditions
 
 QUALITY = {(1, "generated"): 3.0, (3, "generated"): 3.0}
 

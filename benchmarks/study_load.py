@@ -22,8 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import requests
 
-from keras_listen.collecting import export
-from keras_listen.study.ratings import read_ratings
+from keras_listen.listening_test.collect.api import export
+from keras_listen.listening_test.ratings import read_ratings
 
 
 class Client:

@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.manifold import TSNE, trustworthiness
 
 from keras_listen import Store, load_bundle
-from keras_listen.blocks import in_blocks
+from keras_listen.models.blocks import in_blocks
 
 
 def latents(store: Store, count: int) -> np.ndarray:

@@ -80,12 +80,12 @@ def median_time(work, repeats: int) -> float:
 
 def compare(name: str, sizes: list[int], repeats: int, peak: float) -> None:
     """Print the rates of one network."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "vocoders"))
     import torch
     from test_wavenet_published import SMALL, build
 
-    from keras_listen.vocoders.wavenet_generator import Generator
-    from keras_listen.wavenet_conversion import config_of, read_checkpoint, to_keras
+    from keras_listen.vocoders.wavenet.convert import config_of, read_checkpoint, to_keras
+    from keras_listen.vocoders.wavenet.generator import Generator
 
     warnings.simplefilter("ignore")
     settings = {**SMALL, **NETS[name]}

@@ -4,32 +4,32 @@ The public names are loaded when they are first used: importing the package impo
 TensorFlow nor librosa.
 """
 
-from .version import __version__
+__version__ = "0.1.0"
 
 _HOMES = {
-    "Ascent": "ascent",
-    "Bundle": "bundle",
-    "Classifier": "classifier",
+    "Ascent": "maximization.ascent",
+    "Bundle": "models.bundle",
+    "Classifier": "models.classifier",
     "FeatureSpec": "features",
     "ListenError": "errors",
-    "Maximization": "engine",
-    "Store": "store",
-    "analyse_study": "analysing",
+    "Maximization": "maximization.engine",
+    "Store": "data.store",
+    "analyse_study": "listening_test.analyse.api",
     "configure_plugins": "plugins",
-    "debug": "diagnosing",
-    "evaluate": "evaluating",
-    "evaluate_published": "evaluating",
+    "debug": "debugging.api",
+    "evaluate": "evaluation.api",
+    "evaluate_published": "evaluation.api",
     "hookimpl": "hookspecs",
-    "listen": "api",
-    "load_bundle": "bundle",
-    "load_classifier": "classifier",
-    "load_features": "api",
-    "make_study": "studying",
-    "maximize": "engine",
-    "prepare": "preparation",
-    "read_corpus": "corpus",
-    "train": "training",
-    "vocode": "api",
+    "listen": "experiment.api",
+    "load_bundle": "models.bundle",
+    "load_classifier": "models.classifier",
+    "load_features": "experiment.api",
+    "make_study": "listening_test.make.api",
+    "maximize": "maximization.engine",
+    "prepare": "data.prepare",
+    "read_corpus": "data.corpus",
+    "train": "training.train",
+    "vocode": "experiment.api",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,11 +20,12 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import numpy as np
 import pytest
+from helpers import write_small_bundle
 
 from keras_listen.cli import main
-from keras_listen.corpus import read_corpus
-from keras_listen.preparation import prepare
-from keras_listen.store import Store
+from keras_listen.data.corpus import read_corpus
+from keras_listen.data.prepare import prepare
+from keras_listen.data.store import Store
 
 RATE = 16000
 WORDS = ("down", "stop", "up")
@@ -146,6 +146,12 @@ def real_reading(real_data: Path) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small bundle of the words `helpers.WORDS`; copy it before changing anything in it."""
+    return write_small_bundle(tmp_path_factory.mktemp("bundle") / "small")
+
+
 @pytest.fixture(scope="module")
 def chromium():
     """A browser for a module's tests."""
@@ -174,13 +180,3 @@ def call(monkeypatch, capfd, tmp_path):
 
     yield call
     log.handlers[:], log.propagate = before
-
-
-def assert_one_line(done, message: str) -> None:
-    """Check that a command failed as it should: status 1 and one line of the program's own."""
-    assert done.status == 1
-    assert "Traceback" not in done.err
-    lines = done.err.splitlines()
-    assert len(lines) == 1, done.err
-    assert lines[0].startswith("keras-listen: ")
-    assert re.search(message, lines[0]), lines[0]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from keras_listen.data.readers import soundfile_reader
 from keras_listen.errors import ParameterError, ReadError, SpecError
 from keras_listen.features import (
     FeatureSpec,
@@ -22,7 +23,6 @@ from keras_listen.features import (
     require_sound,
     window,
 )
-from keras_listen.readers import soundfile_reader
 
 SPEC = FeatureSpec()
 

@@ -8,8 +8,8 @@ import sys
 
 import click
 
+from .. import __version__
 from ..errors import ListenError
-from ..version import __version__
 from .common import LazyGroup, remembering_interrupts
 
 _COMMANDS = {

@@ -21,10 +21,10 @@ def wavenet(checkpoint, hparams, out, compact) -> None:
     For checkpoints of wavenet_vocoder's 2018 line. Needs torch. Use it with
     -o vocoder.wavenet.weights=OUT.
     """
-    from ..backend import start_quietly
+    from ..models.backend import start_quietly
 
     start_quietly(engine=False)
-    from ..wavenet_conversion import convert_wavenet
+    from ..vocoders.wavenet.convert import convert_wavenet
 
     bundle = convert_wavenet(checkpoint, hparams, out, compact=compact)
     click.echo(f"bundle: {bundle.root}; use it with -o vocoder.wavenet.weights={bundle.root}")
@@ -41,11 +41,11 @@ def keras2(classifier, words_file, out, **others) -> None:
 
     The words are in the order of the classifier's outputs. The autoencoder becomes the prior ae.
     """
-    from ..backend import start_quietly
+    from ..models.backend import start_quietly
 
     start_quietly(engine=False)
-    from ..classifier import read_words
-    from ..keras2_conversion import convert_keras2
+    from ..models.classifier import read_words
+    from ..models.formats.keras2 import convert_keras2
 
     bundle = convert_keras2(classifier, out, words=read_words(words_file), **others)
     click.echo(f"{len(bundle.words)} words: {', '.join(bundle.names())}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..blocks import BLOCK_SIZE
+from ..models.blocks import BLOCK_SIZE
 from .common import bar, component_options, model_options, split_list, table
 
 
@@ -62,10 +62,10 @@ def debug(**settings) -> None:
     Maximizes the utterances of a prepared STORE to their own words, and writes a table, maps of
     what that does to them, numbers, and a ticket for each mistake.
     """
-    from ..backend import start_quietly
+    from ..models.backend import start_quietly
 
     start_quietly(engine=True)
-    from ..diagnosing import debug as carry_out
+    from ..debugging.api import debug as carry_out
 
     done = carry_out(**settings, track=bar)
     click.echo(table(_overall(done)))

@@ -18,12 +18,12 @@ def doctor(context, file, words_file, spec, trust_model) -> None:
 
     One line a finding; the exit status is 1 where there is a problem.
     """
-    from ..backend import start_quietly
+    from ..models.backend import start_quietly
 
     start_quietly()
-    from ..classifier import read_words
-    from ..doctor import examine
     from ..features import FeatureSpec
+    from ..maximization.doctor import examine
+    from ..models.classifier import read_words
 
     findings = examine(
         file,

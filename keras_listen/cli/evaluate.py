@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.core import ParameterSource
 
-from ..blocks import BLOCK_SIZE
+from ..models.blocks import BLOCK_SIZE
 from .common import ascent_options, bar, component_options, model_options, table
 
 
@@ -64,7 +64,7 @@ def evaluate(context, from_npz, **settings) -> None:
     Combines every prior with every objective. Writes results.json, results.csv, heatmaps,
     pictures, and index.html.
     """
-    from ..backend import start_quietly
+    from ..models.backend import start_quietly
 
     if from_npz is not None:
         _require_alone(context)
@@ -72,8 +72,8 @@ def evaluate(context, from_npz, **settings) -> None:
     if from_npz is not None:
         _show_published(from_npz, settings["out"])
         return
-    from ..evaluating import evaluate as carry_out
-    from ..tallies import NOTE
+    from ..evaluation.api import evaluate as carry_out
+    from ..evaluation.results import NOTE
 
     done = carry_out(**settings, track=bar)
     click.echo(table(_overall(done.rows)))
@@ -97,8 +97,8 @@ def _require_alone(context: click.Context) -> None:
 
 
 def _show_published(folder: str, out: str) -> None:
-    from ..evaluating import evaluate_published
-    from ..interchange import NOTE
+    from ..evaluation.api import evaluate_published
+    from ..evaluation.published import NOTE
 
     done = evaluate_published(folder, out)
     click.echo(table(_overall(done.rows)))
@@ -108,7 +108,7 @@ def _show_published(folder: str, out: str) -> None:
 
 def _overall(rows: list[dict]) -> list[list[str]]:
     """Return the table of the lines that stand for all words."""
-    from ..tallies import ALL
+    from ..evaluation.results import ALL
 
     rates = [name.removesuffix(" low") for name in rows[0] if name.endswith(" low")]
     lines = [["prior", "objective", "samples", *rates, "diversity", "nearest"]]

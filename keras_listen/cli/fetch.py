@@ -18,9 +18,9 @@ def fetch(corpus, folder, url, sha256) -> None:
     Speech Commands v0.02 (Warden 2018, CC BY 4.0) is a download of 2.4 GB and takes 6 GB while it
     is unpacked. A call that was interrupted goes on where it stopped when it is given again.
     """
-    from ..corpus import read_corpus
-    from ..fetching import SPEECH_COMMANDS
-    from ..fetching import fetch as download
+    from ..data.corpus import read_corpus
+    from ..data.fetch import SPEECH_COMMANDS
+    from ..data.fetch import fetch as download
 
     done = download(folder, _archive(SPEECH_COMMANDS, url, sha256), track=bar)
     if not done.fresh:
@@ -31,7 +31,7 @@ def fetch(corpus, folder, url, sha256) -> None:
 
 def _archive(known, url: str | None, sha256: str | None):
     """Return `known`, perhaps from a mirror, or another archive where `sha256` says so."""
-    from ..fetching import Archive
+    from ..data.fetch import Archive
 
     other = Archive(url or known.url, sha256 or known.sha256)
     if other.sha256 != known.sha256:

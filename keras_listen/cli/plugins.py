@@ -93,8 +93,8 @@ def _kind(given: str) -> str:
 
 def _named(registry, name: str) -> list[dict[str, Any]]:
     """Describe everything that has the name."""
-    from ..components import canonical
     from ..errors import ParameterError, unknown
+    from ..plugins.component import canonical
 
     kind, _, short = name.rpartition(":")
     components = [

@@ -17,7 +17,7 @@ def new(name: str, folder: str | None, kind: str) -> None:
     NAME is the component's, such as slow; the package is called keras-listen-NAME and written into
     DIR, by default a folder of that name.
     """
-    from ..skeleton import package_of, write_package
+    from ..plugins.scaffold import package_of, write_package
 
     package = package_of(name, kind)
     root = write_package(package, folder)

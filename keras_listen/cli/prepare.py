@@ -26,9 +26,9 @@ def prepare(corpus, store, words, min_utterances, reader, spec, workers) -> None
 
     A call that was interrupted goes on where it stopped when it is given again.
     """
-    from ..corpus import read_corpus
+    from ..data.corpus import read_corpus
+    from ..data.prepare import prepare as extract
     from ..features import FeatureSpec
-    from ..preparation import prepare as extract
 
     tree = read_corpus(corpus, words=words, min_utterances=min_utterances)
     done = extract(

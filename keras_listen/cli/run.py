@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..blocks import BLOCK_SIZE
+from ..models.blocks import BLOCK_SIZE
 from .common import ascent_options, bar, component_options, model_options, table
 
 
@@ -39,8 +39,8 @@ def run(words, **settings) -> None:
     Writes samples.csv, manifest.json, a feature (npy), sound (wav) and picture (png) of each
     sample, and index.html, a page to look and listen.
     """
-    from ..api import listen
-    from ..backend import start_quietly
+    from ..experiment.api import listen
+    from ..models.backend import start_quietly
 
     start_quietly()
     done = listen(words=words, track=bar, **settings)

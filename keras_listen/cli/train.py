@@ -53,15 +53,15 @@ def train(folders, only, audio, steps, hparams, seed, compact, **settings) -> No
 
 
 def _train_on_store(store: str, bundle: str, **settings) -> None:
-    from ..backend import start_quietly
-    from ..store import Store
+    from ..data.store import Store
+    from ..models.backend import start_quietly
 
     opened = Store.open(store)
     counts = ", ".join(f"{count} {split}" for split, count in opened.counts().items())
     click.echo(f"{len(opened.words)} words: {counts}")
     start_quietly(engine=False)
-    from ..report.training import draw_training
-    from ..training import train as train_components
+    from ..training.figures import draw_training
+    from ..training.train import train as train_components
 
     result = train_components(opened, bundle, **settings, announce=_Announcer("epoch"))
     for name in result.names():
@@ -73,11 +73,11 @@ def _train_on_store(store: str, bundle: str, **settings) -> None:
 
 
 def _train_vocoder(audio, bundle: str, steps, hparams, seed: int, compact: bool) -> None:
-    from ..backend import start_quietly
+    from ..models.backend import start_quietly
 
     start_quietly(engine=False)
-    from ..report.training import draw_training, write_heard
-    from ..vocoder_training import VocoderRecipe, read_config, train_wavenet
+    from ..training.figures import draw_training, write_heard
+    from ..training.train_wavenet import VocoderRecipe, read_config, train_wavenet
 
     announcer = _Announcer("step")
     result = train_wavenet(

@@ -22,10 +22,10 @@ def vocode(inputs, vocoder, out, bundle, options, reader, seed) -> None:
     each, vocoded.csv with the distance between the mel bands of what was given and of the sound,
     and manifest.json.
     """
-    from ..backend import start_quietly
+    from ..models.backend import start_quietly
 
     start_quietly(engine=False)
-    from ..api import vocode as vocode_files
+    from ..experiment.api import vocode as vocode_files
 
     spoken = vocode_files(
         inputs,

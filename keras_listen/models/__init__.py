@@ -1,1 +1,1 @@
-"""Keras builders: layers and nothing else, in pure Keras 3."""
+"""Networks, the Classifier around one, and bundles of them."""

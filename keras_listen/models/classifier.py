@@ -1,45 +1,330 @@
-"""The speech command classifier of the published tooling."""
+"""A Keras model with its words and features: logits, probabilities, activations of any layer."""
 
 from __future__ import annotations
 
+import copy
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
 import keras
-from keras import layers
+import numpy as np
+from keras import ops
 
-from .pieces import require_size
+from ..errors import ModelError, ParameterError, unknown
+from ..features import FeatureSpec
+from .blocks import BLOCK_SIZE, in_blocks
+from .formats.keras_file import open_model
+from .rewrites import Rewritten, interruptible
 
-#: Below this size the three valid convolutions and poolings leave nothing.
-SMALLEST = 22
+#: Makes a function of features from a model, in inference mode.
+Compute = Callable[[keras.Model], Callable]
+
+#: Layers that pass probabilities on as they are.
+_TRANSPARENT = (keras.layers.Dropout, keras.layers.Flatten, keras.layers.Reshape)
 
 
-def build_classifier(
-    words: int, *, frames: int = 90, mels: int = 80, dropout: float = 0.2
-) -> keras.Model:
-    """Build the classifier: three convolutions with pooling, three dense layers, a softmax.
+class Classifier:
+    """A speech classifier.
 
     Args:
-        words: number of classes, at least 2.
-        frames, mels: input shape is (frames, mels, 1).
-        dropout: rate after each block.
+        model: takes features [shape=(batch, frames, mels, 1)] and returns one value a word
+            [shape=(batch, words)]: probabilities from a final softmax, or logits without one.
+        words: in the order of the model's outputs.
+        spec: the features it was trained on.
+        what: how messages call it.
 
     Raises:
-        ParameterError: too few words, or an input too small for three poolings.
-
-    References:
-        Soomro et al., Interspeech 2019, section 3.1, and its code.
+        ModelError: model, words and spec do not fit together.
     """
-    require_size(words, frames, mels, SMALLEST, "three poolings")
-    x = inputs = keras.Input((frames, mels, 1), name="features")
-    for i, filters in enumerate((8, 16, 32), start=1):
-        x = _conv(filters, name=f"conv_{i}")(x)
-        x = layers.MaxPooling2D(2, data_format="channels_last", name=f"pool_{i}")(x)
-        x = layers.Dropout(dropout, name=f"dropout_{i}")(x)
-    x = layers.Flatten(data_format="channels_last", name="flatten")(x)
-    for i, units in enumerate((512, 256, 128), start=1):
-        x = layers.Dense(units, activation="relu", name=f"dense_{i}")(x)
-        x = layers.Dropout(dropout, name=f"dropout_dense_{i}")(x)
-    outputs = layers.Dense(words, activation="softmax", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="classifier")
+
+    def __init__(
+        self,
+        model: keras.Model,
+        words: Sequence[str],
+        spec: FeatureSpec | None = None,
+        *,
+        what: str = "the classifier",
+    ):
+        self.model, self.words, self.what = model, tuple(words), what
+        self.spec = spec or FeatureSpec()
+        self._taps: dict[str, keras.Model] = {}
+        self._compute: Compute = _plainly
+        self._computed: dict[str, Callable] = {}
+        if problems := check_shapes(model, self.words, self.spec):
+            raise ModelError(f"{what}: {problems[0]}")
+        self.head = find_head(model)
+        if self.head.kind == "sigmoid":
+            raise ModelError(f"{what}: {self.head.reason}")
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether the softmax can be undone exactly."""
+        return self.head.logits is not None
+
+    def require_logits(self) -> None:
+        """Raise ModelError unless the softmax can be undone exactly."""
+        if not self.has_logits:
+            raise ModelError(f"{self.what} has no logits: {self.head.reason}")
+
+    def logits(self, features):
+        """Return what goes into the softmax [shape=(batch, words)].
+
+        Raises:
+            ModelError: the softmax cannot be undone exactly.
+        """
+        self.require_logits()
+        return self.head.logits(features)
+
+    def probabilities(self, features):
+        """Return probabilities [shape=(batch, words), rows sum to 1]."""
+        if self.head.logits is None:
+            return self._function("", self.model)(features)
+        return ops.softmax(self.head.logits(features))
+
+    def activations(self, features, layer: str):
+        """Return the output of the layer called `layer`.
+
+        Raises:
+            ParameterError: no such layer.
+        """
+        return self._function(layer, self._tap(layer))(features)
+
+    def layer_shape(self, layer: str) -> tuple[int, ...]:
+        """Return the shape of a layer's output, without the batch.
+
+        Raises:
+            ParameterError: no such layer.
+        """
+        return tuple(self._tap(layer).output_shape[1:])
+
+    @cached_property
+    def penultimate(self) -> keras.Model:
+        """The model up to what goes into its last layer that has weights."""
+        tensor = self.model.outputs[0]
+        while True:
+            layer, use, _ = tensor._keras_history
+            entering = layer._inbound_nodes[use].input_tensors
+            if layer.weights or not entering:
+                return keras.Model(_single(self.model.inputs), _single(entering or [tensor]))
+            tensor = entering[0]
+
+    @cached_property
+    def rewritten(self) -> Classifier:
+        """The same classifier, computed in the faster ways of `keras_listen.rewrites`."""
+        other = copy.copy(self)
+        made: list[Rewritten] = []
+
+        def compute(model: keras.Model) -> Rewritten:
+            made.append(Rewritten(model))
+            return made[-1]
+
+        other._compute, other._computed = compute, {}
+        other.head = find_head(self.model, compute)
+        other.refresh = lambda: [each.refresh() for each in made]
+        other.__dict__["rewritten"] = other  # takes the place of the cached property
+        return other
+
+    def _function(self, name: str, model: keras.Model) -> Callable:
+        """Return what computes a part of the model, made once."""
+        if name not in self._computed:
+            self._computed[name] = self._compute(model)
+        return self._computed[name]
+
+    def _tap(self, layer: str) -> keras.Model:
+        if layer not in self._taps:
+            names = [known.name for known in self.model.layers]
+            if layer not in names:
+                raise ParameterError(unknown(f"layer of {self.what}", layer, names))
+            output = self.model.get_layer(layer).output
+            self._taps[layer] = keras.Model(_single(self.model.inputs), output)
+        return self._taps[layer]
+
+    def predict(self, features: np.ndarray, *, block_size: int = BLOCK_SIZE) -> np.ndarray:
+        """Return probabilities as NumPy [shape=(batch, words)], computed in fixed blocks."""
+        self.rewritten.refresh()
+        with interruptible():
+            return in_blocks(self._compiled, np.asarray(features, np.float32), block_size)
+
+    @cached_property
+    def _compiled(self):
+        """Compute probabilities as one compiled function, made once."""
+        if keras.backend.backend() != "tensorflow":
+            return lambda block: ops.convert_to_numpy(self.probabilities(block))
+        import tensorflow as tf
+
+        return tf.function(self.rewritten.probabilities, reduce_retracing=True)
+
+    def label(self, word: str) -> int:
+        """Return the position of `word`.
+
+        Raises:
+            ParameterError: the classifier does not know it.
+        """
+        if word not in self.words:
+            raise ParameterError(unknown("word of this classifier", word, self.words))
+        return self.words.index(word)
 
 
-def _conv(filters: int, name: str) -> layers.Conv2D:
-    return layers.Conv2D(filters, 2, activation="relu", data_format="channels_last", name=name)
+class Head:
+    """How a model ends.
+
+    Attributes:
+        kind: "softmax", "logits", "hidden softmax" or "sigmoid".
+        logits: function from features to logits, or None where they cannot be had.
+        reason: why they cannot be had.
+    """
+
+    def __init__(self, kind: str, logits=None, reason: str = ""):
+        self.kind, self.logits, self.reason = kind, logits, reason
+
+
+def _plainly(model: keras.Model) -> Callable:
+    return lambda features: model(features, training=False)
+
+
+def find_head(model: keras.Model, compute: Compute = _plainly) -> Head:
+    """Find the final softmax of a model and a way around it, computed by what `compute` makes."""
+    layer, entering = _end(model)
+    activation = getattr(layer, "activation", None)
+    if activation is keras.activations.sigmoid:
+        return Head(
+            "sigmoid",
+            reason="it ends in a sigmoid; multi-label models are not supported, use a softmax over "
+            "the words",
+        )
+    if isinstance(layer, keras.layers.Softmax) or _is_plain(layer, keras.activations.softmax):
+        return Head("softmax", _tap_input(model, entering, compute))
+    if isinstance(layer, keras.layers.Dense) and activation is keras.activations.softmax:
+        return Head("softmax", _dense_logits(model, layer, entering, compute))
+    if activation is keras.activations.softmax or _sums_to_one(model):
+        return Head(
+            "hidden softmax",
+            reason="its softmax is not in a last Dense, Softmax or Activation layer; rebuild it to "
+            "end in one, or use the objective softmax",
+        )
+    return Head("logits", compute(model))
+
+
+def _single(inputs: list):
+    """Return the only input as a tensor: Keras tells it from a list of one."""
+    return inputs[0]
+
+
+def _end(model: keras.Model):
+    """Return the last layer that computes something, and what goes into it in this model.
+
+    A layer may have been used in other models before, so the model's own graph is followed.
+    """
+    tensor = model.outputs[0]
+    while True:
+        layer, use, _ = tensor._keras_history
+        entering = layer._inbound_nodes[use].input_tensors
+        if not isinstance(layer, _TRANSPARENT):
+            # With more values than words, its softmax is over something else.
+            values = math.prod(size or 0 for size in tensor.shape[1:])
+            return (layer if values == model.output_shape[-1] else None), entering
+        tensor = entering[0]
+
+
+def _is_plain(layer, activation) -> bool:
+    return isinstance(layer, keras.layers.Activation) and layer.activation is activation
+
+
+def _tap_input(model: keras.Model, entering: list, compute: Compute, finish=lambda x: x):
+    """Return a function from features to what `finish` makes of the tensor `entering`."""
+    before = compute(keras.Model(_single(model.inputs), _single(entering)))
+    shape = (-1, model.output_shape[-1])
+    return lambda features: ops.reshape(finish(before(features)), shape)
+
+
+def _dense_logits(model: keras.Model, layer, entering: list, compute: Compute):
+    def linear(x):
+        x = ops.matmul(x, layer.kernel)
+        return x + layer.bias if layer.use_bias else x
+
+    return _tap_input(model, entering, compute, linear)
+
+
+def _sums_to_one(model: keras.Model) -> bool:
+    """Probe whether outputs are probabilities, whatever layer made them."""
+    shape = [4, *(64 if size is None else size for size in model.input_shape[1:])]
+    probe = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
+    out = ops.convert_to_numpy(model(probe, training=False))
+    return bool((out >= 0).all() and np.allclose(out.sum(axis=1), 1.0, atol=1e-3))
+
+
+def check_shapes(model: keras.Model, words: Sequence[str], spec: FeatureSpec) -> list[str]:
+    """Say in what way model, words and spec do not fit together; empty where they do."""
+    problems = []
+    # Subclassed models have none, a Sequential without Input none before it is built.
+    if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
+        return [
+            "the model's input shape is not known; build it from keras.Input, or as a Sequential "
+            "that begins with one"
+        ]
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        return [
+            f"the model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; expected "
+            "one of each"
+        ]
+    shape = tuple(model.input_shape)
+    if len(shape) != 4 or any(
+        have not in (None, want) for have, want in zip(shape[1:], spec.shape, strict=True)
+    ):
+        problems.append(_input_problem(shape, spec))
+    if len(set(words)) != len(words):
+        problems.append("the words are not all different")
+    outputs = tuple(model.output_shape)
+    if len(outputs) != 2:
+        problems.append(f"the model's output has shape {outputs}; expected (None, words)")
+    elif outputs[1] != len(words):
+        problems.append(
+            f"the model has {outputs[1]} outputs, but there are {len(words)} words; give one word "
+            "for each output, in its order"
+        )
+    return problems
+
+
+def _input_problem(shape: tuple, spec: FeatureSpec) -> str:
+    text = f"the model takes input of shape {shape}, expected {(None, *spec.shape)}"
+    waveform = len(shape) == 2 or (len(shape) == 3 and shape[2] in (None, 1))
+    if waveform and (shape[1] is None or shape[1] >= 4000):
+        return f"{text}; models on waveforms are not supported"
+    if len(shape) == 4 and shape[1:3] == (spec.n_mels, spec.frames):
+        return f"{text}; time comes first: put a Permute((2, 1, 3)) layer in front"
+    if len(shape) == 3:
+        return f"{text}; the channel axis is missing: put a Reshape layer in front"
+    if shape[-1] not in (None, 1):
+        return f"{text}; features have one channel"
+    if len(shape) == 4 and shape[2] is not None and shape[2] <= 40 < spec.n_mels:
+        return f"{text}; models on MFCC are not supported, for fewer mel bands give a --spec file"
+    return f"{text}; give the features it was trained on with a --spec file"
+
+
+def read_words(path: str | Path) -> tuple[str, ...]:
+    """Read a words file: one word a line, in the order of the model's outputs.
+
+    Raises:
+        ModelError: the file cannot be read or is empty.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"cannot read the words file {path}: {error}") from error
+    words = tuple(line.strip() for line in lines if line.strip())
+    if not words:
+        raise ModelError(f"the words file {path} is empty; expected one word a line")
+    return words
+
+
+def load_classifier(
+    path: str | Path,
+    words: Sequence[str],
+    spec: FeatureSpec | None = None,
+    *,
+    trust: bool = False,
+) -> Classifier:
+    """Open a Keras file as a classifier; see `Classifier` and `open_model`."""
+    return Classifier(open_model(path, trust=trust), words, spec, what=f"the model {path}")

@@ -17,16 +17,16 @@ top does the same.
 
 import contextlib
 
-from .contracts import ContractBroken
-from .isolation import IsolatedRegistry
-from .material import features_like_speech, voice, write_wav
+from .fixtures import IsolatedRegistry
 from .objectives import check_objective
 from .priors import check_prior
 from .readers import check_reader
+from .sounds import features_like_speech, voice, write_wav
+from .subject import ContractBroken
 from .vocoders import check_vocoder
 
 with contextlib.suppress(ImportError):
-    from .isolation import listen_registry  # noqa: F401 pytest looks for it here
+    from .fixtures import listen_registry  # noqa: F401 pytest looks for it here
 
 __all__ = [
     "ContractBroken",

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ..maximization.priors import Identity
 from ..plugins import Component
-from ..priors import Identity
-from .climbing import check_ascent, gradient, traced
-from .contracts import Subject, in_block, subject_of
-from .material import features_like_speech
-from .options import refuses_politely
+from .factory import refuses_politely, subject_of
+from .gradients import check_ascent, gradient, traced
+from .sounds import features_like_speech
+from .subject import Subject, in_block
 
 _SAMPLES = 6
 _CALL = "objective(classifier, features, targets)"

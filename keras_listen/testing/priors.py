@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..plugins import Component
-from .climbing import check_ascent, gradient, traced
-from .contracts import Subject, seeds_of, subject_of
-from .material import features_like_speech, target_logit
-from .options import refuses_politely
+from .factory import refuses_politely, subject_of
+from .gradients import check_ascent, gradient, traced
+from .sounds import features_like_speech, target_logit
+from .subject import Subject, seeds_of
 
 _SAMPLES = 5
 #: How far a `rewritten` prior may be from the plain one, and a graph from what it was traced from.

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..errors import ReadError
 from ..plugins import Component
-from .contracts import Subject, subject_of
-from .material import voice, write_wav
-from .options import refuses_politely
+from .factory import refuses_politely, subject_of
+from .sounds import voice, write_wav
+from .subject import Subject
 
 Write = Callable[[Path, np.ndarray, int], Any]
 

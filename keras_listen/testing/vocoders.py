@@ -10,9 +10,9 @@ import numpy as np
 from ..errors import ParameterError
 from ..features import LENGTH_FIELDS, FeatureSpec, count_samples, extract
 from ..plugins import Component
-from .contracts import Subject, seeds_of, subject_of
-from .material import features_like_speech
-from .options import refuses_politely
+from .factory import refuses_politely, subject_of
+from .sounds import features_like_speech
+from .subject import Subject, seeds_of
 
 _SAMPLES = 3
 #: Frames of the sounds that are made, few: a vocoder may be slow.

@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 
-from keras_listen.backend import start_quietly
+from keras_listen.models.backend import start_quietly
 
 VOCODERS = (
     ("griffin-lim", {"iterations": 8}),
@@ -94,7 +94,7 @@ def through(
     from keras_listen.features import extract_fitted
     from keras_listen.plugins import default_registry
     from keras_listen.seeds import derive
-    from keras_listen.vocoding import mel_distance, synthesize
+    from keras_listen.vocoders.synthesis import mel_distance, synthesize
 
     vocoder = default_registry().create("vocoder", name, bundle, options)
     seeds = np.stack([derive(seed, "", k) for k in range(len(features))])

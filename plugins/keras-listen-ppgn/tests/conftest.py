@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from keras_listen import FeatureSpec, Store, load_bundle, prepare, read_corpus
-from keras_listen.bundle import create_bundle
+from keras_listen.models.bundle import create_bundle
 from keras_listen.seeds import derive
 
 RATE = 22050

@@ -16,8 +16,8 @@ from keras_listen_ppgn.denoisers import build_denoiser
 from keras_listen_ppgn.fitting import unscale
 
 from keras_listen import Bundle, FeatureSpec, Store, load_bundle
-from keras_listen.bundle import create_bundle
 from keras_listen.errors import BundleError, CorpusError, ParameterError, SpecError
+from keras_listen.models.bundle import create_bundle
 
 
 def encoded(bundle, store, split: str) -> np.ndarray:

@@ -14,8 +14,8 @@ from keras_listen_ppgn.denoisers import build_denoiser, identity
 from keras_listen_ppgn.prior import PlugAndPlay, draw
 
 from keras_listen import ListenError
-from keras_listen.bundle import create_bundle
 from keras_listen.errors import BundleError, ParameterError
+from keras_listen.models.bundle import create_bundle
 from keras_listen.plugins import default_registry
 
 #: Latents of 34 testing utterances, two a word, from the embedded autoencoder.

@@ -7,8 +7,9 @@ import csv
 import numpy as np
 from keras_listen_ppgn import ppgn
 
-from keras_listen import Ascent, listen, maximize, priors
-from keras_listen.objectives import softmax
+from keras_listen import Ascent, listen, maximize
+from keras_listen.maximization import priors
+from keras_listen.maximization.objectives import softmax
 from keras_listen.seeds import derive
 from keras_listen.testing import check_prior
 

@@ -1,0 +1,1 @@
+"""Why utterances were misheard: `keras-listen debug`."""

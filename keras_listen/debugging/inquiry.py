@@ -1,0 +1,292 @@
+"""What maximization does to recordings: classify, encode, climb to their own word, speak.
+
+An inquiry is the utterances of one split of a store. They are computed in chunks, see
+`keras_listen.chunks`; everything else, tables, maps and tickets, is made from the chunks'
+files; only examples come from elsewhere, see `keras_listen.examples`.
+
+chunks/<n>.npz                      what came of one chunk
+sounds/<id>-before.wav, -after.wav  the decoded encoding and what it became, with a vocoder
+latents_before.npy, _after.npy      float32 [shape=(points, values)]
+
+References:
+    Soomro et al., Interspeech 2019, section 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.corpus import SPLITS
+from ..data.store import Store
+from ..errors import CorpusError, ParameterError, unknown
+from ..experiment.chunks import BLOCKS, read_chunk
+from ..experiment.experiment import Experiment
+from ..experiment.samples import Sample, slug, unique_samples
+from ..models.blocks import spans
+from ..output.files import make_folder, replacing
+from ..seeds import derive
+from ..vocoders.synthesis import synthesize, wav_bytes
+
+#: Latents of more values are compared, and drawn in maps, by so many random projections, which keep
+#: distances and angles to a few per cent (Johnson and Lindenstrauss, 1984).
+WIDTH = 512
+#: Characters of an id, so that file names made of it are short enough for any system.
+_LONGEST = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Inquiry:
+    """Utterances to be looked into, and by what.
+
+    Attributes:
+        experiment: without a vocoder.
+        store: where the utterances are.
+        positions: of them in the store [shape=(points,)].
+        samples: one for each, with its id.
+        vocoder: what speaks, or None.
+    """
+
+    experiment: Experiment
+    store: Store
+    positions: np.ndarray
+    samples: tuple[Sample, ...]
+    vocoder: Any = None
+
+    @classmethod
+    def of(
+        cls, experiment: Experiment, store: Store, positions: np.ndarray, vocoder: Any = None
+    ) -> Inquiry:
+        """Give every utterance its id: word and file name."""
+        samples = []
+        for position in positions:
+            utterance = store.utterances[position]
+            name = f"{slug(utterance.word)}-{slug(Path(utterance.file).stem)}"[:_LONGEST]
+            row = int(store.rows[position])
+            samples.append(Sample(name, utterance.word, utterance.file, row))
+        return cls(experiment, store, positions, tuple(unique_samples(samples)), vocoder)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Position of each utterance's word among the classifier's [shape=(points,)]."""
+        label = self.experiment.classifier.label
+        return np.array([label(sample.word) for sample in self.samples])
+
+    @cached_property
+    def speakers(self) -> np.ndarray:
+        """Speaker of each utterance [shape=(points,), str]."""
+        return np.array([self.store.utterances[position].speaker for position in self.positions])
+
+    def seeds_of(self, points: Sequence[int]) -> np.ndarray:
+        """Return the vocoder's seeds for some points, whatever the version [shape=(any, 2)]."""
+        chosen = [self.samples[point] for point in points]
+        return np.stack([derive(self.experiment.seed, s.word, s.k) for s in chosen])
+
+    def chunks(self) -> Iterator[Span]:
+        """Yield every chunk, in order."""
+        for span in spans(len(self.samples), BLOCKS * self.experiment.block_size):
+            yield Span(span.start, span.stop)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Points `first` up to `stop` of an inquiry."""
+
+    first: int
+    stop: int
+
+    @property
+    def path(self) -> str:
+        """Where its results are, inside the output folder."""
+        return f"chunks/{self.first:07d}.npz"
+
+
+def select(
+    store: Store,
+    split: str,
+    known: Sequence[str],
+    words: Sequence[str] = (),
+    speakers: Sequence[str] = (),
+) -> tuple[np.ndarray, list[str]]:
+    """Choose the utterances of an inquiry.
+
+    Args:
+        store: where they are.
+        split: one of the store's, or "all".
+        known: the classifier's words; others are left out.
+        words, speakers: those wanted; all where empty.
+
+    Returns:
+        positions in the store [shape=(any,)], and notes of what was left out.
+
+    Raises:
+        ParameterError: a name is unknown.
+        CorpusError: nothing is left.
+    """
+    if split not in (*SPLITS, "all"):
+        raise ParameterError(unknown("split", split, (*SPLITS, "all")))
+    found = range(len(store.utterances)) if split == "all" else store.split(split)
+    _require_known("word", words, store.words)
+    _require_known("speaker", speakers, {u.speaker for u in store.utterances})
+    wanted = set(words or store.words)
+    notes = _missing(sorted(wanted - set(known)))
+    kept = []
+    for position in found:
+        utterance = store.utterances[position]
+        if utterance.word in wanted & set(known) and (
+            not speakers or utterance.speaker in speakers
+        ):
+            kept.append(position)
+    if not kept:
+        raise CorpusError(
+            f"the store {store.root} has no utterance to look into: none of the split {split} has "
+            "one of the words that are wanted and the classifier knows, by one of the speakers"
+        )
+    return np.array(kept, np.int64), notes
+
+
+def _require_known(what: str, given: Sequence[str], known: Sequence[str] | set[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise ParameterError(f"in the store, {unknown(what, name, known)}"[:500])
+
+
+def _missing(words: Sequence[str]) -> list[str]:
+    if not words:
+        return []
+    return [f"left out: words that the classifier does not know ({', '.join(words)})"]
+
+
+def compute(inquiry: Inquiry, root: Path, chunk: Span) -> dict[str, np.ndarray]:
+    """Maximize the utterances of a chunk to their own words.
+
+    With a vocoder, writes their sounds too.
+
+    Returns:
+        raw: probabilities on the utterance's own features [shape=(samples, words)]; path: on what
+        the latent decodes to at each step, its reconstruction first and the maximized last
+        [shape=(samples, steps + 1, words)]; first_step: at which the word was predicted, -1 if
+        never [shape=(samples,)]; before, first, after: latents of the start, of that step (of the
+        start where there was none) and of the end [shape=(samples, values)].
+    """
+    size = inquiry.experiment.block_size
+    parts = []
+    for span in spans(chunk.stop - chunk.first, size):
+        parts.append(
+            _compute_block(inquiry, root, chunk.first + span.start, chunk.first + span.stop)
+        )
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _compute_block(inquiry: Inquiry, root: Path, first: int, stop: int) -> dict[str, np.ndarray]:
+    experiment = inquiry.experiment
+    features = inquiry.store.read(inquiry.positions[first:stop])
+    raw = experiment.classifier.predict(features, block_size=experiment.block_size)
+    found = experiment.compute(inquiry.samples[first:stop], features[..., 0]).maximization
+    for when, sounding in (("before", found.start_features), ("after", found.features)):
+        names = [f"{sample.id}-{when}" for sample in inquiry.samples[first:stop]]
+        speak(
+            inquiry, root / "sounds", names, sounding[..., 0], inquiry.seeds_of(range(first, stop))
+        )
+    count = stop - first
+    return {
+        "raw": raw,
+        "path": found.probabilities.transpose(1, 0, 2),
+        "first_step": found.first_step,
+        "before": found.start_z.reshape(count, -1),
+        "first": found.first_z.reshape(count, -1),
+        "after": found.z.reshape(count, -1),
+    }
+
+
+def speak(
+    inquiry: Inquiry, folder: Path, names: Sequence[str], features: np.ndarray, seeds: np.ndarray
+) -> None:
+    """Write what features sound like, if there is a vocoder.
+
+    Args:
+        inquiry: whose vocoder.
+        folder: made where it is missing.
+        names: of the files, without suffix.
+        features: [shape=(samples, frames, mels)]; what is outside [0, 1] is clipped.
+        seeds: [shape=(samples, 2)].
+    """
+    if inquiry.vocoder is None:
+        return
+    make_folder(folder)
+    sounds, _ = synthesize(inquiry.vocoder, np.clip(features, 0, 1), seeds)
+    for name, sound in zip(names, sounds, strict=True):
+        with replacing(folder / f"{name}.wav") as beside:
+            beside.write_bytes(wav_bytes(sound, inquiry.vocoder.spec.sample_rate))
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """What came of an inquiry, except for what is as wide as the latents.
+
+    Attributes:
+        raw, reconstruction, maximized: probabilities on an utterance's own features, on its decoded
+            encoding, and at the end [shape=(points, words)].
+        first_step: see `compute` [shape=(points,)].
+        distance: Euclidean length of the way in the latent space [shape=(points,)].
+        before, after: latents; where they have more than `WIDTH` values, their projections
+            [shape=(points, at most WIDTH)].
+    """
+
+    raw: np.ndarray
+    reconstruction: np.ndarray
+    maximized: np.ndarray
+    first_step: np.ndarray
+    distance: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+
+    def judged(self, by: str) -> np.ndarray:
+        """Return the probabilities that say what is a mistake: of "raw" or of "reconstruction"."""
+        return self.raw if by == "raw" else self.reconstruction
+
+
+def gather(inquiry: Inquiry, root: Path) -> Points:
+    """Read the chunks of a folder."""
+    names = ("raw", "path", "first_step", "before", "after")
+    parts = []
+    for chunk in inquiry.chunks():
+        arrays = read_chunk(root, chunk, names)
+        before, after, path = arrays["before"], arrays["after"], arrays["path"]
+        narrow = narrowing(before.shape[1])
+        distance = np.linalg.norm(after - before, axis=1)
+        parts.append(
+            Points(
+                arrays["raw"], path[:, 0].copy(), path[:, -1].copy(), arrays["first_step"],
+                distance, narrow(before), narrow(after),
+            )
+        )  # fmt: skip
+    fields = Points.__dataclass_fields__
+    return Points(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in fields})
+
+
+def narrowing(values: int):
+    """Return the function that projects latents to `WIDTH` values, if they have more."""
+    if values <= WIDTH:
+        return np.asarray
+    directions = np.random.default_rng(0).standard_normal((values, WIDTH), np.float32)
+    directions /= np.sqrt(WIDTH)
+    return lambda latents: latents @ directions
+
+
+def write_latents(inquiry: Inquiry, root: Path) -> None:
+    """Write the latents of all points as one array each, without holding it."""
+    for when in ("before", "after"):
+        with replacing(root / f"latents_{when}.npy") as beside, open(beside, "wb") as file:
+            for number, chunk in enumerate(inquiry.chunks()):
+                latents = read_chunk(root, chunk, (when,))[when]
+                if number == 0:
+                    shape = (len(inquiry.samples), latents.shape[1])
+                    about = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(file, about)
+                file.write(latents.astype("<f4").tobytes())

@@ -1,0 +1,94 @@
+"""The recordings behind an inquiry's features: copied beside its page, to be heard there.
+
+sounds/<id>-recording.wav   16 bits, at the rate and level that the features are made from
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CorpusError, ReadError
+from ..experiment.samples import Sample
+from ..features import FeatureSpec, require_sound
+from ..output.files import make_folder, replacing
+from ..output.progress import Track, quiet
+from ..plugins import default_registry
+from ..vocoders.synthesis import wav_bytes
+from .inquiry import Inquiry
+
+
+def find(inquiry: Inquiry, corpus: str | Path) -> tuple[list[Sample], list[str]]:
+    """Return the samples whose recordings are in a corpus, and a note of those that are not.
+
+    Args:
+        inquiry: whose samples.
+        corpus: the folder that the inquiry's store was prepared from.
+
+    Raises:
+        CorpusError: there is no such folder, or none of the recordings is in it.
+    """
+    corpus = Path(corpus)
+    if not corpus.is_dir():
+        raise CorpusError(f"the folder of recordings {corpus} does not exist")
+    there, notes = present(inquiry.samples, corpus)
+    if not there:
+        raise CorpusError(
+            f"none of {len(inquiry.samples)} recordings is under {corpus}, for instance "
+            f"{inquiry.samples[0].start}; expected the corpus that the store "
+            f"{inquiry.store.root} was prepared from"
+        )
+    return there, notes
+
+
+def present(samples: Sequence[Sample], corpus: Path) -> tuple[list[Sample], list[str]]:
+    """Return the samples whose recordings are in a corpus, and a note of those that are not."""
+    there = [sample for sample in samples if (corpus / sample.start).is_file()]
+    missing, all_ = len(samples) - len(there), len(samples)
+    if not missing:
+        return there, []
+    text = f"{missing} of {all_} recordings are not under {corpus}; they are spoken from features"
+    return there, [text]
+
+
+def copy(
+    samples: Sequence[Sample],
+    corpus: str | Path,
+    root: Path,
+    spec: FeatureSpec,
+    *,
+    reader: str = "soundfile",
+    track: Track = quiet,
+) -> list[str]:
+    """Write the samples' recordings that are not yet in the folder `root`.
+
+    Returns:
+        what is wrong with those that could not be read.
+    """
+    folder = make_folder(root / "sounds")
+    left = [s for s in samples if not (folder / f"{s.id}-recording.wav").is_file()]
+    notes: list[str] = []
+
+    def work() -> Iterator[None]:
+        read = default_registry().create("reader", reader)
+        sounds = read([Path(corpus) / sample.start for sample in left], spec.sample_rate)
+        for sample, (path, sound) in zip(left, sounds, strict=True):
+            try:
+                whole = _level(require_sound(sound, path), spec)
+                with replacing(folder / f"{sample.id}-recording.wav") as beside:
+                    beside.write_bytes(wav_bytes(whole, spec.sample_rate))
+            except ReadError as error:
+                notes.append(f"spoken from features: {error}")
+            yield
+
+    for _ in track(work(), total=len(left), label="recordings", unit="file"):
+        pass
+    return notes
+
+
+def _level(sound: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Return a sound as loud as its features take it."""
+    scaled = sound * (spec.peak / np.abs(sound).max()) if spec.peak else sound
+    return np.clip(scaled, -1, 1)

@@ -1,0 +1,171 @@
+"""The table of an inquiry's points, and what is counted of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .inquiry import Inquiry, Points
+from .projection import Map
+
+COLUMNS = (
+    "id", "file", "word", "speaker", "split", "predicted", "probability", "probability_predicted",
+    "predicted_reconstruction", "probability_reconstruction", "predicted_after",
+    "probability_after", "first_step", "distance", "x_before", "y_before", "x_after", "y_after",
+    "misclassified", "mended", "ticket",
+)  # fmt: skip
+#: Changes from which on it says something that they are alike.
+_SEVERAL = 5
+#: Share of tickets whose changes are largest at one frequency, or one moment, from which on it is
+#: said; see benchmarks/planted_cues.py.
+_ALIKE = 0.6
+JUDGED = ("raw", "reconstruction")
+
+
+def wrong(points: Points, labels: np.ndarray, by: str = "raw") -> np.ndarray:
+    """Say which points are misclassified [shape=(points,), bool].
+
+    Args:
+        points: what came of them.
+        labels: positions of their words [shape=(points,)].
+        by: "raw", the utterance's own features, or "reconstruction", as the published code does.
+    """
+    return points.judged(by).argmax(axis=1) != labels
+
+
+def mended(points: Points, labels: np.ndarray) -> np.ndarray:
+    """Say which points are wrong, but right once they are encoded and decoded."""
+    return wrong(points, labels) & ~wrong(points, labels, "reconstruction")
+
+
+def rows(
+    inquiry: Inquiry, points: Points, places: Map, misclassified: np.ndarray, ticketed: np.ndarray
+) -> list[dict[str, Any]]:
+    """Return points.csv, a row a point, in the columns `COLUMNS`.
+
+    Args:
+        inquiry, points: what was looked into, and what came of it.
+        places: on the map.
+        misclassified, ticketed: masks [shape=(points,), bool].
+    """
+    words = inquiry.experiment.classifier.words
+    healed = mended(points, inquiry.labels)
+    found = []
+    for i, (sample, label) in enumerate(zip(inquiry.samples, inquiry.labels, strict=True)):
+        utterance = inquiry.store.utterances[inquiry.positions[i]]
+        heard = [p[i] for p in (points.raw, points.reconstruction, points.maximized)]
+        predicted = [words[p.argmax()] for p in heard]
+        own = [_number(p[label]) for p in heard]
+        xy = [_number(v) for v in (*places.before[i], *places.after[i])]
+        masks = [int(mask[i]) for mask in (misclassified, healed, ticketed)]
+        values = (
+            sample.id, utterance.file, sample.word, utterance.speaker, utterance.split,
+            predicted[0], own[0], _number(heard[0].max()), predicted[1], own[1], predicted[2],
+            own[2], int(points.first_step[i]), _number(points.distance[i]), *xy, *masks,
+        )  # fmt: skip
+        found.append(dict(zip(COLUMNS, values, strict=True)))
+    return found
+
+
+def _number(value: float) -> str:
+    return format(float(value), ".6g")
+
+
+def count(inquiry: Inquiry, points: Points, by: str) -> dict[str, Any]:
+    """Count right answers: overall, by word and by speaker; and which words are taken for which.
+
+    Args:
+        inquiry, points: what was looked into, and what came of it.
+        by: what the counts by word, by speaker and of confusions are of, see `wrong`.
+
+    Returns:
+        words, accuracy (raw, reconstruction, after), by_word, by_speaker, confusion (rows are the
+        words said, columns those heard) and confused_pairs, the most frequent first.
+    """
+    labels, words = inquiry.labels, inquiry.experiment.classifier.words
+    heard = points.judged(by).argmax(axis=1)
+    confusion = np.zeros((len(words), len(words)), int)
+    np.add.at(confusion, (labels, heard), 1)
+    right = heard == labels
+    pairs = Counter((words[a], words[b]) for a, b in zip(labels, heard, strict=True) if a != b)
+    ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
+    return {
+        "words": list(words),
+        "accuracy": {
+            "raw": float(1 - wrong(points, labels).mean()),
+            "reconstruction": float(1 - wrong(points, labels, "reconstruction").mean()),
+            "after": float((points.maximized.argmax(axis=1) == labels).mean()),
+        },
+        "judged": by,
+        "misclassified": int((~right).sum()),
+        "by_word": _shares("word", [sample.word for sample in inquiry.samples], right),
+        "by_speaker": _shares("speaker", inquiry.speakers.tolist(), right),
+        "confusion": confusion.tolist(),
+        "confused_pairs": [{"word": a, "predicted": b, "count": n} for (a, b), n in ordered],
+    }
+
+
+def _shares(name: str, groups: Sequence[str], right: np.ndarray) -> list[dict[str, Any]]:
+    """Return count and accuracy of each group, sorted by its name."""
+    counted, hits = Counter(groups), Counter(g for g, r in zip(groups, right, strict=True) if r)
+    return [
+        {name: g, "count": counted[g], "accuracy": hits[g] / counted[g]} for g in sorted(counted)
+    ]
+
+
+def remarks(inquiry: Inquiry, places: Map, results: Mapping[str, Any]) -> list[str]:
+    """Say in sentences what a reader of the results should know.
+
+    Args:
+        inquiry, places: what was looked into, and its map.
+        results: with judged, misclassified, mended, and changes, see
+            `keras_listen.tickets.summarize`.
+    """
+    found = []
+    if results["judged"] == "reconstruction":
+        found.append(
+            "judged is what an utterance is decoded to, as in the published code: misclassified "
+            "here are utterances whose reconstruction is misheard"
+        )
+    if not results["misclassified"]:
+        found.append("no utterance is misclassified: there are no tickets and no figure 4(a)")
+    if len(set(inquiry.speakers)) == 1:
+        found.append("all utterances are by one speaker: nothing is said of speakers")
+    if places.perplexity is None:
+        found.append("too few utterances for t-SNE: the map shows two principal components")
+    return found + suspicions(results)
+
+
+def suspicions(results: Mapping[str, Any]) -> list[str]:
+    """Say what the changes together make suspicious."""
+    found, changes = [], results["changes"]
+    tickets, moved = changes["tickets"], changes["moved"]
+    if changes["alarms"] * 4 > tickets:
+        found.append(
+            f"{changes['alarms']} of {tickets} tickets have an alarm: the classifier may have "
+            "learned a shortcut"
+        )
+    if moved >= _SEVERAL and (changes["same_band"] or 0) > _ALIKE:
+        found.append(
+            f"{changes['same_band']:.0%} of the changes are largest near {changes['peak_hz']:.0f} "
+            "Hz: unless the words differ just there, as two words may, the classifier may listen "
+            "to something that is always there"
+        )
+    if moved >= _SEVERAL and (changes["same_moment"] or 0) > _ALIKE:
+        found.append(
+            f"{changes['same_moment']:.0%} of the changes are largest near "
+            f"{changes['peak_time_s']:.2f} s: unless the words differ just there, as two words "
+            "may, the classifier may listen to something that always comes then"
+        )
+    # Where reconstructions are judged, what they mend is no mistake.
+    is_raw = results["judged"] == "raw"
+    if is_raw and results["mended"] * 3 > max(1, results["misclassified"]):
+        found.append(
+            f"{results['mended']} mistakes are mended by encoding and decoding alone: what "
+            "misleads the classifier there is in what the prior leaves out and cannot show; look "
+            "again with --prior none"
+        )
+    return found

@@ -1,0 +1,1 @@
+"""The objective study: `keras-listen evaluate`."""

@@ -1,0 +1,210 @@
+"""What a cluster's worker does: open a study once, then compute chunks of it.
+
+dask's scheduler passes tasks on and imports this module for it, so TensorFlow, and what needs it,
+is imported with a worker's first chunk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ClusterError, ListenError
+from ...models.backend import start_quietly, tensorflow_threads
+from ...models.provenance import versions
+from ...plugins import Settings, follow
+
+if TYPE_CHECKING:
+    from ..grid import Grid
+
+#: Instructions by which compiled code chooses its kernels.
+_VECTORS = ("avx2", "avx512f", "amx-tile", "sve")
+_ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+#: TensorFlow has the processor to itself, whatever number of threads the worker was started with.
+_turn = threading.Lock()
+
+log = logging.getLogger("keras_listen")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a worker is told of a study.
+
+    Attributes:
+        reopen: called with the settings, returns the grid and its manifest.
+        command: the settings, as JSON.
+        identity: what models and stores must be, as JSON, see `identity_of`.
+        folder: where relative paths begin.
+        plugins: which are wanted.
+        conditions: under which the study's owner would compute, see `conditions`.
+    """
+
+    reopen: Callable[[dict[str, Any]], tuple[Grid, dict[str, Any]]]
+    command: str
+    identity: str
+    folder: str
+    plugins: Settings
+    conditions: Mapping[str, Any] = field(compare=False)
+
+
+def compute_chunk(study: Study, cell: int, first: int, stop: int) -> tuple[bytes, dict[str, Any]]:
+    """Compute samples `first` up to `stop` of the cell at position `cell`.
+
+    Returns:
+        the chunk's file, and the conditions it was computed under.
+
+    Raises:
+        ClusterError: the models or stores here are not the study's.
+        ListenError: the chunk cannot be computed.
+    """
+    with _turn, _inside(study.folder):
+        _start(study.conditions)
+        from threadpoolctl import threadpool_limits
+
+        from ...experiment.chunks import packed
+        from ..grid import Chunk, compute
+
+        follow(study.plugins)
+        grid = _opened(study)
+        # dask starts its workers with one thread for BLAS. The distances to real speech have other
+        # last bits then (measured: 64 x 400 features, 1 thread and 2).
+        with threadpool_limits(study.conditions["threads of BLAS"], user_api="blas"):
+            arrays = compute(grid, Chunk(grid.cells[cell], first, stop))
+            return packed(arrays), conditions()
+
+
+def _inside(folder: str) -> contextlib.AbstractContextManager:
+    """Work in the folder that relative paths begin in, where this machine has it."""
+    if os.path.isdir(folder):
+        return contextlib.chdir(folder)
+    return contextlib.nullcontext()
+
+
+def _start(wanted: Mapping[str, Any]) -> None:
+    """Start TensorFlow, the first time, as it was started where the study is.
+
+    Workers of one machine take as many threads each as a process alone would, though they share its
+    cores. With oneDNN, 1 to 4 threads made the same bytes here (priors none, ae and vae, blocks of
+    7, 24, 64 and 200, two cores with AVX2); without, every number of threads made others.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ[_ONEDNN] = wanted["oneDNN"]
+    start_quietly()
+    import tensorflow as tf
+
+    from ...models.rewrites import SWITCH
+
+    os.environ[SWITCH] = "1" if wanted["rewrites"] else "0"
+    tf.config.threading.set_intra_op_parallelism_threads(wanted["threads of TensorFlow"])
+
+
+@lru_cache(maxsize=1)
+def _opened(study: Study) -> Grid:
+    try:
+        with _unheard():
+            grid, manifest = study.reopen(json.loads(study.command))
+        found = identity_of(manifest)
+    except ListenError as error:
+        raise ClusterError(
+            f"the worker at {_address()} cannot open the study: {error} (workers need the same "
+            "models, stores and plugins at the same paths)"
+        ) from error
+    if differing := _differing(json.loads(study.identity), json.loads(json.dumps(found))):
+        raise ClusterError(
+            f"the worker at {_address()} has other {', '.join(differing)} than this machine; copy "
+            "them there, and give --resume"
+        )
+    return grid
+
+
+def _address() -> str:
+    from distributed import get_worker
+
+    return get_worker().address
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep back what opening a grid logs: where the study is, it was said."""
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def identity_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what must be the same wherever chunks of a study are computed.
+
+    Conditions may differ, and cost the last bits; what is named here may not.
+    """
+    parts = ("models", "vocoder", "referees", "components", "words", "spec", "stores")
+    return {part: manifest[part] for part in parts}
+
+
+def _differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Name the parts of two identities that differ, and their entries."""
+    named = []
+    for part, value in wanted.items():
+        other = found[part]
+        if value == other:
+            continue
+        keys = sorted(set(value) | set(other)) if isinstance(value, dict) else []
+        entries = [key for key in keys if value.get(key) != other.get(key)]
+        named.append(f"{part} ({', '.join(entries)})" if entries else part)
+    return named
+
+
+def conditions() -> dict[str, Any]:
+    """Return what the last bits of results depend on, as it is in this process.
+
+    TensorFlow must have been started.
+    """
+    import tensorflow as tf
+
+    from ...models.rewrites import enabled
+
+    devices = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(device) for device in devices]
+    return {
+        "processor": _processor(),
+        "processor cores": os.cpu_count(),
+        "GPU": ", ".join(sorted({about.get("device_name", "unknown") for about in details})),
+        "threads of TensorFlow": tensorflow_threads(),
+        "threads of BLAS": _blas_threads(),
+        "oneDNN": os.environ.get(_ONEDNN, ""),
+        "rewrites": enabled(),
+    } | versions()
+
+
+def _processor() -> str:
+    from llvmlite import binding
+
+    has = binding.get_host_cpu_features()
+    return " ".join([binding.get_host_cpu_name(), *(name for name in _VECTORS if has.get(name))])
+
+
+def _blas_threads() -> int:
+    from threadpoolctl import threadpool_info
+
+    found = [about["num_threads"] for about in threadpool_info() if about["user_api"] == "blas"]
+    return max(found, default=1)
+
+
+def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
+    """Say in which conditions a worker differs from this process; "" where in none."""
+    return ", ".join(
+        f"{name} {there.get(name) or 'none'} (here {value or 'none'})"
+        for name, value in here.items()
+        if there.get(name) != value
+    )

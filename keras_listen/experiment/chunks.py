@@ -1,0 +1,103 @@
+"""Work in pieces of a few blocks, each of which is one file.
+
+A piece depends on nothing but the settings and its place, so memory stays flat, a killed command
+goes on where it was, and the order of work changes no byte.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import RunError
+from ..output.files import make_folder, replacing
+from ..output.progress import Track, quiet
+
+#: Blocks of a chunk: what a kill can cost, and how many files there are.
+BLOCKS = 4
+
+
+class Chunk(Protocol):
+    """Samples `first` up to `stop`; what comes of them is in the file `path`, inside a folder."""
+
+    first: int
+    stop: int
+
+    @property
+    def path(self) -> str: ...
+
+
+#: Computes chunks somewhere: yields each with the contents of its file, in any order.
+Computing = Callable[[Sequence[Chunk]], Iterator[tuple[Chunk, bytes]]]
+
+
+def carry_out(
+    chunks: Iterable[Chunk], root: Path, computing: Computing, *, label: str, track: Track = quiet
+) -> int:
+    """Compute the chunks that a folder does not have; return how many samples that were.
+
+    Args:
+        chunks: all chunks, finished ones included.
+        root: the folder.
+        computing: where and how, see `here`.
+        label: what the work is called while it is watched.
+        track: progress, see `keras_listen.progress`.
+    """
+    left = [chunk for chunk in chunks if not (root / chunk.path).is_file()]
+    for folder in {(root / chunk.path).parent for chunk in left}:
+        make_folder(folder)
+    total = sum(chunk.stop - chunk.first for chunk in left)
+
+    def work() -> Iterator[None]:
+        for chunk, contents in computing(left):
+            with replacing(root / chunk.path) as beside:
+                beside.write_bytes(contents)
+            yield from [None] * (chunk.stop - chunk.first)
+
+    for _ in track(work(), total=total, label=label, unit="sample"):
+        pass
+    return total
+
+
+def here(compute: Callable[[Chunk], Mapping[str, np.ndarray]]) -> Computing:
+    """Return what computes chunks in this process, one after the other.
+
+    Args:
+        compute: returns the arrays of a chunk, by name.
+    """
+    return lambda chunks: ((chunk, packed(compute(chunk))) for chunk in chunks)
+
+
+def packed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Return the contents of an npz file of arrays."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def read_chunk(
+    root: Path, chunk: Chunk, names: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Read what came of a chunk.
+
+    Args:
+        root: the folder.
+        chunk: which.
+        names: of the arrays that are wanted; all by default.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = root / chunk.path
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in (stored if names is None else names)}
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(
+            f"{path} is damaged ({error}); delete it and give --resume to compute it again"
+        ) from error

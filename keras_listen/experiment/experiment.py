@@ -1,0 +1,324 @@
+"""One experiment: resolve the components, seed, maximize in blocks, vocode, classify again.
+
+What `run`, and every command that maximizes at scale, shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import ListenError, Unavailable
+from ..features import LENGTH_FIELDS, FeatureSpec, extract_fitted
+from ..maximization.ascent import Ascent
+from ..maximization.engine import STABILIZER, Maximization, maximize
+from ..models.blocks import BLOCK_SIZE, in_blocks
+from ..models.bundle import Bundle
+from ..models.classifier import Classifier
+from ..output.progress import Track, quiet
+from ..plugins import Component, Registry, default_registry
+from ..plugins.proxy import fault
+from ..seeds import derive
+from ..vocoders.synthesis import synthesize
+from .options import ModelChoice, Options, options_in_use
+from .samples import Sample, slug, unique_samples
+
+#: What a bounded prior's features may lie outside of [0, 1].
+_ROUNDING = 1e-4
+
+
+@dataclass(frozen=True)
+class Block:
+    """Results of one block of samples, in their order.
+
+    Attributes:
+        samples: what was asked for.
+        maximization: what the engine returned.
+        referee: probabilities [shape=(samples, words)], or None without a referee.
+        clipped: features in [0, 1], as they went to the vocoder [shape=(samples, frames, mels)].
+        clipped_probabilities: of the classifier on them [shape=(samples, words)].
+        sounds: float32, scaled to at most 1 [shape=(samples, length)], or None without a vocoder.
+        gains: what the sounds were multiplied by [shape=(samples,)], or None.
+        cycle: probabilities of the sounds' own features [shape=(samples, words)], or None.
+    """
+
+    samples: tuple[Sample, ...]
+    maximization: Maximization
+    referee: np.ndarray | None
+    clipped: np.ndarray
+    clipped_probabilities: np.ndarray
+    sounds: np.ndarray | None = None
+    gains: np.ndarray | None = None
+    cycle: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Resolved components, ready to maximize samples.
+
+    Attributes:
+        bundle: where they came from.
+        classifier: what is listened to.
+        referee: what judges, or None.
+        prior, objective, vocoder: see hookspecs; the vocoder may be None.
+        ascent: how to climb.
+        seed: of the run.
+        block_size: samples computed together.
+        components: the registered components in use, by kind.
+        notes: what happened on the way that a manifest should keep.
+    """
+
+    bundle: Bundle
+    classifier: Classifier
+    referee: Classifier | None
+    prior: Any
+    objective: Any
+    vocoder: Any
+    ascent: Ascent
+    seed: int = 0
+    block_size: int = BLOCK_SIZE
+    components: Mapping[str, Component] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def uses_targets(self) -> bool:
+        """Whether samples have a target word."""
+        return getattr(self.objective, "uses_targets", True)
+
+    def noise_samples(self, words: Sequence[str], count: int) -> list[Sample]:
+        """Plan `count` noise starts for each word, or for the objective's own label."""
+        names = list(words) if self.uses_targets else [self.objective.label]
+        return unique_samples(
+            Sample(f"{slug(name)}-{k:03d}", name if self.uses_targets else "", "noise", k)
+            for name in names
+            for k in range(count)
+        )
+
+    def compute(
+        self,
+        samples: Sequence[Sample],
+        starts: np.ndarray | None = None,
+        *,
+        track: Track = quiet,
+    ) -> Block:
+        """Maximize one block of samples.
+
+        Args:
+            samples: at most `block_size` of them.
+            starts: features to start from [shape=(samples, frames, mels)]; noise where None.
+            track: progress of the vocoder, see `keras_listen.progress`.
+        """
+        targets = np.array(
+            [self.classifier.label(s.word) if s.word else -1 for s in samples], np.int32
+        )
+        seeds = self._seeds(samples)
+        if starts is None:
+            z = self.prior.start(targets, seeds)
+        else:
+            z = self.in_blocks(self.prior.encode, starts[..., None])
+        result = maximize(
+            self.classifier,
+            self.objective,
+            self.prior,
+            z,
+            targets,
+            self.ascent,
+            seeds=seeds,
+            block_size=self.block_size,
+        )
+        clipped = np.clip(result.features[..., 0], 0.0, 1.0)
+        # Clipping changes nothing of what a bounded prior gives.
+        heard = result.probabilities[-1]
+        if self.prior.bounded:
+            _require_bounded(self.prior, result.features)
+        else:
+            heard = self._predict(self.classifier, clipped[..., None])
+        block = {
+            "referee": self.referee and self._predict(self.referee, result.features),
+            "clipped": clipped,
+            "clipped_probabilities": heard,
+        }
+        if self.vocoder is not None:
+            block |= self.speak(samples, clipped, track=track)
+        return Block(tuple(samples), result, **block)
+
+    def _seeds(self, samples: Sequence[Sample]) -> np.ndarray:
+        return np.stack([derive(self.seed, s.word, s.k) for s in samples])
+
+    def _predict(self, classifier: Classifier, features: np.ndarray) -> np.ndarray:
+        return classifier.predict(features, block_size=self.block_size)
+
+    def in_blocks(self, function, array: np.ndarray) -> np.ndarray:
+        """Compute a function of the prior's, such as `encode`, block by block."""
+        return in_blocks(lambda block: np.asarray(function(block)), array, self.block_size)
+
+    def speak(
+        self, samples: Sequence[Sample], clipped: np.ndarray, *, track: Track = quiet
+    ) -> dict[str, np.ndarray]:
+        """Synthesize, scale down what is too loud, and classify the sounds' own features.
+
+        Args:
+            samples: what is spoken.
+            clipped: features [shape=(samples, frames, mels), in [0, 1]].
+            track: progress, see `keras_listen.progress`.
+
+        Returns:
+            sounds, gains and cycle, as in `Block`.
+        """
+        sounds, gains = synthesize(self.vocoder, clipped, self._seeds(samples), track)
+        again = np.stack([extract_fitted(sound, self.classifier.spec) for sound in sounds])
+        cycle = self._predict(self.classifier, again[..., None])
+        return {"sounds": sounds, "gains": gains, "cycle": cycle}
+
+
+def _require_bounded(prior: Any, features: np.ndarray) -> None:
+    """Make sure that a prior that says so decodes to [0, 1], but for rounding."""
+    low, high = features.min(), features.max()
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise fault(
+            prior,
+            "the prior",
+            f"decoded features from {low:.3g} to {high:.3g}, and says that they are bounded; make "
+            "them lie in [0, 1], or let `bounded` be False",
+        )
+
+
+def resolve(
+    models: ModelChoice | Bundle,
+    *,
+    prior: str = "ae",
+    objective: str = "softmax",
+    vocoder: str = "wavenet",
+    ascent: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+    seed: int = 0,
+    block_size: int = BLOCK_SIZE,
+    registry: Registry | None = None,
+) -> Experiment:
+    """Open the models, unless that was done before, and make the components.
+
+    Raises:
+        ListenError: a name is unknown, a model does not fit, or two components were made for
+            different features.
+    """
+    registry = registry or default_registry()
+    names = {"prior": prior, "objective": objective, "vocoder": vocoder}
+    found = {k: registry.find(k, n) for k, n in names.items() if (k, n) != ("vocoder", "none")}
+    options = options_in_use(options or {}, found)
+    for kind, component in found.items():
+        component.convert_options(options.get(kind, {}))
+    bundle = models.open() if isinstance(models, ModelChoice) else models
+    notes: list[str] = []
+    made: dict[str, Any] = {"vocoder": None}
+    for kind in tuple(found):
+        made[kind], found[kind] = _make(registry, found[kind], bundle, options, notes)
+    classifier: Classifier = bundle.classifier
+    _require_spec("prior", made["prior"])
+    classifier.spec.require(made["prior"].spec, f"the {found['prior'].described}")
+    if made["vocoder"] is not None:
+        _require_spec("vocoder", made["vocoder"])
+        what = f"the {found['vocoder'].described}"
+        classifier.spec.require(made["vocoder"].spec, what, ignore=LENGTH_FIELDS)
+    return Experiment(
+        bundle=bundle,
+        classifier=classifier,
+        referee=_fitting_referee(bundle, classifier, notes),
+        **made,
+        ascent=make_ascent(ascent, classifier.spec) if ascent else Ascent(),
+        seed=seed,
+        block_size=block_size,
+        components=found,
+        notes=tuple(notes),
+    )
+
+
+def make_ascent(settings: Mapping[str, Any], spec: FeatureSpec) -> Ascent:
+    """Return how to climb.
+
+    Args:
+        settings: steps, step_size, optimizer, shift (frames), gain (dB), stop_at, keep_best; see
+            `keras_listen.listen`.
+        spec: of the classifier's features.
+
+    Raises:
+        ParameterError: a value is out of its range.
+    """
+    from ..maximization.transforms import Gain, Shift
+
+    transforms: list[Any] = []
+    if settings["shift"]:
+        transforms.append(Shift(settings["shift"]))
+    if settings["gain"]:
+        transforms.append(Gain(-settings["gain"] / spec.floor_db))
+    names = ("steps", "step_size", "optimizer", "stop_at", "keep_best")
+    return Ascent(**{name: settings[name] for name in names}, transforms=tuple(transforms))
+
+
+def make_vocoder(
+    bundle: Bundle, name: str, options: Options, registry: Registry | None = None
+) -> tuple[Any, list[str]]:
+    """Make a vocoder, or its fallback, and return it with what should be noted.
+
+    Raises:
+        ListenError: the name or an option is unknown, or the bundle is damaged.
+    """
+    registry = registry or default_registry()
+    component = registry.find("vocoder", name)
+    mine = options_in_use(options, {"vocoder": component})
+    component.convert_options(mine.get("vocoder", {}))
+    notes: list[str] = []
+    made, _ = _make(registry, component, bundle, mine, notes)
+    _require_spec("vocoder", made)
+    return made, notes
+
+
+def _require_spec(kind: str, made: Any) -> None:
+    """Make sure that a component says for which features it was made."""
+    if not isinstance(made.spec, FeatureSpec):
+        text = f"has the spec {made.spec!r}; expected a FeatureSpec, such as bundle.spec"
+        raise fault(made, f"the {kind}", text)
+
+
+def _make(
+    registry: Registry, component: Component, bundle: Bundle, options: Mapping, notes: list[str]
+) -> tuple[Any, Component]:
+    """Create a component, or its fallback with a note.
+
+    Raises:
+        Unavailable: neither can be made; says why.
+    """
+    try:
+        return component.create(bundle, options.get(component.kind)), component
+    except Unavailable as error:
+        if error.fallback is None:
+            raise
+        note = f"{error}; falling back to {error.fallback}"
+        notes.append(note)
+        try:
+            fallback = registry.find(component.kind, error.fallback)
+            return fallback.create(bundle), fallback
+        except ListenError as other:
+            raise Unavailable(f"{note} failed: {other}") from other
+
+
+def _fitting_referee(bundle: Bundle, classifier: Classifier, notes: list[str]) -> Classifier | None:
+    """Return the bundle's referee if it hears the same features."""
+    referee = bundle.referee
+    if referee is None or not classifier.spec.differing(referee.spec):
+        return referee
+    notes.append("the bundle's referee was made for other features and does not judge")
+    return None
+
+
+def saturated(maximization: Maximization) -> np.ndarray:
+    """Say whose gradient had vanished at the start [shape=(samples,), bool].
+
+    Below the engine's stabilizer a gradient is damped instead of normalised, and the sample hardly
+    moves.
+    """
+    if not len(maximization.gradient_rms):
+        return np.zeros(maximization.scores.shape[1], bool)
+    return maximization.gradient_rms[0] < STABILIZER

@@ -1,0 +1,282 @@
+"""A run's directory: manifest, rows, sounds, features, resume.
+
+manifest.json   everything from which the run can be repeated
+samples.csv     one row a sample, appended block by block
+<id>.npy        maximized features, unclipped, float32 [shape=(frames, mels)]
+<id>.wav        their sound, 16-bit
+timing.json     seconds by stage; the only file that differs between equal runs
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import RunError
+from ..features import FeatureSpec
+from ..models.blocks import spans
+from ..output.files import make_folder, read_timing, replacing, require_empty, write_json
+from ..output.progress import Track, quiet
+from ..vocoders.synthesis import wav_bytes
+from .experiment import Block, Experiment
+from .samples import Sample, read_starts
+from .table import COLUMNS, Row, rows_of
+
+Draw = Callable[[Path, Block, int, FeatureSpec], None]
+
+
+class Run:
+    """The directory of one run.
+
+    Attributes:
+        root: the folder.
+        rows: finished samples, in order.
+        seconds: time spent by stage.
+        summary, by_word: rates of all samples and of each word's, once the run is concluded.
+    """
+
+    def __init__(self, root: Path, manifest: Mapping[str, Any]):
+        self.root, self.manifest = root, dict(manifest)
+        self.rows: list[Row] = []
+        self.seconds: Counter[str] = Counter()
+        self.summary: dict[str, Any] = {}
+        self.by_word: dict[str, dict[str, Any]] = {}
+
+    @classmethod
+    def create(cls, root: str | Path | None, manifest: Mapping[str, Any]) -> Run:
+        """Make the folder of a new run; the next `listen-NNN` where `root` is None.
+
+        Raises:
+            RunError: the folder is not empty or cannot be written.
+        """
+        root = Path(root) if root is not None else next_folder(Path())
+        require_empty(root, "give --resume to continue the run in it, or ")
+        run = cls(make_folder(root), manifest)
+        write_json(root / "manifest.json", manifest)
+        run._write_table("")
+        return run
+
+    @classmethod
+    def resume(cls, root: str | Path | None, manifest: Mapping[str, Any]) -> Run:
+        """Open the folder of an interrupted run; the newest `listen-NNN` where `root` is None.
+
+        Raises:
+            RunError: there is none, or it was made with other settings.
+        """
+        root = Path(root) if root is not None else newest_folder(Path())
+        require_same(root, manifest)
+        run = cls(root, manifest)
+        run._read_rows()
+        return run
+
+    def _write_table(self, text: str) -> None:
+        heading = ",".join(COLUMNS) + "\n"
+        with replacing(self.root / "samples.csv") as beside:
+            beside.write_text(heading + text, encoding="utf-8", newline="")
+
+    def _read_rows(self) -> None:
+        """Read the finished rows; a row cut short by a kill is dropped from the file."""
+        path = self.root / "samples.csv"
+        text = path.read_bytes().decode("utf-8") if path.is_file() else ""
+        whole = text[: text.rfind("\n") + 1]
+        self.rows = list(csv.DictReader(io.StringIO(whole, newline="")))
+        if whole != text or not whole:
+            self._write_table(_lines(self.rows))
+        self.seconds.update(read_timing(self.root))
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add rows to samples.csv, all or none.
+
+        Raises:
+            RunError: the disk is full.
+        """
+        path = self.root / "samples.csv"
+        size = path.stat().st_size
+        try:
+            with open(path, "a", encoding="utf-8", newline="") as file:
+                file.write(_lines(rows))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            os.truncate(path, size)
+            raise RunError(f"cannot write {path}: {error.strerror}") from error
+        self.rows += rows
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time spent in the block to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - start
+
+    def write_timing(self) -> None:
+        """Write timing.json."""
+        seconds = {stage: round(value, 3) for stage, value in sorted(self.seconds.items())}
+        write_json(self.root / "timing.json", seconds)
+
+
+def _lines(rows: Sequence[Row]) -> str:
+    text = io.StringIO(newline="")
+    csv.DictWriter(text, COLUMNS, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def open_folder(
+    root: Path, manifest: Mapping[str, Any], resume: bool, what: str, **naming: str
+) -> None:
+    """Make an output folder with its manifest, or check that it is the one to continue.
+
+    Args:
+        what: the folder holds, for the message.
+        naming: `how` another folder is named, see `keras_listen.files.require_empty`.
+
+    Raises:
+        RunError: it is in use, or there is nothing to resume.
+    """
+    if resume:
+        require_same(root, manifest, what)
+        return
+    require_empty(root, f"give --resume to continue the {what} in it, or ", **naming)
+    make_folder(root)
+    write_json(root / "manifest.json", manifest)
+
+
+def require_same(root: Path, manifest: Mapping[str, Any], what: str = "run") -> None:
+    """Make sure that the folder holds what was begun with the same manifest.
+
+    Args:
+        what: the folder should hold, for the message.
+
+    Raises:
+        RunError: there is none, or it was made with other settings.
+    """
+    try:
+        before = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"there is no {what} to resume in {root}; leave --resume out to start one"
+        ) from error
+    now = json.loads(json.dumps(manifest))
+    # Plugins that are there and not in use change nothing.
+    before, now = ({**about, "plugins": None} for about in (before, now))
+    # All else follows from the command, where that differs.
+    given = ({"command": about.get("command")} for about in (before, now))
+    if differing := _differing(*given) or _differing(before, now):
+        raise RunError(
+            f"the {what} in {root} was started with other settings ({'; '.join(differing)}); "
+            f"repeat them, or start a new {what} in another folder"
+        )
+
+
+def _differing(before: Mapping, now: Mapping, prefix: str = "") -> list[str]:
+    """Name the entries in which two manifests differ, with both values."""
+    found = []
+    for key in sorted(set(before) | set(now)):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differing(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key} {old!r}, now {new!r}")
+    return found
+
+
+def _numbered(parent: Path) -> list[tuple[int, Path]]:
+    matches = ((re.fullmatch(r"listen-(\d{3,})", path.name), path) for path in parent.iterdir())
+    return sorted((int(match[1]), path) for match, path in matches if match)
+
+
+def next_folder(parent: Path) -> Path:
+    """Return the next unused `listen-NNN` in `parent`."""
+    last = max((number for number, _ in _numbered(parent)), default=0)
+    return parent / f"listen-{last + 1:03d}"
+
+
+def newest_folder(parent: Path) -> Path:
+    """Return the newest `listen-NNN` in `parent`.
+
+    Raises:
+        RunError: there is none.
+    """
+    if not (found := _numbered(parent)):
+        raise RunError("there is no run to resume here; name its folder with --out")
+    return found[-1][1]
+
+
+def carry_out(
+    experiment: Experiment,
+    samples: Sequence[Sample],
+    run: Run,
+    *,
+    reader: str = "soundfile",
+    draw: Draw | None = None,
+    track: Track = quiet,
+) -> None:
+    """Maximize the samples that a run has not finished, writing block by block.
+
+    Args:
+        experiment: how.
+        samples: all samples of the run, finished ones included.
+        run: where to.
+        reader: name of the reader of recordings to start from.
+        draw: called as `draw(path, block, i, spec)` to make the picture of each sample.
+        track: progress, see `keras_listen.progress`.
+    """
+    done = {row["id"] for row in run.rows}
+    left = [sample for sample in samples if sample.id not in done]
+
+    def work() -> Iterator[None]:
+        for span in spans(len(left), experiment.block_size):
+            _carry_out_block(experiment, left[span], run, reader, draw, track)
+            yield from [None] * len(left[span])
+
+    for _ in track(work(), total=len(left), label="maximize", unit="sample"):
+        pass
+
+
+def _carry_out_block(
+    experiment: Experiment,
+    samples: Sequence[Sample],
+    run: Run,
+    reader: str,
+    draw: Draw | None,
+    track: Track,
+) -> None:
+    spec = experiment.classifier.spec
+    with run.timed("maximize and vocode"):
+        starts = None
+        if samples[0].path:
+            samples, starts = read_starts(samples, spec, reader)
+        if not samples:
+            return
+        block = experiment.compute(samples, starts, track=track)
+    with run.timed("write"):
+        for i, sample in enumerate(samples):
+            _write_sample(run.root, sample.id, block, i, spec)
+    if draw:
+        with run.timed("draw"):
+            for i, sample in enumerate(samples):
+                draw(run.root / f"{sample.id}.png", block, i, spec)
+    run.append(rows_of(experiment, block))
+
+
+def _write_sample(root: Path, name: str, block: Block, i: int, spec: FeatureSpec) -> None:
+    with replacing(root / f"{name}.npy") as beside:
+        np.save(beside, block.maximization.features[i, ..., 0])
+    if block.sounds is None:
+        return
+    # Written by ourselves, because libsndfile does not say what is wrong with a disk.
+    with replacing(root / f"{name}.wav") as beside:
+        beside.write_bytes(wav_bytes(block.sounds[i], spec.sample_rate))

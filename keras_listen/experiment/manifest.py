@@ -1,0 +1,94 @@
+"""Manifests: everything from which a run, a study or a call of vocode can be repeated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..models.bundle import Bundle
+from ..models.provenance import made_with
+from ..models.rewrites import enabled as rewrites_enabled
+from ..output.files import sha256
+from ..plugins import Component, default_registry
+from .experiment import Experiment
+
+SCHEMA = 1
+
+
+def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str, Any]:
+    """Return everything from which a run can be repeated.
+
+    Args:
+        command: the settings, as the user gave them.
+    """
+    return {
+        "schema": SCHEMA,
+        "command": dict(command),
+        **made_with(),
+        "components": {kind: c.identity for kind, c in sorted(_components(experiment, command))},
+        "notes": list(experiment.notes),
+        "words": list(experiment.classifier.words),
+        "spec": experiment.classifier.spec.to_dict(),
+        "models": models_of(experiment.bundle, command),
+        "vocoder": dict(getattr(experiment.vocoder, "files", {})),
+        "block_size": experiment.block_size,
+        "threads": os.cpu_count(),
+        "rewrites": rewrites_enabled(),
+    }
+
+
+def vocoding_manifest(
+    vocoder: Any, notes: Iterable[str], command: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return everything from which a call of vocode can be repeated.
+
+    Args:
+        vocoder: as it was made by its component.
+        notes: what was said when it was made.
+        command: the settings, as the user gave them; its `reader` is there for recordings, whether
+            there are any or not.
+    """
+    reader = default_registry().find("reader", command["reader"])
+    used = {"reader": reader, "vocoder": vocoder.watched_component}
+    return {
+        "schema": SCHEMA,
+        "command": dict(command),
+        **made_with(),
+        "components": {kind: component.identity for kind, component in used.items()},
+        "notes": list(notes),
+        "spec": vocoder.spec.to_dict(),
+        "vocoder": dict(getattr(vocoder, "files", {})),
+        "threads": os.cpu_count(),
+    }
+
+
+def components_of(experiments: Iterable[Experiment]) -> dict[str, list[dict[str, str]]]:
+    """Return the components of several experiments, by kind, for a manifest.
+
+    Two of one name have different distributions.
+    """
+    found: dict[str, list[dict[str, str]]] = {}
+    for experiment in experiments:
+        for kind, component in experiment.components.items():
+            known = found.setdefault(kind, [])
+            if component.identity not in known:
+                known.append(component.identity)
+    return found
+
+
+def _components(
+    experiment: Experiment, command: Mapping[str, Any]
+) -> Iterator[tuple[str, Component]]:
+    """Yield kind and component of all that are in use, the reader of recordings among them."""
+    yield from experiment.components.items()
+    if "reader" in command and command.get("start") != "noise":
+        yield "reader", default_registry().find("reader", command["reader"])
+
+
+def models_of(bundle: Bundle, command: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the checksums of a bundle's files, and of those that a command names beside it."""
+    given = [command.get(name) for name in ("classifier", "words_file", "spec")]
+    files = {name: bundle.component(name).files for name in bundle.names()}
+    return files | {Path(path).name: sha256(path) for path in given if path}

@@ -1,0 +1,152 @@
+"""What the user chose: models, and options of components, which texts such as
+`prior.ae.start_deviation=0.2` give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ModelError, ParameterError, unknown
+from ..features import FeatureSpec
+from ..models.bundle import Bundle, load_bundle
+from ..models.classifier import load_classifier, read_words
+from ..plugins import KINDS, Component
+
+#: Values of options by kind and name of their component.
+Options = Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which models are listened to.
+
+    Attributes:
+        bundle: folder of a bundle; the embedded one where None.
+        classifier: a `.keras` file that takes the place of the bundle's classifier.
+        words_file: its words, one a line.
+        spec: TOML file with its FeatureSpec; the default one where None.
+        trust: open the file even if it holds Python code.
+    """
+
+    bundle: str | None = None
+    classifier: str | None = None
+    words_file: str | None = None
+    spec: str | None = None
+    trust: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """Return the choice as commands and their manifests name it."""
+        return {
+            "bundle": self.bundle,
+            "classifier": self.classifier,
+            "words_file": self.words_file,
+            "spec": self.spec,
+            "trust_model": self.trust,
+        }
+
+    def open(self) -> Bundle:
+        """Open the bundle, with the chosen classifier in its place.
+
+        Raises:
+            ListenError: a file is missing, damaged or does not fit.
+        """
+        bundle = load_bundle(self.bundle)
+        if self.classifier is None:
+            if self.words_file or self.spec:
+                raise ModelError(
+                    "a words file or a spec was given without a classifier; they describe "
+                    "--classifier FILE.keras"
+                )
+            return bundle
+        if self.words_file is None:
+            raise ModelError(
+                f"the model {self.classifier} has no words; give them with --words-file FILE, one "
+                "a line, in the order of its outputs"
+            )
+        spec = FeatureSpec.from_toml(self.spec) if self.spec else FeatureSpec()
+        words = read_words(self.words_file)
+        chosen = load_classifier(self.classifier, words, spec, trust=self.trust)
+        return bundle.with_classifier(chosen)
+
+
+def parse_options(texts: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]:
+    """Parse `KIND.NAME.KEY=VALUE` texts into options by kind and name.
+
+    Raises:
+        ParameterError: a text has another form or an unknown kind, or an option is given twice.
+    """
+    options: dict[tuple[str, str], dict[str, str]] = {}
+    for text in texts:
+        path, equals, value = text.partition("=")
+        # A distribution may have dots in its name, kinds and options have none.
+        kind, _, rest = path.partition(".")
+        name, _, key = rest.rpartition(".")
+        simple = ":" in name or "." not in name
+        if not (equals and kind and name and key and simple):
+            raise ParameterError(
+                f"option {text!r} was not understood; expected KIND.NAME.KEY=VALUE, such as "
+                "prior.ae.start_deviation=0.2"
+            )
+        if kind not in KINDS:
+            raise ParameterError(f"in option {text!r} {unknown('kind', kind, KINDS)}")
+        mine = options.setdefault((kind, name), {})
+        if key in mine:
+            raise ParameterError(
+                f"option {path} was given twice, as {mine[key]!r} and as {value!r}; drop one"
+            )
+        mine[key] = value
+    return options
+
+
+def options_in_use(options: Options, found: Mapping[str, Component]) -> dict[str, Mapping]:
+    """Return the options of each kind, refusing those of components that are not in use."""
+    mine: dict[str, dict[str, Any]] = {}
+    spelled: dict[tuple[str, str], str] = {}
+    for (kind, name), values in options.items():
+        component = found.get(kind)
+        if component is None or not component.is_called(name):
+            used = f"the {kind} of this run is {component.name}" if component else f"no {kind}"
+            key = next(iter(values))
+            raise ParameterError(f"option {kind}.{name}.{key} was given, but {used}; drop it")
+        # Some may have been given by the one name, some by the other, but none by both.
+        for key in values:
+            path = f"{kind}.{name}.{key}"
+            if (other := spelled.setdefault((kind, key), path)) != path:
+                raise ParameterError(
+                    f"option {key} of {component.described} was given twice, as {other} and as "
+                    f"{path}; drop one"
+                )
+        mine.setdefault(kind, {}).update(values)
+    return mine
+
+
+def options_among(options: Options, components: Iterable[Component]) -> dict[tuple, Mapping]:
+    """Return the options that are of one of the components."""
+    components = tuple(components)
+    return {key: values for key, values in options.items() if _is_among(key, components)}
+
+
+def require_used(options: Options, components: Iterable[Component], nobody: str) -> None:
+    """Refuse options of components that are not in use.
+
+    Args:
+        nobody: who has none such, for the message.
+
+    Raises:
+        ParameterError: one is of another component.
+    """
+    components = tuple(components)
+    for (kind, name), values in options.items():
+        if not _is_among((kind, name), components):
+            raise ParameterError(
+                f"option {kind}.{name}.{next(iter(values))} was given, but {nobody} has the {kind} "
+                f"{name}; drop it"
+            )
+
+
+def _is_among(key: tuple[str, str], components: Iterable[Component]) -> bool:
+    """Say whether one of the components is of this kind and has this name."""
+    kind, name = key
+    return any(c.kind == kind and c.is_called(name) for c in components)

@@ -1,0 +1,49 @@
+"""The page of a run: look, listen and compare, one row a word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..output.files import write_text
+from ..output.pages import number, percent, render, source, template_text
+from .folder import Row, Run
+
+#: Up to so many samples stand in the page itself; of longer runs the page shows the first samples
+#: of each word, and links to their files.
+EMBEDDED = 200
+
+
+def write_page(run: Run, summary: dict[str, Any]) -> Path:
+    """Write `index.html` into a run's folder and return its path.
+
+    Pictures and sounds are in the page, so that it can be sent to somebody on its own; in runs of
+    more than `EMBEDDED` samples they are linked, because such a page would not open.
+    """
+    embed = len(run.rows) <= EMBEDDED
+    text = render(
+        "run.html",
+        scripts=[template_text("tables.js")],
+        title=run.root.resolve().name,
+        manifest=run.manifest,
+        summary={name: _figure(value) for name, value in summary.items()},
+        rates=[{"word": word, **rates} for word, rates in run.by_word.items()],
+        words=_by_word(run.rows),
+        source=lambda name: source(run.root, name, embed=embed),
+        has_sound=(lambda row: row["cycle_predicted"] != ""),
+    )
+    path = run.root / "index.html"
+    write_text(path, text)
+    return path
+
+
+def _by_word(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    words: dict[str, list[Row]] = {}
+    for row in rows:
+        words.setdefault(row["word"] or row["id"].rpartition("-")[0], []).append(row)
+    return words
+
+
+def _figure(value: float | int | None) -> str:
+    return number(value) if isinstance(value, int) else percent(value)

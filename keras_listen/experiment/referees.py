@@ -1,0 +1,111 @@
+"""Who judges a study: the bundle's own referees, and further classifiers that are named by path."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ..errors import ModelError, SpecError
+from ..features import FeatureSpec
+from ..models.bundle import Bundle, load_bundle
+from ..models.classifier import Classifier, load_classifier, read_words
+from ..output.files import sha256
+from .samples import slug
+
+log = logging.getLogger("keras_listen")
+
+
+def open_judges(
+    bundle: Bundle, paths: Iterable[str], *, trust: bool = False
+) -> dict[str, Classifier]:
+    """Open a bundle's referees that fit its classifier, and further ones, by name.
+
+    Args:
+        bundle: what is listened to.
+        paths: folders of bundles, or `MODEL.keras:WORDS.txt`; such a model is taken to hear the
+            features of the classifier.
+        trust: open model files even if they hold Python code.
+
+    Raises:
+        ListenError: a path names nothing that can judge.
+    """
+    judges = _fitting(bundle)
+    for path in paths:
+        judges[_name_of(path, judges)] = _open(path, bundle.classifier.spec, trust)
+    return judges
+
+
+def require_fitting(classifier: Classifier, judges: Mapping[str, Classifier]) -> None:
+    """Make sure that judges know the words of a classifier and hear the same features.
+
+    Raises:
+        SpecError: one does not.
+    """
+    for name, judge in judges.items():
+        if set(judge.words) != set(classifier.words):
+            raise SpecError(
+                f"the referee {name} knows other words ({_shortened(judge.words)}) than the "
+                f"classifier ({_shortened(classifier.words)}); give one of the same words"
+            )
+        classifier.spec.require(judge.spec, f"the referee {name}")
+
+
+def _shortened(words: Sequence[str]) -> str:
+    return ", ".join(words[:5]) + (" …" if len(words) > 5 else "")
+
+
+def checksums(path: str) -> list[str]:
+    """Return what tells one further judge from another of the same path."""
+    if Path(path).is_dir():
+        return [sha256(Path(path) / "classifier" / "component.json")]
+    return [sha256(file) for file in _parts(path)]
+
+
+def _fitting(bundle: Bundle) -> dict[str, Classifier]:
+    """Return the bundle's own referees, without those that do not fit a classifier of the user."""
+    classifier, fitting = bundle.classifier, {}
+    for name, referee in bundle.referees.items():
+        if set(referee.words) == set(classifier.words) and not classifier.spec.differing(
+            referee.spec
+        ):
+            fitting[name] = referee
+        else:
+            log.warning("%s of the bundle knows other words or features and does not judge", name)
+    return fitting
+
+
+def _name_of(path: str, taken: Mapping[str, Classifier]) -> str:
+    """Call a judge by its file or folder, with a number where that name is taken."""
+    stem = slug(Path(path if Path(path).is_dir() else _parts(path)[0]).stem)
+    names = [stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 2))]
+    return next(name for name in names if name not in taken)
+
+
+def _open(path: str, spec: FeatureSpec, trust: bool) -> Classifier:
+    """Open a judge: a bundle's classifier, or a model file with its words."""
+    if Path(path).is_dir():
+        return load_bundle(path).classifier
+    model, *words = _parts(path)
+    if not Path(model).exists():
+        raise ModelError(
+            f"the referee {model} does not exist; name a bundle or MODEL.keras:WORDS.txt"
+        )
+    if not words:
+        raise ModelError(
+            f"the referee {model} is no folder of a bundle; for a model file name its words as "
+            f"well, one a line in a file: {model}:WORDS.txt"
+        )
+    return load_classifier(model, read_words(*words), spec, trust=trust)
+
+
+def _parts(path: str) -> Sequence[str]:
+    """Cut a path at the colon between model and words; either may have colons of its own.
+
+    What exists decides: two files; or else a model, with words or without; or else the first colon.
+    """
+    path = path.removesuffix(":")
+    ways = [(path[:i], path[i + 1 :]) for i, letter in enumerate(path) if letter == ":"]
+    both = [way for way in ways if all(Path(part).is_file() for part in way)]
+    models = [way for way in [(path,), *ways] if Path(way[0]).is_file()]
+    return [*both, *models, *ways, (path,)][0]

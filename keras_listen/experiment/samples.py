@@ -1,0 +1,110 @@
+"""What samples start from: noise, or recordings that are maximized to a word."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..data.readers import SUFFIXES
+from ..errors import ParameterError, ReadError
+from ..features import FeatureSpec, extract_fitted, require_sound
+from ..plugins import default_registry
+
+log = logging.getLogger("keras_listen")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One thing to maximize: its id, word (empty without a target), start and number."""
+
+    id: str
+    word: str
+    start: str
+    k: int
+    path: Path | None = None
+
+
+def slug(name: str) -> str:
+    """Make a name fit for a file on any system."""
+    return re.sub(r"[^\w.-]+", "_", name) or "_"
+
+
+def unique_samples(samples: Iterable[Sample]) -> list[Sample]:
+    """Number the ids that two samples share, because files are called by them."""
+    seen: Counter[str] = Counter()
+    different = []
+    for sample in samples:
+        # Some file systems do not tell capitals from small letters.
+        seen[key := sample.id.casefold()] += 1
+        again = f"{sample.id}_{seen[key]}" if seen[key] > 1 else sample.id
+        different.append(replace(sample, id=again))
+    return different
+
+
+def utterance_samples(
+    start: str | Path, words: Sequence[str], known: Sequence[str], count: int | None
+) -> list[Sample]:
+    """Plan the class-to-class experiment on recordings.
+
+    Args:
+        start: one recording, maximized to each of `words`; or a folder with one folder a word,
+            each recording maximized to its own word.
+        words: words wanted; for a folder all that the classifier knows where empty.
+        known: the classifier's words.
+        count: at most so many recordings of each word; all where None.
+
+    Raises:
+        ParameterError: nothing is there, or a single recording has no word.
+    """
+    start = Path(start)
+    if start.is_file():
+        if not words:
+            raise ParameterError(f"the start {start} is one recording; name its target with --word")
+        return unique_samples(
+            Sample(f"{slug(word)}-{slug(start.stem)}", word, str(start), 0, start) for word in words
+        )
+    if not start.is_dir():
+        raise ParameterError(
+            f"the start {start} does not exist; expected noise, a recording, or a folder with one "
+            "folder a word"
+        )
+    folders = [word for word in (words or known) if (start / word).is_dir()]
+    samples = []
+    for word in folders:
+        paths = sorted(p for p in (start / word).iterdir() if p.suffix.lower() in SUFFIXES)
+        samples += [
+            Sample(f"{slug(word)}-{slug(path.stem)}", word, f"{word}/{path.name}", k, path)
+            for k, path in enumerate(paths[:count])
+        ]
+    if not samples:
+        raise ParameterError(
+            f"the start {start} has no recording in a folder called by one of the words "
+            f"{', '.join(words or known)}"
+        )
+    return unique_samples(samples)
+
+
+def read_starts(
+    samples: Sequence[Sample], spec: FeatureSpec, reader: str
+) -> tuple[list[Sample], np.ndarray]:
+    """Read the features that samples start from; recordings that cannot be used are left out.
+
+    Returns the samples that remain and their features [shape=(samples, frames, mels)]. What is left
+    out is logged with its reason.
+    """
+    read = default_registry().create("reader", reader)
+    kept, features = [], []
+    sounds = read([sample.path for sample in samples], spec.sample_rate)
+    for sample, (path, sound) in zip(samples, sounds, strict=True):
+        try:
+            features.append(extract_fitted(require_sound(sound, path), spec))
+            kept.append(sample)
+        except ReadError as error:
+            log.warning("left out %s", error)
+    return kept, np.reshape(features, (len(kept), spec.frames, spec.n_mels))

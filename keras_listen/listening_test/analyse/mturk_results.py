@@ -1,0 +1,164 @@
+"""Batch results of Mechanical Turk, those of the published study among them.
+
+References:
+    The code of Soomro et al., Interspeech 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from ...errors import ParameterError, RunError
+from ..catalogue import Catalogue, Recording
+from ..ratings import Rating
+from ..tables import Placed, read_table, require_columns
+
+WORKER, ANSWER = "WorkerId", "Answer.audio-naturalness.label"
+#: Whether the requester took an assignment; published results have no such column.
+STATUS, REJECTED = "AssignmentStatus", "rejected"
+COLUMNS = (WORKER, "Input.experiment", "Input.class_label", "Input.audio_url", ANSWER)
+#: What the words of the published labels stand for.
+LABELS = {"bad": 1, "poor": 2, "fair": 3, "good": 4, "excellent": 5}
+#: What is added to a number to make it one of 1 to 5.
+CODINGS = {"0-4": 1, "1-5": 0}
+#: The paper's experiments: condition and prior of each.
+EXPERIMENTS = {
+    1: ("noise none", "none"),
+    2: ("class none", "none"),
+    3: ("noise decoder", "decoder"),
+    4: ("class decoder", "decoder"),
+}
+#: A recording before maximization says so in its address: the published ones by the first word,
+#: those of the published generator by the second.
+_BEFORE = ("original", "before")
+_ALL_BEFORE = (
+    "the addresses of all recordings of experiments 2 and 4 have original or before in them, maybe "
+    "in the name of a folder, so all count as recordings before maximization."
+)
+
+
+def is_batch(heading: Sequence[str]) -> bool:
+    """Say whether a heading is that of batch results."""
+    return WORKER in heading or any(name.startswith("Input.") for name in heading)
+
+
+def read_batch(
+    path: str | Path,
+    study: Catalogue | None = None,
+    *,
+    coding: str = "auto",
+    rejected: bool = False,
+) -> tuple[list[Rating], dict[str, Recording], list[str]]:
+    """Read batch results.
+
+    Args:
+        path: of the CSV file.
+        study: whose recordings they are; without one, recordings are what the file says of them.
+        coding: of answers that are numbers: "0-4", "1-5", or "auto" where the numbers tell.
+            Answers that begin with a label's word say themselves what they are.
+        rejected: count assignments that the requester has rejected, too.
+
+    Returns:
+        the ratings, the recordings by name (those of the study, or as the file describes them),
+        and what was left out or should be known, as sentences.
+
+    Raises:
+        RunError: something in the file cannot be.
+        ParameterError: the numbers do not tell their coding.
+    """
+    heading, rows = read_table(path)
+    require_columns(path, heading, COLUMNS)
+    counted = rows if rejected else [(place, row) for place, row in rows if not _is_rejected(row)]
+    answered = [(place, row) for place, row in counted if row[ANSWER].strip()]
+    shift = _shift(path, answered, coding)
+    ratings, items = [], {}
+    for place, row in answered:
+        if not row[WORKER].strip():
+            raise RunError(f"{place}: the column {WORKER} is empty; expected an id")
+        item = _described(place, row) if study is None else _known(row)
+        items.setdefault(item.name, item)
+        if items[item.name] != item:
+            raise RunError(
+                f"{place}: {item.name} is of another experiment or word than further up; expected "
+                "one of each for a recording"
+            )
+        value = _value(place, row[ANSWER], shift)
+        ratings.append(Rating("", row[WORKER], "rating", item.name, 0, value, where=place))
+    notes = [*_about_rejected(rows, rejected)]
+    if unanswered := len(counted) - len(answered):
+        notes.append(f"{unanswered} rows without an answer were left out.")
+    stages = {item.stage for item in items.values()}
+    if study is None and "before" in stages and "after" not in stages:
+        notes.append(_ALL_BEFORE)
+    named = [f"{path}: {note}" for note in notes]
+    return ratings, dict(study.recordings) if study else items, named
+
+
+def _is_rejected(row: Mapping[str, str]) -> bool:
+    return row.get(STATUS, "").strip().casefold() == REJECTED
+
+
+def _about_rejected(rows: Sequence[Placed], are_counted: bool) -> Iterator[str]:
+    """Say how many assignments were rejected, if any, and what became of them."""
+    workers = [row[WORKER] for _, row in rows if _is_rejected(row)]
+    if workers:
+        became = "they count like the others" if are_counted else "left out, --rejected counts them"
+        some, every = len(set(workers)), len({row[WORKER] for _, row in rows})
+        yield f"rejected assignments: {len(workers)}, by {some} of {every} workers; {became}."
+
+
+def _known(row: Mapping[str, str]) -> Recording:
+    """Return a recording that only has the name under which the study knows it."""
+    url = PurePosixPath(unquote(urlsplit(row["Input.audio_url"]).path))
+    return Recording(row.get("Input.name") or url.stem, "")
+
+
+def _described(place: str, row: Mapping[str, str]) -> Recording:
+    given, url = row["Input.experiment"].strip(), row["Input.audio_url"]
+    if given not in [str(number) for number in EXPERIMENTS]:
+        raise RunError(
+            f"{place}: the experiment is {given!r}; expected 1 to 4, or name the study with --study"
+        )
+    if not url or not row["Input.class_label"]:
+        raise RunError(f"{place}: Input.audio_url or Input.class_label is empty; expected both")
+    experiment = int(given)
+    condition, prior = EXPERIMENTS[experiment]
+    before = any(word in urlsplit(url).path.casefold() for word in _BEFORE)
+    stage = "generated" if experiment in (1, 3) else "before" if before else "after"
+    return Recording(url, row["Input.class_label"], "item", experiment, condition, stage, prior)
+
+
+def _first_word(answer: str) -> str:
+    return answer.strip().split(maxsplit=1)[0].rstrip("-:").casefold()
+
+
+def _shift(path: str | Path, rows: Sequence[Placed], coding: str) -> int:
+    """Return what is to be added to the numbers of a file."""
+    words = {_first_word(row[ANSWER]) for _, row in rows}
+    numbers = sorted({int(word) for word in words if word.isdecimal()})
+    if coding != "auto" or not numbers:
+        return CODINGS.get(coding, 0)
+    if 0 in numbers and 5 in numbers:
+        raise RunError(f"{path} has answers of 0 and of 5; expected 0 to 4 or 1 to 5")
+    if numbers[0] == 0:
+        return CODINGS["0-4"]
+    if numbers[-1] >= 5:
+        return CODINGS["1-5"]
+    raise ParameterError(
+        f"the answers in {path} are numbers {numbers[0]} to {numbers[-1]}, which may mean 0 to 4 "
+        "or 1 to 5; say which with --coding"
+    )
+
+
+def _value(place: str, answer: str, shift: int) -> int:
+    word = _first_word(answer)
+    value = int(word) + shift if word.isdecimal() else LABELS.get(word, 0)
+    if not 1 <= value <= 5:
+        known = ", ".join(name.capitalize() for name in LABELS)
+        raise RunError(
+            f"{place}: the answer is {answer!r}; expected one that begins with {known}, or "
+            f"a number {1 - shift} to {5 - shift}"
+        )
+    return value

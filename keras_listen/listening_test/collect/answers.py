@@ -1,0 +1,131 @@
+"""What a rater answers: checked where it comes in, written as rows of a ratings file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ...errors import StudyError
+from ...output.files import csv_text
+from ..ratings import COLUMNS, NOTHING, OTHER, Rating
+
+#: What each number means to a rater, from 1; the published five.
+SCALE = (
+    "Bad - Completely unclear speech",
+    "Poor - Mostly unclear speech",
+    "Fair - Equally clear and unclear speech",
+    "Good - Mostly clear speech",
+    "Excellent - Completely clear speech",
+)
+#: Written behind the columns of a ratings file: how the check for headphones went.
+HEADPHONES = "headphones"
+#: Longest text of a word that was not among those to choose from, in characters.
+LONGEST = 60
+_LIMITS = {"plays": 10_000, "seconds": 7 * 86_400}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One judgement.
+
+    Attributes:
+        rating: 1 to 5; None in mode word.
+        heard: a word, `other:` and a text, or `nothing`; empty in mode rating.
+        plays: how often the recording was played.
+        seconds: time spent on it.
+    """
+
+    rating: int | None
+    heard: str
+    plays: int
+    seconds: float
+
+
+def checked(mode: str, given: Any, words: Collection[str]) -> Answer:
+    """Return what a client sent as an answer.
+
+    Args:
+        given: parsed JSON, which may be anything.
+        words: that can be chosen.
+
+    Raises:
+        StudyError: it is none, or out of range.
+    """
+    if not isinstance(given, Mapping):
+        raise StudyError("the answer is not an object of JSON")
+    wanted = {"rating" if mode == "rating" else "heard", "plays", "seconds"}
+    if set(given) != wanted:
+        raise StudyError(f"the answer has {_names(given)}, expected {_names(wanted)}")
+    return Answer(
+        rating=_rating(given["rating"]) if mode == "rating" else None,
+        heard="" if mode == "rating" else _heard(given["heard"], words),
+        plays=int(_number(given, "plays", int)),
+        seconds=round(float(_number(given, "seconds", float)), 3),
+    )
+
+
+def checked_headphones(given: Any) -> str:
+    """Return how a check for headphones went: `skipped`, or `passed` or `failed` and a count.
+
+    Raises:
+        StudyError: it is none of these.
+    """
+    result = given.get(HEADPHONES) if isinstance(given, Mapping) else None
+    known = {"skipped", *(f"{word} {n}/6" for word in ("passed", "failed") for n in range(7))}
+    if result not in known:
+        raise StudyError("the result of the headphones check is not skipped, passed or failed n/6")
+    return result
+
+
+def ratings_text(ratings: Iterable[Rating], headphones: Mapping[str, str]) -> str:
+    """Return a ratings file.
+
+    Args:
+        headphones: result of the check by rater, for the column behind the others.
+    """
+    rows = [_row(rating) | {HEADPHONES: headphones.get(rating.rater, "")} for rating in ratings]
+    return csv_text(rows, (*COLUMNS, HEADPHONES))
+
+
+def _row(rating: Rating) -> dict[str, Any]:
+    values = asdict(rating)
+    return {name: "" if values[name] is None else values[name] for name in COLUMNS}
+
+
+def _rating(value: Any) -> int:
+    # True is 1 in Python, and no rating.
+    if type(value) is not int or not 1 <= value <= len(SCALE):
+        raise StudyError(f"the rating is {_shown(value)}, expected a whole number from 1 to 5")
+    return value
+
+
+def _heard(value: Any, words: Collection[str]) -> str:
+    if isinstance(value, str):
+        if value in words or value == NOTHING:
+            return value
+        text = " ".join(value.removeprefix(OTHER).split())
+        if value.startswith(OTHER) and 0 < len(text) <= LONGEST and text.isprintable():
+            return OTHER + text
+    raise StudyError(
+        f"what was heard is {_shown(value)}, expected a word of the study, {NOTHING!r}, or "
+        f"{OTHER!r} and up to {LONGEST} characters"
+    )
+
+
+def _number(given: Mapping[str, Any], name: str, kind: type) -> float:
+    value = given[name]
+    right = type(value) is int or (kind is float and type(value) is float and math.isfinite(value))
+    if not right or not 0 <= value <= _LIMITS[name]:
+        raise StudyError(f"{name} is {_shown(value)}, expected a number from 0 to {_LIMITS[name]}")
+    return value
+
+
+def _names(given: Iterable[Any]) -> str:
+    return ", ".join(sorted(_shown(name) for name in given)) or "nothing"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"

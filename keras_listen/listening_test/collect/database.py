@@ -1,0 +1,281 @@
+"""Raters, what they hear and what they say of it, in any database that SQLAlchemy knows.
+
+A rating is stored once: the database itself refuses a second one of the same place in a rater's
+order. Tokens are not stored, only their SHA-256; a rater is nothing but a number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ...errors import StudyError
+from ..ratings import Rating
+from .answers import Answer
+from .connection import Connector
+from .order import Design, Presentation
+from .schema import presentations, raters, ratings, studies
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a study was set to when it was last served.
+
+    Attributes:
+        design: how recordings are presented to raters who join from now on.
+        is_open: whether whoever has the study's link may join.
+        most_raters: so many may join.
+        url: address under which raters reach the server, without a slash at its end.
+    """
+
+    design: Design = field(default_factory=Design)
+    is_open: bool = True
+    most_raters: int = 1000
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Rater:
+    """Somebody with a link.
+
+    Attributes:
+        key: number in the database.
+        name: opaque id, as it stands in ratings.
+        headphones: how the check went; empty before it.
+    """
+
+    key: int
+    name: str
+    headphones: str
+
+
+class AlreadyRated(StudyError):
+    """Another answer was stored for this recording before."""
+
+
+class Full(StudyError):
+    """A study has as many raters as it takes; the message is for whoever runs it."""
+
+    def __init__(self, there: int, most: int, wanted: int = 1):
+        super().__init__(
+            f"this study has {there} raters and takes {most}; for {wanted} more, serve it with "
+            f"--most-raters {there + wanted} or more"
+        )
+
+
+class Ratings:
+    """The part of a database that belongs to one study."""
+
+    def __init__(self, connector: Connector, study: str):
+        self.connector, self.study = connector, study
+
+    def settings(self) -> Settings | None:
+        """Return what the study was last set to; None if it is not in the database."""
+        with self.connector.reading() as connection:
+            stored = connection.scalar(select(studies.c.settings).where(self._own(studies.c.id)))
+        if stored is None:
+            return None
+        values = json.loads(stored)
+        return Settings(**values | {"design": Design(**values["design"])})
+
+    def set(self, settings: Settings) -> None:
+        """Store settings; the study is added if it is not there."""
+        values = {"settings": json.dumps(asdict(settings))}
+        with self.connector.writing() as connection:
+            found = connection.execute(
+                update(studies).where(self._own(studies.c.id)).values(values)
+            ).rowcount
+            if not found:
+                new = {"id": self.study, "code": secrets.token_urlsafe(12), "admin": ""}
+                connection.execute(insert(studies).values(new | values))
+
+    def code(self) -> str:
+        """Return the study's code, with which raters join."""
+        with self.connector.reading() as connection:
+            return connection.scalar(select(studies.c.code).where(self._own(studies.c.id)))
+
+    def make_admin_token(self, *, replace: bool = False) -> str | None:
+        """Return a token for administrators; None if there is one and it shall stay."""
+        token = secrets.token_urlsafe(24)
+        condition = self._own(studies.c.id)
+        if not replace:
+            condition &= studies.c.admin == ""
+        statement = update(studies).where(condition).values(admin=_digest(token))
+        with self.connector.writing() as connection:
+            return token if connection.execute(statement).rowcount else None
+
+    def is_admin(self, token: str) -> bool:
+        """Say whether `token` is the administrators'."""
+        with self.connector.reading() as connection:
+            stored = connection.scalar(select(studies.c.admin).where(self._own(studies.c.id)))
+        return bool(stored) and hmac.compare_digest(stored, _digest(token))
+
+    def register(self, most: int, plan: Callable[[int], Sequence[Presentation]]) -> str:
+        """Add a rater and return the token of their link.
+
+        Args:
+            most: raters that there may be.
+            plan: returns what the rater with a number, from 0, hears.
+
+        Raises:
+            Full: there are as many already.
+        """
+        token = secrets.token_urlsafe(16)
+        with self.connector.writing() as connection:
+            number = self._next_number(connection)
+            if number >= most:
+                raise Full(number, most)
+            row = {
+                "study": self.study,
+                "number": number,
+                "name": f"r-{secrets.token_hex(5)}",
+                "token": _digest(token),
+                "headphones": "",
+                "joined_at": now(),
+            }
+            key = connection.execute(insert(raters).values(row)).inserted_primary_key[0]
+            order = [asdict(presentation) for presentation in plan(number)]
+            rows = [p | {"rater": key, "sound": secrets.token_hex(8)} for p in order]
+            connection.execute(insert(presentations), rows)
+        return token
+
+    def _next_number(self, connection: Connection) -> int:
+        # Whoever registers at the same time waits here (SQLite lets one write at a time anyway).
+        connection.execute(select(studies.c.id).where(self._own(studies.c.id)).with_for_update())
+        own = self._own(raters.c.study)
+        return connection.scalar(select(func.count()).select_from(raters).where(own))
+
+    def rater(self, token: str) -> Rater | None:
+        """Return whose link has `token`; None if nobody's."""
+        columns = (raters.c.key, raters.c.name, raters.c.headphones)
+        query = select(*columns).where(self._own(raters.c.study), raters.c.token == _digest(token))
+        with self.connector.reading() as connection:
+            row = connection.execute(query).first()
+        return Rater(*row) if row else None
+
+    def order(self, rater: Rater) -> list[Row]:
+        """Return a rater's presentations in order, each with `done`."""
+        query = (
+            select(presentations, ratings.c.position.is_not(None).label("done"))
+            .outerjoin(ratings)
+            .where(presentations.c.rater == rater.key)
+            .order_by(presentations.c.position)
+        )
+        with self.connector.reading() as connection:
+            return list(connection.execute(query))
+
+    def presentation(self, rater: Rater, **where: Any) -> Row | None:
+        """Return the presentation of a rater at a `position`, or with a `sound`; None without."""
+        query = select(presentations).where(presentations.c.rater == rater.key).filter_by(**where)
+        with self.connector.reading() as connection:
+            return connection.execute(query).first()
+
+    def rate(self, rater: Rater, position: int, answer: Answer) -> bool:
+        """Store an answer; return whether it is new. Sent again, it is left as it is.
+
+        Raises:
+            AlreadyRated: there is another answer.
+        """
+        row = {"rater": rater.key, "position": position, "rated_at": now()} | asdict(answer)
+        try:
+            with self.connector.writing() as connection:
+                connection.execute(insert(ratings).values(row))
+            return True
+        except IntegrityError:
+            stored = self._stored(rater, position)
+        if stored is None:
+            raise StudyError(f"there is no recording {position} in this rater's order")
+        if (stored.rating, stored.heard) != (answer.rating, answer.heard):
+            raise AlreadyRated("this recording has been rated already; the first rating stays")
+        return False
+
+    def _stored(self, rater: Rater, position: int) -> Row | None:
+        query = select(ratings).filter_by(rater=rater.key, position=position)
+        with self.connector.reading() as connection:
+            return connection.execute(query).first()
+
+    def set_headphones(self, rater: Rater, result: str) -> None:
+        """Store how a rater's check for headphones went; the last one counts."""
+        statement = update(raters).where(raters.c.key == rater.key).values(headphones=result)
+        with self.connector.writing() as connection:
+            connection.execute(statement)
+
+    def ratings(self) -> list[Rating]:
+        """Return all ratings of the study, rater by rater, in their order."""
+        names = ("mode", "name", "repeat", "position")
+        query = (
+            select(
+                raters.c.name.label("rater"),
+                *(presentations.c[name] for name in names),
+                *(ratings.c[name] for name in ("rating", "heard", "plays", "seconds", "rated_at")),
+            )
+            .join_from(ratings, presentations)
+            .join(raters)
+            .where(self._own(raters.c.study))
+            .order_by(raters.c.number, presentations.c.position)
+        )
+        with self.connector.reading() as connection:
+            rows = connection.execute(query).mappings()
+            return [Rating(study=self.study, **row) for row in rows]
+
+    def names(self) -> set[str]:
+        """Return the names of all recordings that are in a rater's order."""
+        query = select(presentations.c.name).join(raters).where(self._own(raters.c.study))
+        with self.connector.reading() as connection:
+            return set(connection.scalars(query.distinct()))
+
+    def overview(self) -> list[dict[str, Any]]:
+        """Return a row a rater: when they joined, how far they are, when they last rated."""
+        query = (
+            select(
+                raters.c.name.label("rater"),
+                raters.c.joined_at,
+                raters.c.headphones,
+                func.count(presentations.c.position).label("recordings"),
+                func.count(ratings.c.position).label("rated"),
+                func.max(ratings.c.rated_at).label("last_at"),
+            )
+            .join_from(raters, presentations)
+            .outerjoin(ratings)
+            .where(self._own(raters.c.study))
+            .group_by(raters.c.key)
+            .order_by(raters.c.number)
+        )
+        with self.connector.reading() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def _own(self, column: Any) -> Any:
+        return column == self.study
+
+
+def existing(connector: Connector, study: str) -> tuple[Ratings, Settings]:
+    """Return what a database has of a study that was served before.
+
+    Raises:
+        StudyError: it has nothing of it.
+    """
+    ratings = Ratings(connector, study)
+    if (settings := ratings.settings()) is None:
+        raise StudyError(
+            f"{connector.label} has nothing of study {study}; serve it first, or name another"
+        )
+    return ratings, settings
+
+
+def now() -> str:
+    """Return the time as ratings have it: ISO 8601, UTC, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _digest(token: str) -> str:
+    # Tokens are random and long: a slow hash would protect nothing more.
+    return hashlib.sha256(token.encode()).hexdigest()

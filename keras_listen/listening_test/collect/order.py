@@ -1,0 +1,175 @@
+"""What a rater hears, and in which order.
+
+A rater hears every word once before any word twice: a *round* has each word once. Which condition
+a word has in a round is a Latin square over words, rounds and raters, so that among as many raters
+in a row as there are conditions, each word has each condition once in each round; among as many as
+there are conditions times takes, each recording stands in as many rounds as a rater hears. Within a
+round words are shuffled. Anchors and repeats are strewn in.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TypeVar
+
+from ...errors import ParameterError
+from ..folder import Study
+from ..items import Row
+from ..ratings import MODES
+
+#: Other recordings between the two presentations of one, where there are as many.
+GAP = 10
+#: Examples of each end of the scale that are shown before the first rating.
+EXAMPLES = 2
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Design:
+    """How a study is presented.
+
+    Attributes:
+        mode: `rating` (how clear is this word?), `word` (which word is it?), or `both`: first all
+            words are guessed, then rated.
+        per_rater: recordings that a rater hears in a mode, anchors and repeats not counted;
+            None for all.
+        anchors: clear and unclear recordings that are strewn in, in a mode; None for 5 %, but four.
+        repeats: recordings that come again, in a mode; None for 5 %, but two.
+    """
+
+    mode: str = "rating"
+    per_rater: int | None = None
+    anchors: int | None = None
+    repeats: int | None = None
+
+    def __post_init__(self):
+        if self.mode not in (*MODES, "both"):
+            raise ParameterError(f"mode is {self.mode!r}, expected rating, word or both")
+        for name, least in (("per_rater", 1), ("anchors", 0), ("repeats", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ParameterError(f"{name} is {value}, expected at least {least}")
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The modes in the order in which a rater goes through them: guessing comes first."""
+        return ("word", "rating") if self.mode == "both" else (self.mode,)
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """One recording in a rater's order; `position` counts from 1 through all modes."""
+
+    position: int
+    mode: str
+    name: str
+    repeat: int
+
+
+def plan(study: Study, number: int, design: Design) -> list[Presentation]:
+    """Return what rater `number`, from 0, hears; the same whenever it is asked for."""
+    order = []
+    for mode in design.modes:
+        random = Random(f"{study.id}/{number}/{mode}")
+        names = balanced(study, number, random)[: design.per_rater]
+        order += [(mode, *shown) for shown in _with_checks(study, number, names, design, random)]
+    return [Presentation(i, *shown) for i, shown in enumerate(order, start=1)]
+
+
+def balanced(study: Study, number: int, random: Random) -> list[str]:
+    """Return the names of all items in the order of rater `number`, without checks."""
+    cells, words = _shuffled_design(study)
+    takes = defaultdict(list)
+    for recording in study.of_role("item"):
+        takes[recording["class_label"], cell(recording)].append(recording["name"])
+    columns = [
+        _column([takes[word, cell] for cell in cells], number, place)
+        for place, word in enumerate(words)
+    ]
+    names: list[str] = []
+    for round_ in range(max(map(len, columns))):
+        names += _shuffled([column[round_] for column in columns if round_ < len(column)], random)
+    return names
+
+
+def _shuffled_design(study: Study) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return conditions and words in an order of the study's own."""
+    items = study.of_role("item")
+    random = Random(study.id)
+    cells = _shuffled(sorted({cell(item) for item in items}), random)
+    return cells, _shuffled(sorted({item["class_label"] for item in items}), random)
+
+
+def cell(row: Row) -> tuple[str, str]:
+    """Return the condition of a recording; those of one cell and word are takes of one thing."""
+    return row["experiment"], row["stage"]
+
+
+def _column(cells: Sequence[Sequence[str]], number: int, place: int) -> list[str]:
+    """Return the names of one word, round by round: all cells, then again with other takes."""
+    count, most = len(cells), max(map(len, cells))
+    column = []
+    for round_ in range(count * most):
+        takes = cells[(place + number + round_) % count]
+        take = (number // count + round_ // count) % most
+        if take < len(takes):
+            column.append(takes[take])
+    return column
+
+
+def examples(study: Study) -> list[Row]:
+    """Return the anchors that are played before the first rating, clear ones first."""
+    return [a for role in ("clear", "unclear") for a in _anchors(study, role)[0]]
+
+
+def _anchors(study: Study, role: str) -> tuple[list[Row], list[Row]]:
+    """Return a role's examples and its hidden anchors; where there are few, they are the same."""
+    all_ = _shuffled(study.of_role(role), Random(f"{study.id}/{role}"))
+    shown = min(EXAMPLES, -(-len(all_) // 2))
+    return all_[:shown], all_[shown:] if len(all_) > shown else all_
+
+
+def _with_checks(
+    study: Study, number: int, names: list[str], design: Design, random: Random
+) -> list[tuple[str, int]]:
+    """Return (name, repeat) with anchors and repeats strewn in."""
+    share = round(0.05 * len(names))
+    repeats = max(2, share) if design.repeats is None else design.repeats
+    shown = _with_repeats(names, repeats, random)
+    anchors = _chosen_anchors(study, number, max(4, share), design.anchors)
+    for i, name in enumerate(_shuffled(anchors, random)):
+        # One in each part of equal length, the ones before it counted.
+        start, stop = (i * len(names) // len(anchors), (i + 1) * len(names) // len(anchors))
+        shown.insert(random.randint(start, max(start, stop - 1)) + i, (name, 0))
+    return shown
+
+
+def _chosen_anchors(study: Study, number: int, default: int, asked: int | None) -> list[str]:
+    """Return the names of a rater's hidden anchors: as many clear as unclear, by turns."""
+    wanted = default if asked is None else asked
+    names = []
+    for role, count in (("clear", wanted - wanted // 2), ("unclear", wanted // 2)):
+        hidden = _anchors(study, role)[1]
+        count = min(count, len(hidden))
+        names += [hidden[(number * count + i) % len(hidden)]["name"] for i in range(count)]
+    return names
+
+
+def _with_repeats(names: Sequence[str], count: int, random: Random) -> list[tuple[str, int]]:
+    """Return (name, 0) of all, and (name, 1) of `count` from the first half, well behind."""
+    shown = [(name, 0) for name in names]
+    half = len(names) // 2
+    for name in random.sample(list(names[:half]), min(count, half)):
+        first = shown.index((name, 0))
+        earliest = min(len(shown), max(half, first + GAP) + 1)
+        shown.insert(random.randint(earliest, len(shown)), (name, 1))
+    return shown
+
+
+def _shuffled(items: Sequence[Item], random: Random) -> list[Item]:
+    shuffled = list(items)
+    random.shuffle(shuffled)
+    return shuffled

@@ -1,0 +1,269 @@
+"""The web application: a page for raters, one for administrators, and what these ask for.
+
+    GET  /                          the page of raters; a link's token stands behind #, which
+                                    browsers send to nobody
+    POST /api/join                  {"code"} -> {"token"}
+    GET  /api/session               what the rater hears, and how far they are
+    GET  /api/sounds/{sound}        a recording, under a name that only this rater has for it
+    PUT  /api/headphones            {"headphones"}
+    PUT  /api/ratings/{position}    {"rating" or "heard", "plays", "seconds"}; may be sent again
+    GET  /admin                     the page of administrators
+    GET  /api/admin/status          raters and how far they are
+    GET  /api/admin/ratings.csv     the ratings file
+
+Tokens come as `Authorization: Bearer`. Errors are {"error": one line}.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hmac import compare_digest
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ...errors import DatabaseError, RunError, StudyError
+from ..folder import Study
+from .answers import checked, checked_headphones, ratings_text
+from .database import AlreadyRated, Full, Rater, Ratings
+from .limits import Limiter, SafeHeaders, TooLong, TooMany, read_json
+from .order import examples, plan
+
+log = logging.getLogger(__name__)
+#: What the sounds of a rater's order are called.
+_SOUND = re.compile("[0-9a-f]{16}")
+#: A place in an order; larger numbers than databases know are in nobody's.
+_POSITION = re.compile("[0-9]{1,9}")
+#: Sounds that are kept in memory; one of a second has 44 kB.
+_SOUNDS = 1024
+
+
+class Refused(StudyError):
+    """A request without the token it needs."""
+
+
+class Unknown(StudyError):
+    """A request for something that is not there."""
+
+
+#: Status of the answer to each error; the first that fits.
+_STATUS = (
+    (TooMany, 429),
+    (TooLong, 413),
+    (AlreadyRated, 409),
+    (Refused, 401),
+    (Unknown, 404),
+    (DatabaseError, 503),
+    (RunError, 503),
+    (StudyError, 400),
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that is the same for everybody, and the policy it needs."""
+
+    text: str
+    policy: str
+
+
+@dataclass
+class Application:
+    """Answers requests.
+
+    Attributes:
+        pages: by path.
+    """
+
+    study: Study
+    ratings: Ratings
+    pages: Mapping[str, Page]
+    #: Requests of one rater; joining and wrong tokens by address, behind which many may sit.
+    of_rater: Limiter = field(default_factory=lambda: Limiter(burst=60, rate=20))
+    of_joins: Limiter = field(default_factory=lambda: Limiter(burst=100, rate=1))
+    of_failures: Limiter = field(default_factory=lambda: Limiter(burst=30, rate=0.5))
+
+    def __post_init__(self):
+        self._sound = lru_cache(_SOUNDS)(self.study.sound)
+
+    def asgi(self) -> SafeHeaders:
+        """Return what a server runs."""
+        routes = [
+            *(Route(path, self._page) for path in self.pages),
+            _route("/api/join", self.join, "POST"),
+            _route("/api/session", self._for_rater(self.session)),
+            _route("/api/sounds/{sound}", self._for_rater(self.sound)),
+            _route("/api/headphones", self._for_rater(self.headphones), "PUT"),
+            _route("/api/ratings/{position}", self._for_rater(self.rate), "PUT"),
+            _route("/api/admin/status", self._for_admin(self.status)),
+            _route("/api/admin/ratings.csv", self._for_admin(self.export)),
+        ]
+        handlers = {StudyError: _explain, RunError: _explain, HTTPException: _explain_status}
+        # Outside of all else, so that its own failures have these headers, too.
+        return SafeHeaders(Starlette(routes=routes, exception_handlers=handlers))
+
+    async def _page(self, request: Request) -> Response:
+        page = self.pages[request.url.path]
+        headers = {"Content-Security-Policy": page.policy, "Cache-Control": "no-cache"}
+        return Response(page.text, media_type="text/html", headers=headers)
+
+    def _for_rater(self, answer: Callable[..., Any]) -> Callable[[Request, Any], Response]:
+        def answer_rater(request: Request, body: Any) -> Response:
+            token = self._token(request)
+            rater = self.ratings.rater(token)
+            if rater is None:
+                raise self._refusal(request)
+            self.of_rater.spend(rater.name)
+            return answer(request, body, rater)
+
+        return answer_rater
+
+    def _for_admin(self, answer: Callable[..., Any]) -> Callable[[Request, Any], Response]:
+        def answer_admin(request: Request, body: Any) -> Response:
+            if not self.ratings.is_admin(self._token(request)):
+                raise self._refusal(request)
+            return answer(request)
+
+        return answer_admin
+
+    def _token(self, request: Request) -> str:
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not 0 < len(token) <= 100:
+            raise self._refusal(request)
+        return token
+
+    def _refusal(self, request: Request) -> StudyError:
+        """Return the error for a token that nobody has; guessing becomes slow."""
+        self.of_failures.spend(_address(request))
+        return Refused("this link is not known here; ask for another one")
+
+    def join(self, request: Request, body: Any) -> Response:
+        """Add a rater who has the study's link."""
+        self.of_joins.spend(_address(request))
+        settings = self.ratings.settings()
+        code = body.get("code") if isinstance(body, Mapping) else None
+        if not compare_digest(ascii(code), ascii(self.ratings.code())):
+            raise self._refusal(request)
+        if not settings.is_open:
+            raise Refused("this study is open to those only who were invited")
+        try:
+            token = self.ratings.register(
+                settings.most_raters, lambda number: plan(self.study, number, settings.design)
+            )
+        except Full as error:
+            # How there could be more is for whoever runs the server.
+            log.warning("%s", error)
+            raise StudyError("this study has all its raters; thank you") from error
+        return JSONResponse({"token": token}, 201)
+
+    def session(self, request: Request, body: Any, rater: Rater) -> Response:
+        """Tell what the rater hears. Of a word that shall be guessed only the sound is told."""
+        order = self.ratings.order(rater)
+        shown = [
+            {
+                "position": row.position,
+                "mode": row.mode,
+                "sound": row.sound,
+                "word": self._word(row.name) if row.mode == "rating" else None,
+                "done": row.done,
+            }
+            for row in order
+        ]
+        anchors = [
+            {"sound": f"example-{i}", "word": row["class_label"], "clear": row["role"] == "clear"}
+            for i, row in enumerate(examples(self.study))
+        ]
+        about = {"study": self.study.id, "rater": rater.name, "headphones": rater.headphones}
+        words = {"words": self.study.words, "examples": anchors}
+        return JSONResponse(about | words | {"presentations": shown})
+
+    def _word(self, name: str) -> str:
+        row = self.study.by_name.get(name)
+        if row is None:
+            raise RunError(f"the study's folder has no recording {name} any more")
+        return row["class_label"]
+
+    def sound(self, request: Request, body: Any, rater: Rater) -> Response:
+        """Send a recording of the rater's own order, or an example."""
+        asked = request.path_params["sound"]
+        anchors = {f"example-{i}": row["name"] for i, row in enumerate(examples(self.study))}
+        name = anchors.get(asked)
+        if name is None and _SOUND.fullmatch(asked):
+            row = self.ratings.presentation(rater, sound=asked)
+            name = row.name if row else None
+        if name not in self.study.by_name:
+            raise Unknown("there is no such recording")
+        return Response(self._sound(name), media_type="audio/wav")
+
+    def headphones(self, request: Request, body: Any, rater: Rater) -> Response:
+        """Store how the check went."""
+        self.ratings.set_headphones(rater, checked_headphones(body))
+        return JSONResponse({"stored": True})
+
+    def rate(self, request: Request, body: Any, rater: Rater) -> Response:
+        """Store an answer; what is answered with 201 or 200 is in the database."""
+        asked = request.path_params["position"]
+        row = None
+        if _POSITION.fullmatch(asked):
+            row = self.ratings.presentation(rater, position=int(asked))
+        if row is None:
+            raise Unknown(f"there is no recording {asked[:40]} in this rater's order")
+        answer = checked(row.mode, body, self.study.words)
+        is_new = self.ratings.rate(rater, row.position, answer)
+        return JSONResponse({"stored": True}, 201 if is_new else 200)
+
+    def status(self, request: Request) -> Response:
+        """Tell administrators how far raters are."""
+        settings = self.ratings.settings()
+        about = {"study": self.study.id, "mode": settings.design.mode, "open": settings.is_open}
+        return JSONResponse(about | {"raters": self.ratings.overview()})
+
+    def export(self, request: Request) -> Response:
+        """Send the ratings file."""
+        headphones = {row["rater"]: row["headphones"] for row in self.ratings.overview()}
+        name = f"ratings-{self.study.id}.csv"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        text = ratings_text(self.ratings.ratings(), headphones)
+        return Response(text, media_type="text/csv", headers=headers)
+
+
+def _route(path: str, answer: Callable[[Request, Any], Response], method: str = "GET") -> Route:
+    """Return a route whose answer is made in a thread, since databases and disks make it wait."""
+
+    async def endpoint(request: Request) -> Response:
+        body = None if method == "GET" else await read_json(request)
+        return await run_in_threadpool(answer, request, body)
+
+    return Route(path, endpoint, methods=[method])
+
+
+async def _explain(request: Request, error: Exception) -> Response:
+    status = next(status for kind, status in _STATUS if isinstance(error, kind))
+    headers = {}
+    if status in (429, 503):
+        headers["Retry-After"] = str(max(1, round(getattr(error, "wait", 1))))
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status != 503:
+        return JSONResponse({"error": str(error)}, status, headers)
+    # Paths and addresses are for whoever runs the server.
+    log.error("%s", error)
+    said = "the server cannot read or store anything at the moment; it will be tried again"
+    return JSONResponse({"error": said}, status, headers)
+
+
+async def _explain_status(request: Request, error: HTTPException) -> Response:
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""

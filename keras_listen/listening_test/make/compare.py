@@ -1,0 +1,83 @@
+"""What a study's recordings are like, condition by condition, by numbers that need no rater."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...experiment.rates import Rate
+from ...seeds import derive, generator
+from .conditions import STAGES, Condition
+from .listeners import Heard, Listeners
+from .plan import Plan
+from .proxies import Reference
+from .search import Outcome
+
+MEANS = ("spectral_flatness", "speech_band_share", "feature_distance")
+
+
+def compare(
+    plan: Plan,
+    outcomes: Sequence[Outcome],
+    table: Sequence[Mapping[str, Any]],
+    heard: Heard,
+    reference: Reference,
+) -> list[dict[str, Any]]:
+    """Return a row a condition and stage: how many, and means and rates of what was measured."""
+    return [
+        _compare_stage(plan, condition, stage, outcomes, table, heard, reference)
+        for condition in plan.conditions
+        for stage in STAGES[condition.start]
+    ]
+
+
+def _compare_stage(
+    plan: Plan,
+    condition: Condition,
+    stage: str,
+    outcomes: Sequence[Outcome],
+    table: Sequence[Mapping[str, Any]],
+    heard: Heard,
+    reference: Reference,
+) -> dict[str, Any]:
+    place = (condition.number, stage)
+    places = [
+        i for i, row in enumerate(table) if (row.get("experiment"), row.get("stage")) == place
+    ]
+    words = [table[i]["class_label"] for i in places]
+    draws = generator(derive(plan.seed, "real ones", condition.number))
+    return {
+        "experiment": condition.number,
+        "condition": condition.label,
+        "stage": stage,
+        "wanted": plan.per_word * len(plan.words),
+        "recordings": len(places),
+        "tries": sum(outcome.tries for outcome in outcomes if outcome.condition is condition),
+        **_rates(plan.listeners, heard, places, words),
+        **{name: _mean([table[i][name] for i in places]) for name in MEANS},
+        **reference.compare(heard.activations[places], words, draws),
+        "distances_by": plan.listeners.eye,
+    }
+
+
+def _rates(
+    listeners: Listeners, heard: Heard, places: Sequence[int], words: Sequence[str]
+) -> dict[str, float | None]:
+    """Return how often classifier and referees hear the word in the sound, with intervals."""
+    labels = np.array([listeners.classifier.words.index(word) for word in words], int)
+    judged = {"cycle": heard.own, **dict(zip(listeners.referees, heard.referees, strict=True))}
+    rates: dict[str, float | None] = {}
+    for name, probabilities in judged.items():
+        hits = int((probabilities[places].argmax(axis=1) == labels).sum()) if places else 0
+        rate = Rate(hits, len(places))
+        low, high = rate.interval or (None, None)
+        rates |= {name: rate.value, f"{name}_low": low, f"{name}_high": high}
+    return rates
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan

@@ -1,0 +1,90 @@
+"""Who listens where no person does: the classifier, its referees, and their inner layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from keras import ops
+
+from ...models.blocks import in_blocks
+from ...models.classifier import Classifier
+
+#: The bundle's referee that is built as the classifier is; others see with other eyes.
+_TWIN = "referee"
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What listeners make of sounds.
+
+    Attributes:
+        own: probabilities by the classifier [shape=(sounds, words)].
+        referees: by each referee [shape=(referees, sounds, words)], words as the classifier's.
+        activations: see `Listeners` [shape=(sounds, units)]; no units without a referee.
+    """
+
+    own: np.ndarray
+    referees: np.ndarray
+    activations: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Listeners:
+    """A classifier, and its referees by name.
+
+    Activations are what goes into the last layer of a referee of another architecture than the
+    classifier, where there is one: what deceives the classifier deceives it less.
+
+    Attributes:
+        classifier, referees: of the same words and features.
+        block_size: sounds computed together.
+    """
+
+    classifier: Classifier
+    referees: Mapping[str, Classifier]
+    block_size: int
+
+    @property
+    def eye(self) -> str | None:
+        """Name of the referee whose activations are used; None without one."""
+        names = list(self.referees)
+        return next((name for name in names if name != _TWIN), names[0] if names else None)
+
+    @cached_property
+    def _look(self):
+        if self.eye is None:
+            return lambda block: np.zeros((len(block), 0), np.float32)
+        model = self.referees[self.eye].penultimate
+        return lambda block: ops.convert_to_numpy(model(block, training=False)).reshape(
+            len(block), -1
+        )
+
+    def hear(self, features: np.ndarray) -> Heard:
+        """Listen to features of sounds [shape=(sounds, frames, mels, 1)], at least one."""
+        own = self._probabilities(self.classifier, features)
+        others = [self._probabilities(referee, features) for referee in self.referees.values()]
+        referees = np.reshape(others, (len(others), *own.shape)).astype(np.float32)
+        return Heard(own, referees, in_blocks(self._look, features, self.block_size))
+
+    def labels(self, features: np.ndarray) -> np.ndarray:
+        """Return which words classifier and first referee predict, as positions.
+
+        Args:
+            features: [shape=(sounds, frames, mels, 1)], perhaps none.
+
+        Returns:
+            [shape=(sounds, 2)]; -1 for a referee where there is none.
+        """
+        labels = np.full((len(features), 2), -1)
+        judges = (self.classifier, *self.referees.values())[:2]
+        for column, judge in enumerate(judges if len(features) else ()):
+            labels[:, column] = self._probabilities(judge, features).argmax(axis=1)
+        return labels
+
+    def _probabilities(self, judge: Classifier, features: np.ndarray) -> np.ndarray:
+        """Return a judge's probabilities of the classifier's words, in their order."""
+        order = [judge.words.index(word) for word in self.classifier.words]
+        return judge.predict(features, block_size=self.block_size)[:, order]

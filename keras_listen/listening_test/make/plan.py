@@ -1,0 +1,124 @@
+"""What a study wants: of which words, from which starts, in which order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ...data.corpus import SPLITS
+from ...data.store import Store
+from ...errors import CorpusError, ParameterError, unknown
+from ...experiment.samples import Sample
+from ...seeds import derive, generator
+from .conditions import Condition
+from .listeners import Listeners
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is wanted of each condition.
+
+    Attributes:
+        conditions: of the study.
+        words: of which there shall be recordings.
+        per_word: so many of each, in each condition.
+        tries: starts after which a word is given up.
+        store, split: where utterances come from; the split may be "all".
+        listeners: who hears what is made.
+        seed: of everything that is drawn.
+    """
+
+    conditions: tuple[Condition, ...]
+    words: tuple[str, ...]
+    per_word: int
+    tries: int
+    store: Store
+    split: str
+    listeners: Listeners
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.per_word < 1:
+            raise ParameterError(f"per word is {self.per_word}; expected at least 1")
+        if self.tries < self.per_word:
+            raise ParameterError(
+                f"tries is {self.tries}; expected at least as many as recordings of a word, "
+                f"{self.per_word}"
+            )
+        if not any(self.utterances(word) for word in self.words):
+            raise CorpusError(
+                f"the store {self.store.root} has no utterance of {', '.join(self.words[:5])} in "
+                f"the split {self.split}; name other words or --split all"
+            )
+
+    @property
+    def block_size(self) -> int:
+        """Samples computed together."""
+        return self.listeners.block_size
+
+    @cached_property
+    def _by_word(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = defaultdict(list)
+        for position in positions_of(self.store, self.split):
+            found[self.store.utterances[position].word].append(position)
+        return {word: self._shuffled(word, found.get(word, [])) for word in self.words}
+
+    def _shuffled(self, word: str, positions: Sequence[int]) -> list[int]:
+        """Bring a word's utterances into the order in which they are taken: new voices first."""
+        order = generator(derive(self.seed, f"order of {word}", 0)).permutation(len(positions))
+        taken: dict[str, int] = defaultdict(int)
+        turns = []
+        for position in (positions[i] for i in order):
+            speaker = self.store.utterances[position].speaker
+            turns.append((taken[speaker], position))
+            taken[speaker] += 1
+        return [position for _, position in sorted(turns, key=lambda turn: turn[0])]
+
+    def utterances(self, word: str) -> list[int]:
+        """Return positions in the store of a word's utterances, in the order they are taken."""
+        return self._by_word[word]
+
+    def starts(self, condition: Condition, word: str) -> list[Sample]:
+        """Return what a word is tried from, in order.
+
+        An utterance's number is its row in the store, so that it is spoken with the same draws
+        before and after.
+        """
+        if condition.start == "noise":
+            return [Sample(word, word, "", k) for k in range(self.tries)]
+        positions = self.utterances(word)
+        # Real speech is rather of utterances that were not maximized.
+        ordered = positions[::-1] if condition.start == "real" else positions
+        return [self.sample(position) for position in ordered[: self.tries]]
+
+    def sample(self, position: int) -> Sample:
+        """Return an utterance as a sample, whose start is its file."""
+        utterance = self.store.utterances[position]
+        row = int(self.store.rows[position])
+        return Sample(utterance.word, utterance.word, utterance.file, row)
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Position in the store of each file."""
+        return {utterance.file: i for i, utterance in enumerate(self.store.utterances)}
+
+    def read(self, samples: Sequence[Sample]) -> np.ndarray:
+        """Read the features of utterances [shape=(samples, frames, mels, 1)]."""
+        positions = np.array([self.positions[sample.start] for sample in samples], np.int64)
+        return self.store.read(positions)
+
+
+def positions_of(store: Store, split: str) -> Sequence[int]:
+    """Return the positions of a split's utterances, or of all.
+
+    Raises:
+        ParameterError: there is no such split.
+        CorpusError: it is empty.
+    """
+    if split not in (*SPLITS, "all"):
+        raise ParameterError(unknown("split", split, (*SPLITS, "all")))
+    return range(len(store.utterances)) if split == "all" else store.split(split).tolist()

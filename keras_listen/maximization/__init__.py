@@ -1,0 +1,1 @@
+"""Gradient ascent on a classifier's output: engine, objectives, priors."""

@@ -1,0 +1,76 @@
+"""How the engine climbs: its settings, and the optimizers, all on normalised gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from ..errors import ParameterError
+
+Transform = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """How to climb.
+
+    Attributes:
+        steps: number of steps; 20 as published.
+        step_size: root mean square of a step's change of z; the prior's default where None.
+        optimizer: "normalized" (as published), "momentum" or "adam", all on normalised
+            gradients.
+        transforms: functions `(features, step, seeds) -> features` applied before the classifier
+            while climbing; scores of the steps are then those of transformed features.
+        stop_at: a sample whose target probability has reached this stays where it is.
+        keep_best: return the best z of all steps instead of the last.
+    """
+
+    steps: int = 20
+    step_size: float | None = None
+    optimizer: str = "normalized"
+    transforms: tuple[Transform, ...] = ()
+    stop_at: float | None = None
+    keep_best: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "transforms", tuple(self.transforms))
+        if self.steps < 0:
+            raise ParameterError(f"steps is {self.steps}; expected 0 or more")
+        if self.step_size is not None and not 0 < self.step_size < float("inf"):
+            raise ParameterError(f"step_size is {self.step_size}; expected a number above 0")
+        if self.optimizer not in OPTIMIZERS:
+            known = ", ".join(OPTIMIZERS)
+            raise ParameterError(f"optimizer is {self.optimizer!r}; expected one of {known}")
+        if self.stop_at is not None and not 0 < self.stop_at <= 1:
+            raise ParameterError(f"stop_at is {self.stop_at}; expected a probability above 0")
+
+
+def _normalized(gradient, slots, number):
+    return gradient, slots
+
+
+def _momentum(gradient, slots, number, decay: float = 0.9):
+    (velocity,) = slots
+    # Scaled so that a constant gradient moves as far as without momentum.
+    velocity = decay * velocity + (1 - decay) * gradient
+    return velocity, (velocity,)
+
+
+def _adam(gradient, slots, number, first: float = 0.9, second: float = 0.999):
+    """Kingma and Ba, "Adam", 2015, https://arxiv.org/abs/1412.6980."""
+    mean, square = slots
+    mean = first * mean + (1 - first) * gradient
+    square = second * square + (1 - second) * tf.square(gradient)
+    count = tf.cast(number + 1, gradient.dtype)
+    unbiased = tf.sqrt(square / (1 - second**count))
+    return mean / (1 - first**count) / (unbiased + 1e-8), (mean, square)
+
+
+#: Each optimizer: what it remembers of a sample, and the direction of its next step.
+OPTIMIZERS = {
+    "normalized": (lambda z: (), _normalized),
+    "momentum": (lambda z: (tf.zeros_like(z),), _momentum),
+    "adam": (lambda z: (tf.zeros_like(z), tf.zeros_like(z)), _adam),
+}

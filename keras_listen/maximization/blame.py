@@ -1,0 +1,123 @@
+"""Whose fault it is that an ascent failed.
+
+Found by looking at each value on the way again, one at a time; asked only when something went
+wrong, so it may take its time. Errors name the plugin where a component came from one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ..errors import ListenError, ParameterError
+from ..plugins.proxy import fault, is_foreign
+
+Advance = Callable[[tf.Tensor, int], tf.Tensor]
+
+_FROM_FEATURES = (
+    "it must be computed from `features`, by TensorFlow operations that have a gradient"
+)
+_FROM_LATENT = "features must be computed from `z`, by TensorFlow operations that have a gradient"
+
+
+def disconnected(classifier, objective, prior, features, targets) -> ListenError:
+    """Return the error that names who cut the way of the gradient from the objective to z."""
+    if _gradient(lambda x: objective(classifier, x, targets), features) is not None:
+        return fault(prior, "the prior", f"decodes without a gradient; {_FROM_LATENT}")
+    if _gradient(classifier.probabilities, features) is None:
+        return ParameterError(
+            "the classifier has no gradient; listen to one whose layers all have one"
+        )
+    return fault(objective, "the objective", f"does not depend on the latent; {_FROM_FEATURES}")
+
+
+def of_values(classifier, objective, prior, advance: Advance, z, targets, seeds, steps: int):
+    """Return the error that names who first gave a value that is not finite, or None.
+
+    Args:
+        advance: climbs one step, `advance(z, number) -> z`.
+        z, targets, seeds, steps: of the block, from its start.
+
+    Raises:
+        PluginError: a component failed as it was called.
+    """
+    for number in range(steps + 1):
+        change = prior.move if number < steps and hasattr(prior, "move") else None
+        if found := _at(classifier, objective, prior, change, z, targets, seeds, number):
+            return found
+        if number < steps:
+            z = advance(z, number)
+    return None
+
+
+def _at(classifier, objective, prior, change, z, targets, seeds, number) -> ListenError | None:
+    """Look at all that is computed from one latent."""
+    step = f"at step {number}"
+    features = prior.decode(z)
+    if not _finite(features):
+        return fault(prior, "the prior", f"decoded features that are not finite {step}")
+    if not _finite(classifier.probabilities(features)):
+        return ParameterError(
+            f"the classifier gave probabilities that are not finite {step}; check it with "
+            "keras-listen doctor, or take smaller steps"
+        )
+    if not _finite(objective(classifier, features, targets)):
+        return fault(
+            objective,
+            "the objective",
+            f"gave values that are not finite {step}; check the classifier with keras-listen "
+            "doctor, or take smaller steps",
+        )
+    if not _finite(_gradient(lambda x: objective(classifier, x, targets), features)):
+        return fault(objective, "the objective", f"has a gradient that is not finite {step}")
+    if not _finite(_gradient(lambda x: objective(classifier, prior.decode(x), targets), z)):
+        return fault(prior, "the prior", f"has a decode whose gradient is not finite {step}")
+    if change is not None and not _finite(change(z, step=tf.constant(number), seeds=seeds)):
+        return fault(prior, "the prior", f"has a move that is not finite {step}")
+    return None
+
+
+def require_gradient(classifier, objective, prior, z, targets) -> None:
+    """Make sure that no plugin is why a whole block had a gradient of zero.
+
+    A saturated objective has one, too, but not on noise.
+
+    Raises:
+        PluginError: one is.
+    """
+    features = prior.decode(z)
+    generator = np.random.default_rng(0)
+    noise = tf.constant(generator.uniform(size=features.shape), tf.float32)
+    width = classifier.probabilities(noise).shape[1]
+    aim = tf.constant(generator.normal(size=(1, width)), tf.float32)
+
+    def is_flat(function, *places) -> bool:
+        gradients = [_gradient(function, place) for place in places]
+        return not any(np.any(gradient) for gradient in gradients if gradient is not None)
+
+    if (
+        is_foreign(objective)
+        and is_flat(lambda x: objective(classifier, x, targets), features, noise)
+        and not is_flat(lambda x: aim * classifier.probabilities(x), noise)
+    ):
+        raise fault(objective, "", f"has a gradient of zero, on noise, too; {_FROM_FEATURES}")
+    shaken = z + tf.constant(generator.normal(size=z.shape), tf.float32)
+    if is_foreign(prior) and is_flat(lambda x: noise * prior.decode(x), z, shaken):
+        raise fault(prior, "", f"decodes with a gradient of zero, from noise, too; {_FROM_LATENT}")
+
+
+def _gradient(function: Callable[[Any], Any], place: tf.Tensor):
+    """Return the gradient of a function's sum; None where there is no way back."""
+    place = tf.identity(place)
+    with tf.GradientTape() as tape:
+        tape.watch(place)
+        value = function(place)
+    return tape.gradient(value, place)
+
+
+def _finite(array) -> bool:
+    """Say whether all values are finite; a gradient that is not there is none that is not."""
+    return array is None or bool(np.isfinite(array).all())

@@ -1,0 +1,335 @@
+"""Saying whether a model file can be listened to, what does not fit, and how to mend it."""
+
+from __future__ import annotations
+
+import json
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from ..errors import ModelError
+from ..features import FeatureSpec
+from ..models.classifier import Head, check_shapes, find_head
+from ..models.formats.keras_file import open_model
+from .engine import STABILIZER
+
+#: Noise starts that the model is tried on, and their standard deviation (as published).
+_STARTS, _DEVIATION = 8, 0.1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what was looked at.
+        ok: whether it fits; None for a note, which keeps nothing from working.
+        text: what was found.
+        remedy: how to mend it; empty where there is nothing to mend.
+    """
+
+    name: str
+    ok: bool | None
+    text: str
+    remedy: str = ""
+
+
+def examine(
+    path: str | Path,
+    words: Sequence[str] | None = None,
+    spec: FeatureSpec | None = None,
+    trust: bool = False,
+) -> list[Finding]:
+    """Look at a Keras file from all sides; no model makes it fail.
+
+    Args:
+        path: the `.keras` file.
+        words: in the order of the model's outputs; without them their number is only told.
+        spec: the features that it was trained on; the published ones by default.
+        trust: open it even if it holds Python code.
+    """
+    spec = spec or FeatureSpec()
+    with warnings.catch_warnings():
+        # What Keras warns of is either harmless here or one of the findings.
+        warnings.simplefilter("ignore")
+        try:
+            model = open_model(path, trust=trust)
+        except ModelError as error:
+            return [_unopened(Path(path), error)]
+        opened = Finding("file", True, f"{path} opens: {type(model).__name__} {model.name}")
+        return [opened, *_examine_model(model, words, spec)]
+
+
+def _examine_model(
+    model: keras.Model, words: Sequence[str] | None, spec: FeatureSpec
+) -> list[Finding]:
+    if problem := _unclear_ends(model, spec):
+        return [problem]
+    findings = [
+        _guarded("input shape", _input_shape, model, spec),
+        *_input_limits(model),
+        _guarded("outputs", _outputs, model),
+    ]
+    fits = all(finding.ok for finding in findings)
+    if findings[-1].ok:
+        findings.append(_words(model, words))
+    try:
+        head = find_head(model)
+    except Exception as error:
+        return [*findings, _failure("head", error)]
+    findings.append(_head(head))
+    if fits:
+        findings += _behaviour(model, head, words, spec)
+    return findings
+
+
+def _unopened(path: Path, error: ModelError) -> Finding:
+    missing = _missing_classes(path) if "Could not locate" in str(error.__cause__) else []
+    if missing:
+        return Finding(
+            "file",
+            False,
+            f"{path} needs custom classes or functions that are not there: {', '.join(missing)}",
+            "import the module that registers them (keras.saving.register_keras_serializable) and "
+            "use the Python interface, or rebuild the model from Keras's own layers",
+        )
+    text, _, remedy = str(error).partition("; ")
+    default = "save it again: model.save('model.keras')" if path.exists() else "check the path"
+    return Finding("file", False, text, remedy or default)
+
+
+def _missing_classes(path: Path) -> list[str]:
+    """Return the registered names that a model file needs and nobody has registered."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(_custom_names(json.loads(archive.read("config.json"))))
+    except (OSError, KeyError, ValueError, RecursionError, zipfile.BadZipFile):
+        return []
+    return sorted(name for name in names if keras.saving.get_registered_object(name) is None)
+
+
+def _custom_names(config: Any) -> Iterator[str]:
+    """Walk a model's config for the registered names of what is not Keras's own."""
+    if isinstance(config, dict):
+        own = str(config.get("module")).partition(".")[0] == "keras"
+        is_function = config.get("class_name") == "function"
+        name = config.get("config" if is_function else "registered_name")
+        if "class_name" in config and isinstance(name, str) and not own:
+            yield name
+    children = config.values() if isinstance(config, dict) else config
+    if isinstance(config, dict | list):
+        for child in children:
+            yield from _custom_names(child)
+
+
+def _guarded(name: str, look: Callable[..., Finding], *arguments: Any) -> Finding:
+    """Look; where the model fails in a way that nobody foresaw, that is the finding."""
+    try:
+        return look(*arguments)
+    except Exception as error:
+        return _failure(name, error)
+
+
+def _failure(name: str, error: Exception) -> Finding:
+    reason = " ".join(str(error).split())[:200]
+    return Finding(
+        name,
+        False,
+        f"the model fails here: {type(error).__name__}: {reason}",
+        "call it in Keras on one feature, mend what fails, and save it again",
+    )
+
+
+def _unclear_ends(model: keras.Model, spec: FeatureSpec) -> Finding | None:
+    """Return a finding where it is not clear what goes into a model and comes out of it."""
+    try:
+        ends = len(model.inputs), len(model.outputs)
+    except (AttributeError, ValueError, TypeError):
+        return Finding(
+            "input shape",
+            False,
+            "the model has none: it was saved before it was built, or is a subclassed model",
+            f"put x = keras.Input({spec.shape}) in front, then save keras.Model(x, model(x))",
+        )
+    if ends == (1, 1):
+        return None
+    return Finding(
+        "input shape",
+        False,
+        f"the model has {ends[0]} input(s) and {ends[1]} output(s), expected one of each",
+        "save keras.Model(the input, the output) with those that recognise words",
+    )
+
+
+def _input_shape(model: keras.Model, spec: FeatureSpec) -> Finding:
+    # Words that fit leave only the shapes to complain about, the input's first.
+    fitting = [str(i) for i in range(model.output_shape[-1] or 0)]
+    problems = check_shapes(model, fitting, spec)
+    problem = next((p for p in problems if p.startswith("the model takes")), None)
+    if problem is None:
+        return Finding("input shape", True, str(tuple(model.input_shape)))
+    text, _, remedy = problem.partition("; ")
+    return Finding("input shape", False, text, remedy)
+
+
+def _input_limits(model: keras.Model) -> list[Finding]:
+    """Return what else about the input keeps features and gradients out."""
+    findings = []
+    batch, kind = model.inputs[0].shape[0], str(model.inputs[0].dtype)
+    if batch is not None:
+        remedy = "rebuild it with keras.Input(shape) instead of batch_shape, and copy the weights"
+        text = f"the model takes {batch} samples at a time, expected any number"
+        findings.append(Finding("batch", False, text, remedy))
+    if "float" not in kind:
+        remedy = "gradients need a model on features in floating point"
+        text = f"the model takes values of type {kind}, expected float32"
+        findings.append(Finding("input type", False, text, remedy))
+    return findings
+
+
+def _outputs(model: keras.Model) -> Finding:
+    shape = tuple(model.output_shape)
+    if len(shape) != 2 or shape[1] is None:
+        remedy = "let the model end in one value a word, after Flatten or a pooling over time"
+        return Finding("outputs", False, f"shape {shape}, expected (None, words)", remedy)
+    if shape[1] < 2:
+        remedy = "let it end in Dense(number of words, activation='softmax'), two words at least"
+        return Finding("outputs", False, f"{shape[1]} output, expected one for each word", remedy)
+    return Finding("outputs", True, f"{shape[1]}")
+
+
+def _words(model: keras.Model, words: Sequence[str] | None) -> Finding:
+    count = model.output_shape[1]
+    mend = f"give a words file of {count} lines: one word a line, in the order of the outputs"
+    if words is None:
+        return Finding("words", None, "not given", mend)
+    if len(words) != count:
+        return Finding("words", False, f"{len(words)} words for {count} outputs", mend)
+    if repeated := sorted({word for word in words if list(words).count(word) > 1}):
+        return Finding("words", False, f"given more than once: {', '.join(repeated)}", mend)
+    return Finding("words", True, f"{count} words for {count} outputs")
+
+
+def _head(head: Head) -> Finding:
+    if head.kind == "sigmoid":
+        found, _, remedy = head.reason.partition("; ")
+        return Finding("head", False, found, remedy)
+    if head.kind == "hidden softmax":
+        found, _, remedy = head.reason.partition("; ")
+        return Finding("head", None, f"probabilities, but no logits: {found}", remedy)
+    texts = {"softmax": "softmax", "logits": "logits; their softmax is taken as probabilities"}
+    return Finding("head", True, texts.get(head.kind, head.kind))
+
+
+def _behaviour(
+    model: keras.Model, head: Head, words: Sequence[str] | None, spec: FeatureSpec
+) -> list[Finding]:
+    """Try the model on noise [shape=(starts, frames, mels, 1)], where an ascent starts."""
+    rng = np.random.default_rng(0)
+    starts = rng.normal(0.0, _DEVIATION, (_STARTS, *spec.shape)).astype(np.float32)
+    values = _guarded("values", _values, model, head, starts)
+    if not values.ok or head.kind == "sigmoid":
+        return [values]
+    if keras.backend.backend() != "tensorflow":
+        text = f"not looked at: Keras runs on {keras.backend.backend()}"
+        return [values, Finding("gradient", None, text, "set KERAS_BACKEND=tensorflow")]
+    return [values, _guarded("gradient", _gradient, model, head, words, starts)]
+
+
+def _values(model: keras.Model, head: Head, starts: np.ndarray) -> Finding:
+    outputs = ops.convert_to_numpy(model(starts, training=False)).astype(np.float64)
+    wrong = int((~np.isfinite(outputs)).sum())
+    if wrong:
+        return Finding(
+            "values",
+            False,
+            f"{wrong} of {outputs.size} outputs on noise are not finite numbers",
+            "look for NaN in its weights; train it again, with a smaller learning rate",
+        )
+    if head.kind == "softmax" and not _undone(head, starts, outputs):
+        return Finding(
+            "values",
+            False,
+            "its outputs are not the softmax of what goes into its last softmax",
+            "let a softmax over the words be the last that happens to them",
+        )
+    return Finding("values", True, f"finite, {outputs.min():.3g} to {outputs.max():.3g} on noise")
+
+
+def _undone(head: Head, starts: np.ndarray, outputs: np.ndarray) -> bool:
+    """Say whether the logits, taken from before the softmax, lead to the model's outputs."""
+    again = ops.convert_to_numpy(ops.softmax(ops.cast(head.logits(starts), "float32")))
+    # Wide enough for models that compute in half precision.
+    return again.shape == outputs.shape and bool(np.allclose(again, outputs, atol=1e-2))
+
+
+def _gradient(
+    model: keras.Model, head: Head, words: Sequence[str] | None, starts: np.ndarray
+) -> Finding:
+    """Compare each word's gradient with the constant that the engine adds before dividing by it."""
+    count = model.output_shape[1]
+    names = list(words) if words and len(words) == count else [f"output {i}" for i in range(count)]
+    softmax = _gradient_sizes(_softmax_of(model, head), starts, count)
+    weak = [i for i in range(count) if not softmax[i] >= STABILIZER]
+    if not weak:
+        return Finding("gradient", True, f"of every word's softmax at least {softmax.min():.1e}")
+    listed = ", ".join(f"{names[i]} {softmax[i]:.1e}" for i in weak[:5])
+    more = f" and {len(weak) - 5} more" if len(weak) > 5 else ""
+    return Finding(
+        "gradient",
+        False,
+        f"of the softmax with respect to noise vanishes (below {STABILIZER:.0e}) for {len(weak)} "
+        f"of {count} words: {listed}{more}",
+        _gradient_remedy(head, starts, weak),
+    )
+
+
+def _gradient_remedy(head: Head, starts: np.ndarray, weak: list[int]) -> str:
+    if head.logits is None:
+        return "let it end in a Dense, Softmax or Activation layer, then use --objective logit"
+    logits = _gradient_sizes(head.logits, starts, max(weak) + 1)
+    if (logits[weak] >= STABILIZER).all():
+        return "the softmax is saturated: climb its logits with --objective logit"
+    return (
+        "nor does that of the logits reach the input: look for layers that pass no gradient "
+        "(rounding, integers, stop_gradient, dead relu), or train it again"
+    )
+
+
+def _softmax_of(model: keras.Model, head: Head) -> Callable:
+    if head.logits is None:
+        return lambda features: model(features, training=False)
+    return lambda features: ops.softmax(ops.cast(head.logits(features), "float32"))
+
+
+def _gradient_sizes(function: Callable, starts: np.ndarray, count: int) -> np.ndarray:
+    """Return the root mean square of each output's gradient, its median over the starts.
+
+    Args:
+        function: features [shape=(starts, frames, mels, 1)] to values [shape=(starts, outputs)].
+        starts: features.
+        count: of the first outputs, how many.
+
+    Returns:
+        float32 [shape=(count,)]; 0 where an output does not depend on the features.
+    """
+    import tensorflow as tf
+
+    features = tf.constant(starts)
+    sizes = np.zeros(count, np.float32)
+    for i in range(count):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            values = function(features)[:, i]
+        gradient = tape.gradient(values, features)
+        if gradient is not None:
+            squares = tf.reduce_mean(tf.square(gradient), axis=(1, 2, 3))
+            sizes[i] = np.median(np.sqrt(squares.numpy()))
+    return sizes

@@ -1,0 +1,318 @@
+"""The one loop of gradient ascent.
+
+It is handed a classifier, an objective and a prior, and knows of none in particular:
+
+    z -> prior.decode -> features -> classifier -> objective -> gradient -> z
+
+The gradient of each sample is divided by its root mean square (plus 1e-5, as published), so a step
+moves every sample equally far, unless its gradient has vanished.
+
+References:
+    Soomro et al., Interspeech 2019, section 3.3, and its code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ..errors import ParameterError
+from ..models.blocks import BLOCK_SIZE, pad_block, spans
+from ..models.rewrites import interruptible
+from ..plugins.proxy import is_foreign
+from . import blame as culprits
+from .ascent import OPTIMIZERS, Ascent
+
+#: Added to the root mean square of a gradient before dividing by it. A gradient smaller than this
+#: is damped instead of normalised: the objective is saturated.
+STABILIZER = 1e-5
+
+
+@dataclass(frozen=True)
+class Maximization:
+    """What came of an ascent, sample by sample.
+
+    Attributes:
+        start_z, z: latents before and after [shape=(samples, ...)].
+        start_features, features: before and after [shape=(samples, frames, mels, 1)].
+        scores: objective at each step and at the end [shape=(steps + 1, samples)].
+        probabilities: of all words [shape=(steps + 1, samples, words)].
+        gradient_rms: root mean square of the gradient at each step [shape=(steps, samples)].
+        first_step: first step at which the target was predicted, -1 if never
+            [shape=(samples,), int32].
+        first_z: the latent at that step; the start where there was none [shape=(samples, ...)].
+    """
+
+    start_z: np.ndarray
+    z: np.ndarray
+    start_features: np.ndarray
+    features: np.ndarray
+    scores: np.ndarray
+    probabilities: np.ndarray
+    gradient_rms: np.ndarray
+    first_step: np.ndarray
+    first_z: np.ndarray
+
+
+#: Axis of the samples in each array of a Maximization.
+_SAMPLE_AXIS = {"scores": 1, "probabilities": 1, "gradient_rms": 1}
+
+
+def maximize(
+    classifier,
+    objective,
+    prior,
+    z: np.ndarray,
+    targets: np.ndarray,
+    ascent: Ascent | None = None,
+    *,
+    seeds: np.ndarray | None = None,
+    block_size: int = BLOCK_SIZE,
+) -> Maximization:
+    """Climb from `z`, block by block.
+
+    Args:
+        classifier: see `keras_listen.classifier.Classifier`.
+        objective: `objective(classifier, features, targets) -> (batch,)`.
+        prior: has `decode`, `step_size` and perhaps `move`.
+        z: starts [shape=(samples, ...)], at least one.
+        targets: positions of the target words [shape=(samples,)]; -1 where there is none.
+        ascent: how to climb.
+        seeds: for `move` and transforms [shape=(samples, 2), uint32]; zeros by default.
+        block_size: samples computed together; results depend on it in their last bits.
+
+    Raises:
+        ParameterError: the objective does not depend on the latent, or gives values that are not
+            finite, or shapes do not fit.
+    """
+    ascent = ascent or Ascent()
+    z, targets = np.asarray(z, np.float32), np.asarray(targets, np.int32)
+    seeds = np.zeros((len(z), 2), np.uint32) if seeds is None else np.asarray(seeds, np.uint32)
+    if len(z) == 0 or not len(z) == len(targets) == len(seeds):
+        raise ParameterError(
+            f"got {len(z)} starts, {len(targets)} targets and {len(seeds)} seeds; expected the "
+            "same number of each, at least one"
+        )
+    classifier, prior = _rewritten(classifier), _rewritten(prior)
+    climb = _climber(_Same(classifier), _Same(objective), _Same(prior), ascent)
+    parts = []
+    for span in spans(len(z), block_size):
+        block = [pad_block(array[span], block_size) for array in (z, targets, seeds)]
+        with interruptible():
+            parts.append((climb(*block), span.stop - span.start))
+    return _join(parts)
+
+
+def _join(parts: list[tuple[Maximization, int]]) -> Maximization:
+    """Cut the padding off each block's results and put them together."""
+    joined = {}
+    for name in (field.name for field in fields(Maximization)):
+        axis = _SAMPLE_AXIS.get(name, 0)
+        arrays = [np.take(getattr(m, name), range(count), axis) for m, count in parts]
+        joined[name] = np.concatenate(arrays, axis)
+    return Maximization(**joined)
+
+
+def _rewritten(component):
+    """Return the equal component that is computed faster, where one offers it."""
+    component = getattr(component, "rewritten", component)
+    if refresh := getattr(component, "refresh", None):
+        refresh()
+    return component
+
+
+class _Seen:
+    """A classifier that computes each output for a tensor once while a step is traced."""
+
+    def __init__(self, classifier):
+        self._classifier = classifier
+        self._outputs: dict[Any, Any] = {}
+
+    def _once(self, name: str, features, *rest):
+        key = (name, id(features), *rest)
+        if key not in self._outputs:
+            # The tensor is kept as well, so that its id cannot be given to another.
+            result = getattr(self._classifier, name)(features, *rest)
+            self._outputs[key] = (result, features)
+        return self._outputs[key][0]
+
+    def logits(self, features):
+        return self._once("logits", features)
+
+    def probabilities(self, features):
+        if not self._classifier.has_logits:
+            return self._once("probabilities", features)
+        key = ("softmax", id(features))
+        if key not in self._outputs:
+            self._outputs[key] = (tf.nn.softmax(self.logits(features)), features)
+        return self._outputs[key][0]
+
+    def activations(self, features, layer: str):
+        return self._once("activations", features, layer)
+
+    def __getattr__(self, name: str):
+        return getattr(self._classifier, name)
+
+
+class _Same:
+    """An object as a key of a cache: equal to itself alone, whatever it says of its equality."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+
+@lru_cache(maxsize=16)
+def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
+    """Return the function that climbs one block; its graphs are traced once and kept."""
+    classifier, objective, prior = classifier.value, objective.value, prior.value
+    step_size = prior.step_size if ascent.step_size is None else ascent.step_size
+    slots_of, direction = OPTIMIZERS[ascent.optimizer]
+    foreign = is_foreign(objective) or is_foreign(prior)
+
+    def decode(z):
+        return prior.decode(z)
+
+    def look(z, targets):
+        seen = _Seen(classifier)
+        features = prior.decode(z)
+        return features, objective(seen, features, targets), seen.probabilities(features)
+
+    def step(z, targets, seeds, number, slots, best, first):
+        seen = _Seen(classifier)
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            features = prior.decode(z)
+            for transform in ascent.transforms:
+                features = transform(features, number, seeds)
+            values = objective(seen, features, targets)
+        gradient = tape.gradient(values, z)
+        if gradient is None:
+            raise culprits.disconnected(classifier, objective, prior, features, targets)
+        probabilities = seen.probabilities(features)
+        rms = tf.sqrt(tf.reduce_mean(tf.square(gradient), _inner_axes(z), keepdims=True))
+        change, slots = direction(gradient / (rms + STABILIZER), slots, number)
+        change *= step_size
+        if hasattr(prior, "move"):
+            change += prior.move(z, step=number, seeds=seeds)
+        if ascent.stop_at is not None:
+            change *= _column(_of_target(probabilities, targets) < ascent.stop_at, z)
+        if ascent.keep_best:
+            best = _better(best, values, z)
+        state = slots, best, _reached(first, probabilities, targets, z, number)
+        return z + change, values, probabilities, tf.reshape(rms, [-1]), *state
+
+    # Without AutoGraph our errors leave the graph as they were raised.
+    decode = tf.function(decode, autograph=False)
+    look = tf.function(look, autograph=False)
+    step = tf.function(step, autograph=False)
+
+    def begin(z):
+        count = z.shape[0]
+        return slots_of(z), (tf.fill([count], -np.inf), z), (tf.fill([count], -1), z)
+
+    def climb(z, targets, seeds) -> Maximization:
+        start_features = decode(z)
+        start_z, state, curve = z, begin(z), []
+        for number in range(ascent.steps):
+            z, *seen, slots, best, first = step(z, targets, seeds, tf.constant(number), *state)
+            state = slots, best, first
+            curve.append(seen)
+        _, best, first = state
+        features, values, probabilities = look(z, targets)
+        first = _reached(first, probabilities, targets, z, tf.constant(ascent.steps))
+        if ascent.keep_best:
+            _, z = _better(best, values, z)
+            features, values, probabilities = look(z, targets)
+        return Maximization(
+            start_z.numpy(),
+            z.numpy(),
+            start_features.numpy(),
+            features.numpy(),
+            _stack([c[0] for c in curve] + [values]),
+            _stack([c[1] for c in curve] + [probabilities]),
+            _stack([c[2] for c in curve]) if curve else np.zeros((0, len(targets)), np.float32),
+            first[0].numpy(),
+            first[1].numpy(),
+        )
+
+    def blame(z, targets, seeds):
+        """Return the error of who gave a value that is not finite, or fails; None if nobody."""
+        state = begin(z)
+
+        def advance(z, number):
+            nonlocal state
+            z, _, _, _, *state = step(z, targets, seeds, tf.constant(number), *state)
+            return z
+
+        known = classifier, objective, prior
+        return culprits.of_values(*known, advance, z, targets, seeds, ascent.steps)
+
+    def watched(start_z, targets, seeds) -> Maximization:
+        block = tf.constant(start_z), tf.constant(targets), tf.constant(seeds)
+        try:
+            found = climb(*block)
+        except tf.errors.OpError as error:
+            # A plugin's own code may run within TensorFlow, which knows nothing of plugins.
+            if foreign and "KeyboardInterrupt" not in str(error) and (blamed := blame(*block)):
+                raise blamed from None
+            raise
+        # A rectified score of what is not finite may be finite.
+        if not all(np.isfinite(a).all() for a in (found.scores, found.z, found.features)):
+            raise blame(*block) or ParameterError(
+                "the objective gave values that are not finite; check the classifier with "
+                "keras-listen doctor, or take smaller steps"
+            )
+        if foreign and ascent.steps and not found.gradient_rms.any():
+            culprits.require_gradient(classifier, objective, prior, *block[:2])
+        return found
+
+    return watched
+
+
+def _stack(tensors: list[tf.Tensor]) -> np.ndarray:
+    return np.stack([tensor.numpy() for tensor in tensors])
+
+
+def _inner_axes(z: tf.Tensor) -> list[int]:
+    return list(range(1, len(z.shape)))
+
+
+def _column(mask: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    """Shape a mask of samples so that it multiplies latents."""
+    return tf.reshape(tf.cast(mask, z.dtype), [-1] + [1] * len(_inner_axes(z)))
+
+
+def _of_target(probabilities: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return the target's probability, 0 where there is no target."""
+    found = tf.gather(probabilities, tf.maximum(targets, 0), batch_dims=1)
+    return tf.where(targets < 0, 0.0, found)
+
+
+def _better(best, values: tf.Tensor, z: tf.Tensor):
+    """Keep, for each sample, the z with the largest value so far."""
+    best_values, best_z = best
+    improved = _column(values > best_values, z)
+    return tf.maximum(values, best_values), tf.where(improved > 0, z, best_z)
+
+
+def _reached(first, probabilities: tf.Tensor, targets: tf.Tensor, z: tf.Tensor, number: tf.Tensor):
+    """Keep, for each sample, the first step and z at which the target is predicted."""
+    first_step, first_z = first
+    predicted = tf.argmax(probabilities, axis=1, output_type=tf.int32)
+    now = (predicted == targets) & (first_step < 0)
+
+    def keep():
+        return tf.where(_column(now, z) > 0, z, first_z)
+
+    # Latents are large; most steps are the first success of nobody.
+    return tf.where(now, number, first_step), tf.cond(tf.reduce_any(now), keep, lambda: first_z)

@@ -1,0 +1,86 @@
+"""Objectives: what the ascent makes larger.
+
+TensorFlow is imported when an objective is made, so that listing them stays quick.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from ..errors import ParameterError
+from ..hookspecs import hookimpl
+
+
+def softmax(bundle):
+    """The target word's probability, as published."""
+    import tensorflow as tf
+
+    def objective(classifier, features, targets):
+        return tf.gather(classifier.probabilities(features), targets, batch_dims=1)
+
+    return objective
+
+
+def logit(bundle):
+    """The target word's logit: what goes into the softmax, which cannot saturate."""
+    import tensorflow as tf
+
+    # Asked for now, so that a model without logits is refused before any work.
+    bundle.classifier.require_logits()
+
+    def objective(classifier, features, targets):
+        return tf.gather(classifier.logits(features), targets, batch_dims=1)
+
+    return objective
+
+
+def neuron(
+    bundle,
+    *,
+    layer: Annotated[str, "name of the layer"] = "dense_1",
+    unit: Annotated[int, "position in the layer's last axis"] = 0,
+    position: Annotated[
+        str, "of a convolution: 'frame,mel' in its map, or 'mean' over it"
+    ] = "mean",
+):
+    """The activation of one unit of any layer; samples have no target word."""
+    import tensorflow as tf
+
+    units = bundle.classifier.layer_shape(layer)
+    if not 0 <= unit < units[-1]:
+        raise ParameterError(f"unit {unit} of layer {layer}: expected 0 to {units[-1] - 1}")
+    place = _position(position, layer, units[:-1])
+
+    def objective(classifier, features, targets):
+        activations = classifier.activations(features, layer)[..., unit]
+        if place:
+            return activations[(slice(None), *place)]
+        return tf.reduce_mean(activations, axis=list(range(1, len(activations.shape))))
+
+    objective.uses_targets = False
+    objective.label = "-".join(str(part) for part in (layer, unit, *place))
+    return objective
+
+
+def _position(text: str, layer: str, size: tuple[int, ...]) -> tuple[int, ...]:
+    if text == "mean":
+        return ()
+    if not size:
+        raise ParameterError(f"position {text!r}: layer {layer} is no map and has no positions")
+    try:
+        place = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        place = ()
+    if len(place) != len(size) or any(not 0 <= p < s for p, s in zip(place, size, strict=True)):
+        raise ParameterError(
+            f"position {text!r} of layer {layer}: expected 'mean' or {len(size)} numbers below "
+            f"{', '.join(map(str, size))}, such as {','.join('0' for _ in size)}"
+        )
+    return place
+
+
+@hookimpl
+def register_objectives(register) -> None:
+    register("softmax", softmax)
+    register("logit", logit)
+    register("neuron", neuron)

@@ -1,0 +1,170 @@
+"""Priors: what a latent is, and how it becomes features.
+
+References:
+    Soomro et al., Interspeech 2019, sections 3.3 and 3.4: starts and step sizes.
+"""
+
+from __future__ import annotations
+
+import copy
+from functools import cached_property
+from typing import Annotated, Self
+
+import numpy as np
+
+from ..errors import BundleError, ParameterError
+from ..features import FeatureSpec
+from ..hookspecs import hookimpl
+from ..seeds import normal
+
+
+class Identity:
+    """No prior: the latent is the features themselves [shape=(batch, frames, mels, 1)].
+
+    Args:
+        spec: of the features.
+        start_deviation: standard deviation of the noise that an ascent starts from.
+    """
+
+    bounded = False
+    step_size = 0.01
+
+    def __init__(self, spec: FeatureSpec, start_deviation: float = 0.1):
+        self.spec, self.start_deviation = spec, _deviation(start_deviation)
+
+    def start(self, targets: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Return noise for each row of `seeds`."""
+        return normal(seeds, self.spec.shape, self.start_deviation)
+
+    def encode(self, features):
+        """Return the features."""
+        return features
+
+    def decode(self, z):
+        """Return the latent."""
+        return z
+
+
+class Latent:
+    """A decoder's latent [shape=(batch, units)]; decoded features lie in [0, 1].
+
+    Priors of plugins may extend it, with a `move` for instance; see docs/plugins.md.
+
+    Args:
+        component: of a bundle, with the models `encoder` and `decoder`; an encoder with two outputs
+            gives mean and log-variance.
+        start_deviation: standard deviation of the noise that an ascent starts from.
+
+    Attributes:
+        spec: of the features.
+        latent_shape: of the latent of one sample, (units,).
+
+    Raises:
+        BundleError: the component has no encoder or no decoder.
+        ParameterError: `start_deviation` is out of its range.
+    """
+
+    bounded = True
+    step_size = 0.1
+
+    def __init__(self, component, start_deviation: float = 0.1):
+        self.spec, self.start_deviation = component.spec, _deviation(start_deviation)
+        self._encoder, self._decoder = component.model("encoder"), component.model("decoder")
+        self._decode = lambda z: self._decoder(z, training=False)
+        self.latent_shape = tuple(self._decoder.input_shape[1:])
+
+    def start(self, targets: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Return noise for each row of `seeds` [shape=(batch, units)]."""
+        return normal(seeds, self.latent_shape, self.start_deviation)
+
+    def encode(self, features):
+        """Return the latent of features, for a VAE its mean."""
+        encoded = self._encoder(features, training=False)
+        return encoded[0] if isinstance(encoded, (list, tuple)) else encoded
+
+    def decode(self, z):
+        """Return features [shape=(batch, frames, mels, 1), in [0, 1]]."""
+        return self._decode(z)
+
+    @cached_property
+    def rewritten(self) -> Self:
+        """The same prior, decoding in the faster ways of `keras_listen.rewrites`."""
+        from ..models.rewrites import Rewritten
+
+        other = copy.copy(self)
+        other._decode = Rewritten(self._decoder)
+        other.refresh = other._decode.refresh
+        return other
+
+
+class Pulled(Latent):
+    """A decoder's latent that is pulled towards those of real speech.
+
+    Args:
+        component, start_deviation: see `Latent`.
+        pull: share of its way to the mean that a latent is drawn back at each step, along units
+            whose deviation is the usual one; along narrower ones more.
+        mean, deviation: of the latents of real speech [shape=(units,)].
+    """
+
+    def __init__(
+        self,
+        component,
+        start_deviation: float,
+        pull: float = 0.0,
+        mean: np.ndarray | float = 0.0,
+        deviation: np.ndarray | float = 1.0,
+    ):
+        if not 0 <= pull < 1:
+            raise ParameterError(f"pull is {pull}; expected at least 0 and below 1")
+        super().__init__(component, start_deviation)
+        self._mean = np.float32(mean)
+        variance = np.square(np.float32(deviation))
+        # The way up the density of a normal distribution; no unit overshoots its mean.
+        self._pull = np.minimum(pull * np.median(variance) / np.maximum(variance, 1e-12), 1.0)
+
+    def move(self, z, *, step, seeds):
+        """Return the pull towards the latents of real speech [shape=(batch, units)]."""
+        return self._pull * (self._mean - z)
+
+
+def _deviation(value: float) -> float:
+    if not 0 <= value < float("inf"):
+        raise ParameterError(f"start_deviation is {value}; expected at least 0")
+    return value
+
+
+_Deviation = Annotated[float, "standard deviation of the noise an ascent starts from"]
+_Weights = Annotated[str, "component of the bundle with encoder and decoder"]
+_Pull = Annotated[float, "pull towards the latents of real speech, at each step"]
+
+
+def none(bundle, *, start_deviation: _Deviation = 0.1):
+    """No prior: climb on the features themselves."""
+    return Identity(bundle.spec, start_deviation)
+
+
+def ae(bundle, *, weights: _Weights = "ae", start_deviation: _Deviation = 0.1, pull: _Pull = 0.0):
+    """The decoder of an autoencoder, as published."""
+    component = bundle.component(weights)
+    known = {}
+    if pull:
+        if "latent_mean" not in component.arrays:
+            raise BundleError(
+                f"component {weights} of the bundle {bundle.root} does not say how the latents of "
+                "real speech are distributed; train it again, or leave the pull out"
+            )
+        known = {name: component.arrays[f"latent_{name}"] for name in ("mean", "deviation")}
+    return Pulled(component, start_deviation, pull, **known)
+
+
+def vae(bundle, *, weights: _Weights = "vae", start_deviation: _Deviation = 1.0, pull: _Pull = 0.0):
+    """The decoder of a variational autoencoder; starts are draws from its prior, N(0, 1)."""
+    return Pulled(bundle.component(weights), start_deviation, pull)
+
+
+@hookimpl
+def register_priors(register) -> None:
+    register("none", none)
+    register("ae", ae)
+    register("vae", vae)

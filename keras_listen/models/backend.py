@@ -1,0 +1,83 @@
+"""Which backend Keras computes with, and how it starts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+from ..errors import ListenError
+
+
+def require_tensorflow() -> None:
+    """Raise ListenError unless Keras runs on TensorFlow, which the engine needs."""
+    wanted = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if wanted == "tensorflow":
+        try:
+            import keras
+
+            wanted = keras.backend.backend()
+        except (ImportError, ValueError) as error:
+            wanted = f"of ~/.keras/keras.json ({error})"
+    if wanted != "tensorflow":
+        raise ListenError(
+            f"Keras is set to the backend {wanted}, the engine needs tensorflow; set "
+            "KERAS_BACKEND=tensorflow, or mend ~/.keras/keras.json"
+        )
+
+
+def start_quietly(*, engine: bool = True) -> None:
+    """Import Keras and start its backend without the notices that it prints on the way.
+
+    They are written by compiled code before any log level counts, so the only way is to point
+    standard error elsewhere for as long as it takes.
+
+    Args:
+        engine: whether the engine is needed, and so TensorFlow.
+
+    Raises:
+        ListenError: the engine is needed and Keras is set to another backend.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow leaves oneDNN off on processors without certain instructions; there, too, it halves
+    # the time of convolutions and their gradients (measured with AVX2).
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    with _muted_stderr():
+        if engine:
+            require_tensorflow()
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+            # Several classifiers are traced once each; it takes that for one that is traced anew.
+            tf.get_logger().setLevel("ERROR")
+
+
+def tensorflow_threads() -> int:
+    """Return how many threads TensorFlow shares one operation among."""
+    import tensorflow as tf
+
+    chosen = tf.config.threading.get_intra_op_parallelism_threads()
+    # Where nobody chose, TensorFlow takes every core that this process may run on.
+    usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
+    return chosen or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or len(usable(0))
+
+
+@contextlib.contextmanager
+def _muted_stderr() -> Iterator[None]:
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # started without standard error: nothing to mute
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,1 @@
+"""Files of models, of ours and of other systems."""

@@ -1,0 +1,1 @@
+"""Keras builders: layers and nothing else, in pure Keras 3."""

@@ -1,0 +1,156 @@
+"""Writing files so that a reader never meets half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import RunError
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give a path beside `path` to write to; rename it into place when the block succeeds.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        # Where the rename took place there is nothing left to remove.
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8 in one step."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def json_text(value: Any) -> str:
+    """Return `value` as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON in one step."""
+    write_text(path, json_text(value))
+
+
+def read_timing(root: str | Path) -> dict[str, Any]:
+    """Return what earlier calls wrote to `timing.json` in the folder `root`; empty without one.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = Path(root) / "timing.json"
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error}); delete it") from error
+
+
+class Clock:
+    """Seconds by stage, kept in timing.json and added to those of earlier calls."""
+
+    def __init__(self, root: Path):
+        self._path = root / "timing.json"
+        self._seconds = Counter(read_timing(root))
+
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time spent in the block to a stage."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[stage] += time.perf_counter() - begin
+            seconds = {name: round(value, 3) for name, value in sorted(self._seconds.items())}
+            write_json(self._path, seconds)
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
+    """Return rows as CSV with a heading; the columns are by default those of the first row."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns or list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def make_folder(path: str | Path) -> Path:
+    """Make a folder and its parents.
+
+    Raises:
+        RunError: it cannot be made.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot make the folder {path}: {error.strerror or error}") from error
+    return path
+
+
+def require_empty(
+    root: str | Path, otherwise: str = "", *, how: str = "name another folder with --out"
+) -> Path:
+    """Return the output folder `root`, which must be new or empty.
+
+    Args:
+        otherwise: what else could be done where it holds something.
+        how: another folder is named.
+
+    Raises:
+        RunError: it is a file or holds something.
+    """
+    root = Path(root)
+    if root.is_file():
+        raise RunError(f"the output folder {root} is a file; {how}")
+    if root.is_dir() and any(root.iterdir()):
+        raise RunError(f"the output folder {root} is not empty; {otherwise}{how}")
+    return root
+
+
+def replace_folder(fresh: Path, target: Path) -> None:
+    """Rename the folder `fresh` to `target`; one that is there steps aside first.
+
+    A kill in between loses nothing: the old folder is then still there under its other name.
+
+    Raises:
+        OSError: a file is in the way, or the renaming failed.
+    """
+    if target.is_file():
+        raise FileExistsError(errno.EEXIST, "a file is in the way")
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.replace(target, old)
+    os.replace(fresh, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

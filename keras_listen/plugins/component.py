@@ -1,0 +1,299 @@
+"""A component that a plugin registered: its names, its options, and how it is made.
+
+A component's name stands in `-o KIND.NAME.KEY=VALUE`, in the names of files and in tables, so it
+has nothing but letters, digits, hyphens and underscores.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ListenError, ParameterError, PluginError, Unavailable, unknown
+from .failures import reason
+from .option_types import KNOWN, SIMPLE, convert, is_known, type_name
+from .proxy import checked
+
+KINDS = ("prior", "objective", "vocoder", "reader")
+OWN = "keras-listen"
+#: Names that stand for having no component of the kind.
+_RESERVED = {("vocoder", "none")}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One keyword-only argument of a factory; `required` where it has no default."""
+
+    name: str
+    type: Any
+    default: Any
+    doc: str
+    required: bool = False
+
+    @property
+    def type_name(self) -> str:
+        """The type as it stands in the factory's signature."""
+        return type_name(self.type)
+
+    def convert(self, value: Any) -> Any:
+        """Turn a string from the command line into the option's type; check other values.
+
+        Raises:
+            ValueError: the value does not fit.
+        """
+        return convert(value, self.type)
+
+
+@dataclass(frozen=True)
+class Component:
+    """A registered factory and where it comes from.
+
+    Attributes:
+        kind, name: what it is called.
+        factory: see hookspecs.
+        distribution, version: whose it is.
+        unavailable: says why it cannot work on this machine, or None.
+        fallback: name of the component that takes its place then.
+        file: the single file that the plugin is, where it is one.
+    """
+
+    kind: str
+    name: str
+    factory: Callable[..., Any]
+    distribution: str
+    version: str
+    unavailable: Callable[[], str | None] | None = None
+    fallback: str | None = None
+    file: Path | None = None
+
+    @property
+    def full_name(self) -> str:
+        """`distribution:name`, which picks this one among components of the same name."""
+        return f"{self.distribution}:{self.name}"
+
+    @property
+    def described(self) -> str:
+        """What a message calls it: kind and name, and whose it is unless it is built in."""
+        return f"{self.kind} {self.name}{self._owner}"
+
+    @property
+    def _owner(self) -> str:
+        return "" if self.is_own else f" of {self.distribution} {self.version}"
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a manifest keeps of it."""
+        return {
+            "name": self.name,
+            "distribution": self.distribution,
+            "version": self.version,
+        }
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is built in."""
+        return self.distribution == OWN
+
+    def is_called(self, name: str) -> bool:
+        """Say whether `name` is one of its two names."""
+        owner, colon, short = name.rpartition(":")
+        return short == self.name and (
+            not colon or canonical(owner) == canonical(self.distribution)
+        )
+
+    @property
+    def doc(self) -> str:
+        """The first line of the factory's docstring."""
+        return self.documentation.partition("\n")[0]
+
+    @property
+    def documentation(self) -> str:
+        """The factory's docstring."""
+        return inspect.getdoc(self.factory) or ""
+
+    @property
+    def source(self) -> str | None:
+        """The file and line in which the factory is defined, where that is known."""
+        function = inspect.unwrap(self.factory)
+        function = getattr(function, "func", function)
+        try:
+            return f"{inspect.getsourcefile(function)}:{inspect.getsourcelines(function)[1]}"
+        except (OSError, TypeError):
+            return None
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The factory's keyword-only arguments."""
+        hints, documented = _hints(self.factory), _hints(self.factory, include_extras=True)
+        parameters = inspect.signature(self.factory).parameters.values()
+        return tuple(
+            Option(
+                name=p.name,
+                type=hints.get(p.name, _like(p.default)),
+                default=None if p.default is inspect.Parameter.empty else p.default,
+                doc=_doc(documented.get(p.name)),
+                required=p.default is inspect.Parameter.empty,
+            )
+            for p in parameters
+            if p.kind is inspect.Parameter.KEYWORD_ONLY
+        )
+
+    def why_unavailable(self) -> str | None:
+        """Say why the component cannot work here, or None."""
+        try:
+            why = self.unavailable() if self.unavailable else None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return f"its check failed: {reason(error, self.factory)}"
+        return " ".join(str(why).split()) if why else None
+
+    def create(self, bundle: Any = None, options: Mapping[str, Any] | None = None) -> Any:
+        """Call the factory with `options`, strings among them converted.
+
+        Returns what it made, watched: see `keras_listen.checking`.
+
+        Raises:
+            ParameterError: an option is unknown, missing, of another type, or refused by the
+                factory.
+            Unavailable: the component cannot work here.
+            PluginError: a factory of another distribution failed unexpectedly, or made something
+                that is no component of its kind.
+        """
+        values = self.convert_options(options or {})
+        if why := self.why_unavailable():
+            raise Unavailable(f"{self.described} is unavailable: {why}", fallback=self.fallback)
+        try:
+            return checked(self.factory(bundle, **values), self)
+        except ParameterError as error:
+            # A factory says what is wrong with its option, not which component's that is.
+            raise ParameterError(f"{self.kind} {self.name}: {error}") from error
+        except (ListenError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            if self.is_own:
+                raise
+            raise PluginError(f"{self.described} failed: {reason(error, self.factory)}") from error
+
+    def convert_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Check and convert `given` options; see `create`."""
+        known = {option.name: option for option in self.options}
+        values = {}
+        for name, value in given.items():
+            if name not in known:
+                raise ParameterError(unknown(f"option of {self.described}", name, known))
+            try:
+                values[name] = known[name].convert(value)
+            except ValueError:
+                raise ParameterError(self._expected(known[name], value)) from None
+        for name, option in known.items():
+            if option.required and name not in given:
+                raise ParameterError(
+                    f"{self.described} needs its option {name} ({option.type_name}); give "
+                    f"-o {self.kind}.{self.name}.{name}=VALUE"
+                )
+        return values
+
+    def _expected(self, option: Option, value: Any) -> str:
+        example = "" if option.required else f", for instance {option.default!r}"
+        return (
+            f"option {self.kind}.{self.name}.{option.name}{self._owner} is {value!r}; expected "
+            f"{option.type_name}{example}"
+        )
+
+
+def canonical(distribution: str) -> str:
+    """Return a distribution's name as installers compare it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def require_proper(component: Component) -> None:
+    """Make sure that a component can be named, listed and made.
+
+    Raises:
+        PluginError: its name or its factory's signature is of no use.
+    """
+    kind, name = component.kind, component.name
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise PluginError(
+            f"a {kind} is called {name!r}; expected at most 64 letters, digits, - and _, "
+            "beginning with a letter or digit"
+        )
+    if (kind, name) in _RESERVED:
+        raise PluginError(f"a {kind} is called {name!r}, which stands for having none")
+    if not callable(component.factory):
+        raise PluginError(
+            f"{kind} {name} is registered with {component.factory!r}; expected a "
+            "factory, called as factory(bundle, **options)"
+        )
+    _require_signature(component)
+
+
+def _require_signature(component: Component) -> None:
+    what = f"the factory of {component.kind} {component.name}"
+    try:
+        parameters = inspect.signature(component.factory).parameters.values()
+    except ValueError as error:
+        raise PluginError(f"{what} does not tell its arguments: {error}") from None
+    single = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    placed = [p for p in parameters if p.kind in single]
+    if not placed and not any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
+        raise PluginError(
+            f"{what} takes no bundle; expected factory(bundle, *, option: type = ...)"
+        )
+    if extra := [p.name for p in placed[1:] if p.default is inspect.Parameter.empty]:
+        raise PluginError(
+            f"{what} takes {', '.join(extra)} by place; options are keyword-only: "
+            "factory(bundle, *, option: type = default)"
+        )
+    try:
+        options = component.options
+    except Exception as error:
+        text = (
+            f"the options of {component.kind} {component.name} have annotations that cannot be read"
+        )
+        raise PluginError(f"{text}: {type(error).__name__}: {error}") from None
+    for option in options:
+        if not is_known(option.type):
+            raise PluginError(
+                f"option {option.name} of {component.kind} {component.name} is of the type "
+                f"{option.type_name}; expected {KNOWN}; a text can be taken apart in the factory"
+            )
+
+
+def _hints(factory: Callable[..., Any], **settings: bool) -> dict[str, Any]:
+    """Return the types of a factory's options, of a class those of its constructor.
+
+    Annotations of other arguments may name what only a type checker imports.
+    """
+    function = factory.__init__ if isinstance(factory, type) else inspect.unwrap(factory)
+    function = getattr(function, "func", function)
+    names = {
+        parameter.name: parameter.annotation
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        and parameter.annotation is not inspect.Parameter.empty
+    }
+    holder = types.SimpleNamespace(__annotations__=names)
+    scope = getattr(inspect.unwrap(function), "__globals__", {})
+    return typing.get_type_hints(holder, globalns=scope, **settings)
+
+
+def _like(default: Any) -> Any:
+    """Return the type of an option without an annotation: its default's, where that tells one."""
+    if default is None or default is inspect.Parameter.empty:
+        return Any
+    return next((kind for kind in SIMPLE if isinstance(default, kind)), type(default))
+
+
+def _doc(hint: Any) -> str:
+    """Return the first text that an option is annotated with."""
+    notes = hint.__metadata__ if typing.get_origin(hint) is typing.Annotated else ()
+    return next((note for note in notes if isinstance(note, str)), "")

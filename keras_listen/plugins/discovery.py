@@ -1,0 +1,248 @@
+"""Where plugins come from: what is installed, and single files in folders; and which are wanted.
+
+Settings are environment variables, so that every process that is started from this one has the same
+plugins.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ..errors import ParameterError, PluginError
+from .component import OWN, canonical
+from .option_types import convert
+
+GROUP = "keras_listen"
+STRICT = "KERAS_LISTEN_STRICT_PLUGINS"
+DISABLE = "KERAS_LISTEN_DISABLE_PLUGINS"
+FOLDERS = "KERAS_LISTEN_PLUGINS_DIR"
+ALL = "all"
+_UNKNOWN = ("unknown", "?")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which plugins are wanted.
+
+    Attributes:
+        disable: names of plugins that are not loaded; "all" stands for all but the built-ins.
+        folders: whose `*.py` files are plugins, too.
+        strict: whether a plugin that fails is an error.
+    """
+
+    disable: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    strict: bool = False
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read the settings from this process's environment variables.
+
+        Raises:
+            ParameterError: KERAS_LISTEN_STRICT_PLUGINS is neither yes nor no.
+        """
+        disable, folders, strict = (os.environ.get(name, "") for name in (DISABLE, FOLDERS, STRICT))
+        try:
+            return cls(
+                tuple(name.strip() for name in disable.split(",") if name.strip()),
+                tuple(folder for folder in folders.split(os.pathsep) if folder),
+                bool(strict) and convert(strict, bool),
+            )
+        except ValueError:
+            raise ParameterError(f"{STRICT} is {strict!r}; expected 1 or 0") from None
+
+    def to_environment(self) -> None:
+        """Set the environment variables of this process and of those that it will start."""
+        values = {
+            DISABLE: ",".join(self.disable),
+            FOLDERS: os.pathsep.join(self.folders),
+            STRICT: "1" if self.strict else "",
+        }
+        for name, value in values.items():
+            if value:
+                os.environ[name] = value
+            else:
+                os.environ.pop(name, None)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A plugin that is there and was not loaded yet.
+
+    Attributes:
+        name: of the entry point, or of the file.
+        distribution, version: whose it is; a file tells its version when it is loaded.
+        load: imports it.
+        module: name of its module.
+        file: where it is a single file.
+        note: what should be said of it, or "".
+    """
+
+    name: str
+    distribution: str
+    version: str
+    load: Callable[[], Any]
+    module: str
+    file: Path | None = None
+    note: str = ""
+
+    def is_called(self, name: str) -> bool:
+        """Say whether `name` is its own or its distribution's."""
+        return canonical(name) in (canonical(self.name), canonical(self.distribution))
+
+    def mentions(self, name: str) -> bool | None:
+        """Say whether its code holds the text `name`, without running it; None if unknown."""
+        try:
+            texts = [path.read_text("utf-8", "replace") for path in self._files()]
+        except (OSError, ImportError, ValueError):
+            return None
+        quoted = re.compile(rf"""["']{re.escape(name)}["']""")
+        return any(quoted.search(text) for text in texts) if texts else None
+
+    def _files(self) -> list[Path]:
+        if self.file is not None:
+            return [self.file]
+        found = importlib.util.find_spec(self.module.partition(".")[0])
+        if found is None:
+            return []
+        folders = found.submodule_search_locations or ()
+        inside = [path for folder in folders for path in Path(folder).rglob("*.py")]
+        return inside or [Path(found.origin or "")]
+
+
+def sources(settings: Settings) -> Iterator[Source]:
+    """Yield every plugin that is there, wanted or not."""
+    yield from _installed()
+    for folder in settings.folders:
+        yield from _in_folder(Path(folder))
+
+
+def _installed() -> Iterator[Source]:
+    found: dict[str, list[tuple[metadata.Distribution, str, str]]] = {}
+    for distribution in metadata.distributions():
+        try:
+            ours = bool(distribution.entry_points.select(group=GROUP))
+        except Exception as error:
+            # A damaged list of somebody else's entry points is none of our business.
+            ours = False
+            if f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or ""):
+                yield _damaged(distribution, error)
+        if ours:
+            name, version = _owner(distribution)
+            found.setdefault(canonical(name), []).append((distribution, name, version))
+    for copies in found.values():
+        # As for imports, what comes first on the path is used.
+        distribution, name, version = copies[0]
+        note = _said_of(copies)
+        for entry_point in distribution.entry_points.select(group=GROUP):
+            module = entry_point.value.partition(":")[0].strip()
+            yield Source(entry_point.name, name, version, entry_point.load, module, note=note)
+            note = ""
+
+
+def _damaged(distribution: metadata.Distribution, error: Exception) -> Source:
+    name, version = _owner(distribution)
+    damage = PluginError(f"its list of entry points is damaged: {type(error).__name__}: {error}")
+    return Source(name, name, version, _raising(damage), "")
+
+
+def _owner(distribution: metadata.Distribution) -> tuple[str, str]:
+    """Return name and version of a distribution; damaged ones may have neither."""
+    try:
+        found = distribution.name, distribution.version
+    except Exception:
+        return _UNKNOWN
+    return found[0] or _UNKNOWN[0], found[1] or _UNKNOWN[1]
+
+
+def _said_of(copies: list[tuple[metadata.Distribution, str, str]]) -> str:
+    """Say that several versions of a distribution were found, if so."""
+    if len({version for _, _, version in copies}) < 2:
+        return ""
+    places = [f"{version} in {_place(distribution)}" for distribution, _, version in copies]
+    return (
+        f"{copies[0][1]} is there more than once: {', '.join(dict.fromkeys(places))}; "
+        f"{copies[0][2]} is used, uninstall the others"
+    )
+
+
+def _place(distribution: metadata.Distribution) -> str:
+    return str(distribution.locate_file(""))
+
+
+def _in_folder(folder: Path) -> Iterator[Source]:
+    if not folder.is_dir():
+        missing = PluginError(f"the folder of plugins {folder} does not exist")
+        yield Source(str(folder), str(folder), _UNKNOWN[1], _raising(missing), "")
+        return
+    files = sorted(path for path in folder.glob("*.py") if not path.name.startswith(("_", ".")))
+    if not files:
+        empty = PluginError(f"the folder of plugins {folder} holds no file *.py")
+        yield Source(str(folder), str(folder), _UNKNOWN[1], _raising(empty), "")
+    for path in files:
+        yield Source(path.stem, path.stem, "local", _file_loader(path), _module_name(path), path)
+
+
+def _raising(error: Exception) -> Callable[[], Any]:
+    def load():
+        raise error
+
+    return load
+
+
+def _module_name(path: Path) -> str:
+    return f"keras_listen_plugin_{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}"
+
+
+def _file_loader(path: Path) -> Callable[[], Any]:
+    return lambda: load_file(path)
+
+
+def load_file(path: Path) -> Any:
+    """Import one file as a module of its own; what is beside it cannot be imported by it.
+
+    Raises:
+        PluginError: its name cannot be that of a plugin.
+        Exception: whatever it raises.
+    """
+    if not _FILE_NAME.fullmatch(path.stem) or canonical(path.stem) == OWN:
+        raise PluginError(
+            f"the file {path} cannot be a plugin's, which is called by it; expected letters, "
+            f"digits, - _ and ., and not {OWN}"
+        )
+    name = _module_name(path)
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    # Modules are looked up by what they define, so this one must be found while it runs.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def unmatched(name: str, found: Sequence[Source]) -> str:
+    """Say that no plugin that was found has the name, and which there are; "" where one has it."""
+    if name == ALL or any(source.is_called(name) for source in found):
+        return ""
+    known = sorted({source.distribution for source in found})
+    near = get_close_matches(name, [*known, *(source.name for source in found)], n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    if canonical(name) == OWN:
+        hint = "built-ins cannot be disabled; "
+    return (
+        f"no plugin is called {name!r}, so none is disabled by it; {hint}known: "
+        f"{', '.join(known) or 'none'}"
+    )

@@ -1,0 +1,196 @@
+"""Watching what components do: where one is called, what it returns is checked, and a failure names
+the plugin it came from.
+
+Checks look at shapes and types, which TensorFlow knows while it traces, so they cost nothing in
+each step; values are looked at where they are NumPy's anyway. Built-in components are checked like
+all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from numbers import Real
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import ListenError, ParameterError, PluginError
+from .failures import reason
+from .return_checks import CHECKS, short, wrong_pair
+
+
+class Made(Protocol):
+    """What a proxy asks of the component whose factory it watches; see `component.Component`."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def described(self) -> str: ...
+    @property
+    def is_own(self) -> bool: ...
+    @property
+    def factory(self) -> Callable: ...
+
+
+#: What each kind of component must have; those in the second tuple are called.
+_NEEDED = {
+    "prior": (("spec", "bounded", "step_size"), ("start", "encode", "decode")),
+    "objective": ((), ("__call__",)),
+    "vocoder": (("spec",), ("synthesize",)),
+    "reader": ((), ("__call__",)),
+}
+
+
+def _is_step(value: Any) -> bool:
+    return isinstance(value, Real) and 0 < value < float("inf")
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool | np.bool_)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+#: What attributes of each kind must be, where they are there.
+_FITTING: dict[str, tuple[tuple[str, Callable[[Any], bool], str], ...]] = {
+    "prior": (
+        ("step_size", _is_step, "a number above 0"),
+        ("bounded", _is_bool, "True or False"),
+    ),
+    "objective": (
+        ("uses_targets", _is_bool, "True or False"),
+        ("label", _is_text, "a text"),
+    ),
+    "vocoder": (),
+    "reader": (),
+}
+
+
+class Watched:
+    """What a factory made, with all its attributes; calls of its methods are checked.
+
+    Attributes:
+        watched_component: whose factory made it.
+    """
+
+    def __init__(self, made: Any, component: Made):
+        self.__dict__.update(watched_made=made, watched_component=component)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("__", "watched_")):
+            raise AttributeError(name)
+        value = _attribute(self, name)
+        kind = self.watched_component.kind
+        if name == "rewritten":
+            # The engine's graphs are kept by the object they were made for: it must stay the same.
+            value = self.__dict__[name] = Watched(value, self.watched_component)
+        elif (kind, name) in CHECKS:
+            value = partial(_call, self, name, value)
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.watched_made, name, value)
+
+    def __call__(self, *arguments: Any, **settings: Any) -> Any:
+        if self.watched_component.kind == "reader":
+            return _read(self, *arguments, **settings)
+        return _call(self, "__call__", self.watched_made, *arguments, **settings)
+
+    def __repr__(self) -> str:
+        return f"<{self.watched_component.described}: {self.watched_made!r}>"
+
+
+def checked(made: Any, component: Made) -> Watched:
+    """Watch what a component's factory made.
+
+    Raises:
+        PluginError: it lacks what its kind must have.
+    """
+    attributes, methods = _NEEDED[component.kind]
+    missing = [name for name in attributes if not hasattr(made, name)]
+    missing += [name for name in methods if not callable(getattr(made, name, None))]
+    if not getattr(made, "uses_targets", True) and not hasattr(made, "label"):
+        missing.append("label, which names samples without a target")
+    if missing:
+        raise PluginError(
+            f"{component.described}: the factory made {short(made)}, which lacks "
+            f"{', '.join(missing)}; see the contract of register_{component.kind}s"
+        )
+    for name, fits, expected in _FITTING[component.kind]:
+        value = getattr(made, name, None)
+        if hasattr(made, name) and not fits(value):
+            raise PluginError(f"{component.described}: {name} is {value!r}; expected {expected}")
+    return Watched(made, component)
+
+
+def fault(made: Any, what: str, text: str) -> ListenError:
+    """Return the error that blames what was made.
+
+    Args:
+        made: by a component's factory, or anything else.
+        what: what it is called, where no plugin can be named, such as "the prior".
+        text: what it did.
+    """
+    if isinstance(made, Watched) and not made.watched_component.is_own:
+        return PluginError(f"{made.watched_component.described} {text}")
+    return ParameterError(f"{what} {text}")
+
+
+def is_foreign(made: Any) -> bool:
+    """Say whether a plugin of another distribution made it."""
+    return isinstance(made, Watched) and not made.watched_component.is_own
+
+
+def _attribute(watched: Watched, name: str) -> Any:
+    """Return an attribute of what was made; only that it is not there is no failure."""
+    try:
+        return getattr(watched.watched_made, name)
+    except (AttributeError, KeyboardInterrupt):
+        raise
+    except BaseException:
+        made, component = watched.watched_made, watched.watched_component
+        return _guarded(component, f"{name} ", partial(getattr, made, name))
+
+
+def _call(watched: Watched, name: str, method: Callable, *arguments: Any, **settings: Any) -> Any:
+    component = watched.watched_component
+    called = "" if name == "__call__" else f"{name} "
+    result = _guarded(component, called, partial(method, *arguments, **settings))
+    if wrong := CHECKS[component.kind, name](watched, result, *arguments, **settings):
+        raise PluginError(f"{component.described}: {called}{wrong}")
+    return result
+
+
+def _read(watched: Watched, paths: Iterable[Path], sample_rate: int) -> Iterator[tuple[Path, Any]]:
+    """Let a reader read; check each pair as it comes."""
+    paths, component = list(paths), watched.watched_component
+    read = partial(watched.watched_made, paths, sample_rate)
+    pairs = _guarded(component, "", lambda: iter(read()))
+    return _each_pair(component, pairs, paths)
+
+
+def _each_pair(
+    component: Made, pairs: Iterator[Any], paths: list[Path]
+) -> Iterator[tuple[Path, Any]]:
+    for path in paths:
+        pair = _guarded(component, f"reading {path} ", partial(next, pairs, None))
+        if wrong := wrong_pair(pair, path):
+            raise PluginError(f"{component.described}: {wrong}")
+        yield pair
+
+
+def _guarded(component: Made, called: str, function: Callable[[], Any]) -> Any:
+    """Call a plugin's function; blame the plugin for what it does not raise on purpose."""
+    try:
+        return function()
+    except (ListenError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        if component.is_own:
+            raise
+        why = reason(error, component.factory)
+        raise PluginError(f"{component.described}: {called}failed: {why}") from error

@@ -1,0 +1,241 @@
+"""The components of all plugins, and what became of the plugins that are left out.
+
+Hook implementations are called one at a time with a `register` that knows whose it is: a plugin
+that fails takes nobody else with it, and every name has an owner.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from .. import hookspecs
+from ..errors import ParameterError, PluginError, unknown
+from .component import KINDS, OWN, Component, canonical, require_proper
+from .discovery import DISABLE, Source
+from .failures import reason
+from .hook_checks import require_hooks, require_version
+
+HOOKS = tuple(f"register_{kind}s" for kind in KINDS)
+
+log = logging.getLogger("keras_listen")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A plugin that is left out, and why.
+
+    Attributes:
+        distribution, version: whose it is.
+        reason: in one line.
+        state: "failed" or "disabled".
+        components: kind and name of what it had registered before it failed.
+        source: where it was found, if it was.
+    """
+
+    distribution: str
+    version: str
+    reason: str
+    state: str = "failed"
+    components: tuple[tuple[str, str], ...] = ()
+    source: Source | None = None
+
+    def __str__(self) -> str:
+        was = "failed" if self.state == "failed" else "is disabled"
+        return f"plugin {self.distribution} {self.version} {was}: {self.reason}"
+
+    def brings(self, kind: str, name: str) -> bool | None:
+        """Say whether the plugin has a component of this name, as far as can be told."""
+        owner, _, short = name.rpartition(":")
+        if owner:
+            return canonical(owner) == canonical(self.distribution)
+        if (kind, short) in self.components:
+            return True
+        return self.source.mentions(short) if self.source else None
+
+
+@dataclass
+class Registry:
+    """The components of all plugins that loaded, and the failures of the others.
+
+    Where it is strict, a plugin that fails is an error.
+    """
+
+    components: list[Component] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    strict: bool = False
+
+    def find(self, kind: str, name: str) -> Component:
+        """Return the component called `name`, or `distribution:name`.
+
+        A built-in keeps its name whoever else takes it.
+
+        Raises:
+            ParameterError: no such component; if a plugin that was left out has it, says why.
+            PluginError: two distributions claim the name.
+        """
+        mine = [component for component in self.components if component.kind == kind]
+        found = [component for component in mine if component.is_called(name)]
+        if not found:
+            known = {c.full_name if ":" in name else c.name for c in mine}
+            raise ParameterError(self._unknown(kind, name, known))
+        found = [component for component in found if component.is_own] or found
+        if len(found) > 1:
+            owners = " and ".join(sorted(component.distribution for component in found))
+            choices = " or ".join(sorted(component.full_name for component in found))
+            raise PluginError(f"{kind} {name} is claimed by {owners}; name one: {choices}")
+        return found[0]
+
+    def use(self, component: Component) -> str:
+        """Return the shortest name by which a component is found."""
+        others = [
+            c for c in self.components if (c.kind, c.name) == (component.kind, component.name)
+        ]
+        plain = component.is_own or others == [component]
+        return component.name if plain else component.full_name
+
+    def versions(self) -> dict[str, str]:
+        """Return the version of each plugin that was loaded, built-ins apart."""
+        found = {c.distribution: c.version for c in self.components if not c.is_own}
+        return dict(sorted(found.items()))
+
+    def _unknown(self, kind: str, name: str, known: set[str]) -> str:
+        """Say that there is no such component, and which plugins that were left out may have it."""
+        left_out = [(failure, failure.brings(kind, name)) for failure in self.failures]
+        certain = [failure for failure, brings in left_out if brings]
+        if certain:
+            return f"no {kind} is called {name!r} here: {'; '.join(map(str, certain))}"
+        text = unknown(kind, name, known)
+        possible = [failure for failure, brings in left_out if brings is None]
+        if not possible or "did you mean" in text:
+            return text
+        return f"{text}; it may be of a plugin that is left out: {'; '.join(map(str, possible))}"
+
+    def create(
+        self, kind: str, name: str, bundle: Any = None, options: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Find a component and create it; see `find` and `Component.create`."""
+        return self.find(kind, name).create(bundle, options)
+
+    def add_plugin(
+        self,
+        manager: pluggy.PluginManager,
+        plugin: Any,
+        owner: tuple[str, str],
+        source: Source | None = None,
+    ) -> None:
+        """Register one plugin with all its components, or record why it failed with none."""
+        gathered: list[Component] = []
+        try:
+            require_version(plugin)
+            require_hooks(plugin, HOOKS)
+            manager.register(plugin)
+            manager.check_pending()
+            self._call_hooks(manager, plugin, gathered, owner, source)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if manager.is_registered(plugin):
+                manager.unregister(plugin)
+            names = tuple((component.kind, component.name) for component in gathered)
+            self.fail(owner, error, source, names)
+        else:
+            self.components.extend(gathered)
+
+    def add_source(self, manager: pluggy.PluginManager, source: Source) -> None:
+        """Import one plugin and register it, or record why that failed."""
+        owner = source.distribution, source.version
+        if source.note:
+            log.warning("plugin %s", source.note)
+        try:
+            self._require_free(source)
+            plugin = source.load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.fail(owner, error, source)
+            return
+        if source.file:
+            owner = source.distribution, str(getattr(plugin, "__version__", source.version))
+        self.add_plugin(manager, plugin, owner, source)
+
+    def fail(
+        self,
+        owner: tuple[str, str],
+        error: BaseException,
+        source: Source | None = None,
+        components: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        """Record and report that the plugin of `owner` failed.
+
+        Raises:
+            PluginError: the registry is strict.
+        """
+        why = reason(error, source.module if source else None)
+        failure = Failure(*owner, why, components=components, source=source)
+        if self.strict:
+            raise PluginError(str(failure)) from error
+        self.failures.append(failure)
+        log.warning("plugin %s %s failed and is left out: %s", *owner, why)
+
+    def disable(self, source: Source) -> None:
+        """Record that a plugin was not asked for."""
+        why = f"by --no-plugin or {DISABLE}"
+        owner = source.distribution, source.version
+        self.failures.append(Failure(*owner, why, "disabled", source=source))
+
+    def _require_free(self, source: Source) -> None:
+        """Make sure that no other plugin has the distribution's name."""
+        name = canonical(source.distribution)
+        taken = {canonical(c.distribution) for c in self.components}
+        if name == OWN or (source.file and name in taken):
+            raise PluginError(
+                f"another plugin is called {source.distribution}, too; rename this one"
+            )
+
+    def _call_hooks(
+        self,
+        manager: pluggy.PluginManager,
+        plugin: Any,
+        gathered: list[Component],
+        owner: tuple[str, str],
+        source: Source | None,
+    ) -> None:
+        file = source.file if source else None
+        for kind in KINDS:
+            for implementation in getattr(manager.hook, f"register_{kind}s").get_hookimpls():
+                if implementation.plugin is plugin:
+                    implementation.function(self._registrar(kind, gathered, owner, file))
+
+    def _registrar(
+        self, kind: str, gathered: list[Component], owner: tuple[str, str], file: Path | None
+    ) -> Callable[..., None]:
+        def register(
+            name: str,
+            factory: Callable[..., Any],
+            *,
+            unavailable: Callable[[], str | None] | None = None,
+            fallback: str | None = None,
+        ) -> None:
+            component = Component(kind, name, factory, *owner, unavailable, fallback, file)
+            require_proper(component)
+            for other in (*self.components, *gathered):
+                if (other.kind, other.full_name) == (kind, component.full_name):
+                    raise PluginError(f"{kind} {name} is registered twice")
+            gathered.append(component)
+
+        # What Python calls it where it is called with wrong arguments.
+        register.__qualname__ = "register"
+        return register
+
+
+def new_manager() -> pluggy.PluginManager:
+    """Return a plugin manager that knows the four hooks and no plugin."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager

@@ -1,0 +1,174 @@
+"""The contract of factories: options with types and defaults, and what odd values lead to.
+
+Here a component under test is made, after its factory has been checked.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..errors import ListenError, PluginError
+from ..hookspecs import hookimpl
+from ..plugins import Component, Option, Registry, default_registry, new_manager
+from ..plugins.failures import reason
+from ..plugins.option_types import KNOWN, SIMPLE, fits
+from .sounds import embedded_bundle
+from .subject import ContractBroken, Subject
+
+#: Values for an option that hardly any component has a use for.
+_ODD = {
+    int: (-1,),
+    float: (float("nan"), -1.0),
+    str: ("no-such-thing",),
+    Path: (Path("no-such-thing"),),
+}
+
+
+def refuses_politely(subject: Subject, use: Callable[[Any], Any]) -> None:
+    """Give each option odd values; where they are not taken, the message must be one line.
+
+    Args:
+        use: does something with what the factory made of an odd value.
+    """
+    for option in subject.component.options:
+        for value in odd_values(option):
+            _try_odd(subject, option, value, use)
+
+
+def _try_odd(subject: Subject, option: Option, value: Any, use: Callable[[Any], Any]) -> None:
+    contract = f"option {option.name}: odd values"
+    mend = (
+        f"check {option.name} in the factory and raise keras_listen.errors.ParameterError "
+        "with one line that says what was given and what was expected"
+    )
+    try:
+        use(subject.make_again(**{option.name: value}))
+    except ListenError as error:
+        subject.require(
+            str(error).strip() and "\n" not in str(error),
+            contract,
+            seen=f"{type(error).__name__} with the message {str(error)!r}",
+            expected="a message of one line",
+            mend=mend,
+        )
+    except Exception as error:
+        subject.require(
+            False,
+            contract,
+            seen=f"with {value!r}, {type(error).__name__}: {error}",
+            expected="a working component, or a ListenError of one line",
+            mend=mend,
+        )
+
+
+def check_factory(subject: Subject) -> None:
+    """Check that a factory takes a bundle and options with types and defaults."""
+    parameters = list(inspect.signature(subject.component.factory).parameters.values())
+    named = [p.name for p in parameters[1:] if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    subject.require(
+        parameters and not named,
+        "factory: arguments",
+        seen=f"factory{inspect.signature(subject.component.factory)}",
+        expected="factory(bundle, *, option: type = default, ...)",
+        mend="put every option behind a `*`; only what stands there can be set with -o",
+    )
+    for option, parameter in zip(subject.component.options, parameters[1:], strict=True):
+        _check_option(subject, option, parameter)
+
+
+def _check_option(subject: Subject, option: Option, parameter: inspect.Parameter) -> None:
+    contract = f"option {option.name}: type and default"
+    empty = inspect.Parameter.empty
+    subject.require(
+        parameter.annotation is not empty,
+        contract,
+        seen=f"`{parameter}`",
+        expected="`name: type = default`",
+        mend="annotate it: -o makes of a text what the annotation says",
+    )
+    kinds = plain_types(option.type)
+    subject.require(
+        kinds,
+        contract,
+        seen=f"the type {option.type_name}",
+        expected=KNOWN,
+        mend="choose one of these; a text can be taken apart in the factory",
+    )
+    if parameter.default is empty:
+        subject.require(
+            option.name in subject.options,
+            contract,
+            seen=f"`{parameter}`",
+            expected="`name: type = default`",
+            mend="give a default that works with the embedded bundle; where there can be none, "
+            "give the option to the check",
+        )
+        return
+    subject.require(
+        fits(option.default, option.type),
+        contract,
+        seen=f"the default {option.default!r} of type {type(option.default).__name__}",
+        expected=option.type_name,
+        mend="give a default of the annotated type",
+    )
+
+
+def plain_types(hint: Any) -> tuple[type, ...]:
+    """Return the types that an option may have beside None; empty where it cannot be given."""
+    if typing.get_origin(hint) is typing.Literal:
+        return tuple({type(member) for member in typing.get_args(hint)})
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        members = [plain_types(part) for part in typing.get_args(hint) if part is not type(None)]
+        return sum(members, ()) if all(members) else ()
+    return (hint,) if hint in SIMPLE else ()
+
+
+def odd_values(option: Option) -> tuple[Any, ...]:
+    """Return values of an option's type that hardly any component has a use for."""
+    if typing.get_origin(option.type) is typing.Literal:
+        return ()  # others are refused before the factory is called
+    return tuple(value for kind in plain_types(option.type) for value in _ODD.get(kind, ()))
+
+
+def component_of(kind: str, given: str | Component | Callable) -> Component:
+    """Return the component that a check was asked for: by name, as it is, or by its factory."""
+    if isinstance(given, str):
+        return default_registry().find(kind, given)
+    if isinstance(given, Component):
+        return given
+    called = getattr(given, "__name__", type(given).__name__)
+    name = re.sub(r"[^A-Za-z0-9_-]", "", called).strip("_-") or "unnamed"
+    plugin = ModuleType("plugin_under_test")
+    hook = hookimpl(lambda register: register(name, given))
+    setattr(plugin, f"register_{kind}s", hook)
+    registry = Registry(strict=True)
+    try:
+        registry.add_plugin(new_manager(), plugin, ("under-test", "0"))
+    except PluginError as error:
+        raise ContractBroken(
+            f"{kind} {name}",
+            "factory: it can be registered",
+            seen=reason(error.__cause__),
+            expected="factory(bundle, *, option: type = default, ...)",
+            mend="see what is said of factories and options in docs/plugins.md",
+        ) from error
+    return registry.find(kind, name)
+
+
+def subject_of(
+    kind: str, given: str | Component | Callable, bundle: Any, options: Mapping[str, Any]
+) -> Subject:
+    """Make the component under test; without a bundle, of the embedded one."""
+    if bundle is None and kind != "reader":
+        bundle = embedded_bundle()
+    subject = Subject(component_of(kind, given), bundle, options)
+    check_factory(subject)
+    subject.make()
+    return subject

@@ -1,0 +1,70 @@
+"""Figures of trained components on a split of a store, and the statistics of their latents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from ..data.store import Store
+from ..models.blocks import in_blocks
+from ..models.bundle import Bundle
+from .recipes import CLASSIFIERS
+
+#: A latent unit is active where the variance of its mean over real speech exceeds this (Burda et
+#: al., "Importance Weighted Autoencoders", 2016, https://arxiv.org/abs/1509.00519).
+ACTIVE_VARIANCE = 0.01
+
+
+def latent_arrays(encoder, store: Store) -> dict[str, np.ndarray]:
+    """Say how the latents of training utterances are distributed.
+
+    Returns:
+        latent_mean and latent_deviation of each unit [shape=(units,), float32].
+    """
+    # Read block by block: a whole training split may not fit into memory.
+    latents = in_blocks(
+        lambda positions: _mean(encoder(store.batch(positions), training=False)),
+        store.split("training"),
+    )
+    return {"latent_mean": latents.mean(axis=0), "latent_deviation": latents.std(axis=0)}
+
+
+def measure(bundle: Bundle, name: str, store: Store, split: str = "testing") -> dict[str, Any]:
+    """Measure a stored component on a split.
+
+    For a classifier: accuracy and confusion matrix (rows: spoken, columns: predicted). For an
+    autoencoder: mean squared error and, where the bundle has a classifier, its accuracy on the
+    features and on their reconstructions; for a VAE also the number of active units.
+    """
+    positions = store.split(split)
+    features, labels = store.batch(positions), store.labels[positions]
+    figures: dict[str, Any] = {"split": split, "utterances": len(positions)}
+    if name in CLASSIFIERS:
+        predicted = bundle.classifier_of(name).predict(features).argmax(axis=1)
+        confusion = np.zeros((len(store.words),) * 2, int)
+        np.add.at(confusion, (labels, predicted), 1)
+        accuracy = float((predicted == labels).mean())
+        return {**figures, "accuracy": accuracy, "confusion": confusion.tolist()}
+    component = bundle.component(name)
+    encoder, decoder = component.model("encoder"), component.model("decoder")
+    latents = in_blocks(lambda block: _mean(encoder(block, training=False)), features)
+    decoded = in_blocks(lambda block: _numpy(decoder(block, training=False)), latents)
+    figures["mean_squared_error"] = float(np.mean((decoded - features) ** 2))
+    if name == "vae":
+        figures["active_units"] = int((latents.var(axis=0) > ACTIVE_VARIANCE).sum())
+    if "classifier" in bundle.names():
+        for what, values in (("features", features), ("reconstructions", decoded)):
+            right = bundle.classifier.predict(values).argmax(axis=1) == labels
+            figures[f"accuracy_on_{what}"] = float(right.mean())
+    return figures
+
+
+def _mean(encoded: Any) -> np.ndarray:
+    """Return the latent, for a VAE its mean."""
+    return _numpy(encoded[0] if isinstance(encoded, (list, tuple)) else encoded)
+
+
+def _numpy(tensor: Any) -> np.ndarray:
+    return keras.ops.convert_to_numpy(tensor)

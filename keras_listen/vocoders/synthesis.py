@@ -1,0 +1,289 @@
+"""Features to sound with any vocoder: with progress, level kept in range, and a check by ear's
+stand-in, the distance of the mel bands."""
+
+from __future__ import annotations
+
+import io
+import logging
+import queue
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.readers import SUFFIXES
+from ..errors import ParameterError, ReadError
+from ..features import FeatureSpec, count_frames, count_samples, extract, require_sound
+from ..output.files import make_folder, replacing
+from ..output.progress import Track, quiet
+from ..plugins import default_registry
+from ..plugins.proxy import fault
+from ..seeds import derive
+
+log = logging.getLogger("keras_listen")
+
+#: Sounds vocoded together; what is finished is written before the next batch begins.
+_BATCH = 64
+
+
+def tells_progress(vocoder: Any) -> bool:
+    """Say whether a vocoder tells how long it takes and how far it is, as slow ones do."""
+    return hasattr(vocoder, "report") and hasattr(vocoder, "seconds_for")
+
+
+def synthesize(
+    vocoder: Any,
+    features: np.ndarray,
+    seeds: np.ndarray,
+    track: Track = quiet,
+    *,
+    lengths: Sequence[int] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Turn features into sounds and scale down those that are too loud.
+
+    A vocoder with `seconds_for` and `report` (see hookspecs) has its time announced and its
+    progress shown.
+
+    Args:
+        features: [shape=(batch, frames, mels), in [0, 1]].
+        seeds: [shape=(batch, 2), uint32].
+        track: progress, see `keras_listen.progress`.
+        lengths: frames of each, where features were filled up; the sound behind them is silenced.
+
+    Returns:
+        sounds [shape=(batch, samples), in [-1, 1]] and the gain of each [shape=(batch,)].
+    """
+    if tells_progress(vocoder):
+        sounds = _tracked(vocoder, features, seeds, track)
+    else:
+        sounds = vocoder.synthesize(features, seeds)
+    sounds = np.array(sounds, np.float32)
+    _require_length(vocoder, sounds.shape[-1], features.shape[1])
+    for sound, frames in zip(sounds, lengths or (), strict=False):
+        sound[count_samples(frames, vocoder.spec) :] = 0
+    peaks = np.abs(sounds).max(axis=1)
+    gains = np.where(peaks > 1, 1 / np.maximum(peaks, 1e-12), 1.0).astype(np.float32)
+    return sounds * gains[:, None], gains
+
+
+def _require_length(vocoder: Any, samples: int, frames: int) -> None:
+    """Make sure that sounds have as many frames as what they were made of."""
+    found = count_frames(samples, vocoder.spec)
+    if found != frames:
+        raise fault(
+            vocoder,
+            "the vocoder",
+            f"made sounds of {samples} samples, which are {found} frames, of {frames} frames; "
+            f"expected {count_samples(frames, vocoder.spec)} samples",
+        )
+
+
+class _Stopped(Exception):
+    """Ends the vocoder's threads after an interruption."""
+
+
+def _tracked(vocoder: Any, features: np.ndarray, seeds: np.ndarray, track: Track) -> np.ndarray:
+    """Let the vocoder work in a thread of its own and show what it reports."""
+    count, frames = features.shape[:2]
+    total = count * count_samples(frames, vocoder.spec)
+    seconds = vocoder.seconds_for(count, frames)
+    log.info("vocoding %d sounds takes about %.0f s", count, max(1.0, seconds))
+    reports: queue.SimpleQueue = queue.SimpleQueue()
+    stop = threading.Event()
+    result: list[Any] = []
+
+    def report(done: int) -> None:
+        if stop.is_set():
+            raise _Stopped
+        reports.put(done)
+
+    def work() -> None:
+        try:
+            result.append(vocoder.synthesize(features, seeds))
+        except BaseException as error:
+            result.append(error)
+        reports.put(None)
+
+    def ticks() -> Iterator[None]:
+        left = total
+        while (done := reports.get()) is not None:
+            # The vocoder may count what it cuts off in the end.
+            yield from [None] * min(done, left)
+            left -= min(done, left)
+        yield from [None] * (left if isinstance(result[0], np.ndarray) else 0)
+
+    before, vocoder.report = vocoder.report, report
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        for _ in track(ticks(), total=total, label="vocode", unit="audio sample"):
+            pass
+    finally:
+        stop.set()
+        thread.join()
+        vocoder.report = before
+    if isinstance(result[0], BaseException):
+        raise result[0]
+    return result[0]
+
+
+def wav_bytes(sound: np.ndarray, sample_rate: int) -> bytes:
+    """Return a sound [shape=(samples,), in [-1, 1]] as a 16-bit wav file."""
+    import soundfile
+
+    wav = io.BytesIO()
+    soundfile.write(wav, sound, sample_rate, format="WAV", subtype="PCM_16")
+    return wav.getvalue()
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One vocoded file.
+
+    Attributes:
+        name: of the file, without suffix.
+        path: the wav that was written.
+        frames: of the features.
+        mel_distance: mean absolute difference between the features and those of the sound, in dB.
+        clipped_share: share of the features that lay outside [0, 1].
+        gain: below 1 where the sound had to be scaled down.
+    """
+
+    name: str
+    path: Path
+    frames: int
+    mel_distance: float
+    clipped_share: float
+    gain: float
+
+
+def mel_distance(features: np.ndarray, sound: np.ndarray, spec: FeatureSpec) -> float:
+    """Return the mean absolute difference between features and those of a sound, in dB.
+
+    Args:
+        features: [shape=(frames, mels), in [0, 1]].
+        sound: [shape=(count_samples(frames),)].
+    """
+    again = extract(sound, spec)
+    frames = min(len(again), len(features))
+    return float(-spec.floor_db * np.abs(again[:frames] - features[:frames]).mean())
+
+
+def vocode(
+    inputs: Iterable[str | Path],
+    target: str | Path,
+    vocoder: Any,
+    *,
+    seed: int = 0,
+    reader: str = "soundfile",
+    track: Track = quiet,
+) -> Iterator[Spoken]:
+    """Vocode recordings (copy-synthesis) and feature files, and write `<name>.wav` for each.
+
+    Args:
+        inputs: sound files, `.npy` files of features [shape=(frames, mels)], or folders of them.
+        target: folder for the sounds, made with the first of them.
+        vocoder: see hookspecs.
+        seed: of everything that is drawn; a file's draws depend on it and on the file's name.
+        reader: name of the reader of recordings.
+        track: progress, see `keras_listen.progress`.
+
+    Yields:
+        one Spoken a file, as soon as its sound is written.
+
+    Raises:
+        ReadError: a recording cannot be used; nothing has been written then.
+        ParameterError: a file of features cannot be used; nothing has been written then.
+    """
+    spec = vocoder.spec
+    items = _load(list(_files(inputs)), spec, reader)
+    for batch in _batches(items, getattr(vocoder, "causal", False)):
+        lengths = [len(features) for _, features, _ in batch]
+        padded = np.stack([np.pad(f, ((0, max(lengths) - len(f)), (0, 0))) for _, f, _ in batch])
+        seeds = np.stack([derive(seed, name, 0) for name, _, _ in batch])
+        sounds, gains = synthesize(vocoder, padded, seeds, track, lengths=lengths)
+        for (name, features, outside), sound, gain in zip(batch, sounds, gains, strict=True):
+            sound = sound[: count_samples(len(features), spec)]
+            path = make_folder(target) / f"{name}.wav"
+            with replacing(path) as beside:
+                beside.write_bytes(wav_bytes(sound, spec.sample_rate))
+            distance = mel_distance(features, sound, spec)
+            yield Spoken(name, path, len(features), distance, outside, float(gain))
+
+
+def _files(inputs: Iterable[str | Path]) -> Iterator[Path]:
+    suffixes = (*SUFFIXES, ".npy")
+    for path in map(Path, inputs):
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes)
+        if not found:
+            raise ParameterError(
+                f"the folder {path} has nothing to vocode; expected files with one of "
+                f"{', '.join(suffixes)}"
+            )
+        yield from found
+
+
+Item = tuple[str, np.ndarray, float]
+
+
+def _load(paths: Sequence[Path], spec: FeatureSpec, reader: str) -> list[Item]:
+    """Return name, clipped features and the share that was clipped, of every file."""
+    read = default_registry().create("reader", reader)
+    items, seen = [], Counter()
+    for path in paths:
+        if path.suffix.lower() == ".npy":
+            features = load_feature_file(path, spec)
+        else:
+            _, sound = next(iter(read([path], spec.sample_rate)))
+            features = extract(require_sound(sound, path), spec)
+        try:
+            count_samples(len(features), spec)
+        except ParameterError as error:
+            raise ParameterError(f"{path}: {error}") from error
+        outside = float(((features < 0) | (features > 1)).mean())
+        if outside:
+            log.warning("%s: %.1f %% lie outside [0, 1] and are clipped", path, 100 * outside)
+        seen[path.stem.casefold()] += 1
+        again = seen[path.stem.casefold()]
+        name = path.stem if again == 1 else f"{path.stem}_{again}"
+        items.append((name, np.clip(features, 0, 1), outside))
+    return items
+
+
+def load_feature_file(path: str | Path, spec: FeatureSpec) -> np.ndarray:
+    """Read features from a `.npy` file [shape=(frames, mels)].
+
+    Raises:
+        ReadError: it cannot be read.
+        ParameterError: it has another shape, no frame, or values that are not finite.
+    """
+    try:
+        features = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ReadError(f"cannot read the features {path}: {error}") from error
+    if features.ndim != 2 or features.shape[1] != spec.n_mels or not len(features):
+        raise ParameterError(
+            f"{path} has the shape {features.shape}; expected (frames, {spec.n_mels}) with at "
+            "least one frame, time first"
+        )
+    if not np.issubdtype(features.dtype, np.floating) or not np.isfinite(features).all():
+        raise ParameterError(f"{path} has values that are not finite floating-point numbers")
+    return features.astype(np.float32)
+
+
+def _batches(items: Sequence[Item], causal: bool) -> Iterator[list[Item]]:
+    """Group files; only with a causal vocoder do files of different lengths share a batch."""
+    groups: dict[int, list[Item]] = {}
+    for item in items:
+        groups.setdefault(0 if causal else len(item[1]), []).append(item)
+    for group in groups.values():
+        group.sort(key=lambda item: len(item[1]))
+        for start in range(0, len(group), _BATCH):
+            yield group[start : start + _BATCH]

@@ -1,0 +1,246 @@
+"""Sound to excitation and back, by filters that the features describe.
+
+Two predictors say what of a sound follows from the features: a short one, from the envelope of the
+spectrum, and a long one, from the pitch. What is left, the excitation, has about unit variance at
+any loudness and in any vowel: a net that speaks excitation need not learn what the features say
+already, and white noise in its place speaks intelligibly.
+
+References:
+    Makhoul, "Linear Prediction: A Tutorial Review", Proceedings of the IEEE, 1975
+    Schroeder and Atal, "Code-excited linear prediction", ICASSP 1985
+    Song et al., "ExcitNet vocoder", EUSIPCO 2019, https://arxiv.org/abs/1811.04769
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numba
+import numpy as np
+
+from ...features import FeatureSpec, mel_basis, window
+from .pitch import LOWEST, estimate
+
+#: Filters a frame.
+_PARTS = 4
+#: Fall beyond the outermost bands, of which the features say nothing: dB a kHz, and dB at most.
+_SLOPE, _FALL = 20.0, 20.0
+#: Added to the power at no lag, as a share of it: keeps filters of narrow spectra tame.
+_CORRECTION = 1e-7
+#: Voices are periodic up to here, in Hz, and noisy above.
+_PERIODIC = 2500.0
+#: Length of the low-pass of the pitch predictor; half of it is shorter than any period.
+_TAPS = 31
+#: Below this, in Hz, there is rumble and no speech.
+_RUMBLE = 70.0
+#: Length of the filter that separates what features speak of from the rest.
+_BAND_TAPS = 1023
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What is predicted of sounds, in parts of equal length, four a frame.
+
+    Attributes:
+        short: gain, then coefficients of the past samples, latest first
+            [shape=(batch, parts, 1 + order)].
+        lags: periods of the pitch, in samples [shape=(batch, parts)].
+        gains: share of the period before that comes again, 0 in noise [shape=(batch, parts)].
+    """
+
+    short: np.ndarray
+    lags: np.ndarray
+    gains: np.ndarray
+
+
+def reach(spec: FeatureSpec) -> int:
+    """Return the number of frames before a sample's own that its filters may come from."""
+    return 1 + -(-spec.n_fft // (2 * spec.hop_length))
+
+
+def memory(spec: FeatureSpec) -> int:
+    """Return the number of frames of sound before a sample that its excitation depends on."""
+    period = spec.sample_rate / LOWEST + _TAPS + 2
+    return -(-int(period + _BAND_TAPS // 2) // spec.hop_length)
+
+
+def look_ahead(spec: FeatureSpec) -> int:
+    """Return the number of frames after a sample that `excitation_of` depends on."""
+    return -(-(_BAND_TAPS // 2) // spec.hop_length)
+
+
+def filters_of(features: np.ndarray, spec: FeatureSpec, order: int, pitch: float) -> Filters:
+    """Return the filters of the sound that the features describe.
+
+    Args:
+        features: [shape=(batch, reach + frames, mels), in [0, 1]]: those of `reach(spec)` frames
+            before the sound, and its own.
+        spec: of the features.
+        order: coefficients of the short predictor.
+        pitch: largest gain of the long one, 0 up to below 1.
+    """
+    features = np.asarray(features, np.float64)
+    before = reach(spec)
+    frames = features.shape[1] - before
+    # The middle of frame j's window is n_fft / 2 samples after the first sample of frame j.
+    middles = (np.arange(_PARTS * frames) + 0.5) / _PARTS - spec.n_fft / (2 * spec.hop_length)
+    place = middles + before
+    # The middle of a short window may come after the sample: then the last frame serves.
+    place = np.minimum(place, features.shape[1] - 1 - 1e-9)
+    low = place.astype(int)
+    share = (place - low)[:, None]
+    between = features[:, low] * (1 - share) + features[:, low + 1] * share
+    weights, constant = _interpolation(spec)
+    power = np.exp(between @ weights + constant)
+    correlation = np.fft.irfft(power, axis=-1)[..., : order + 1]
+    correlation[..., 0] *= 1 + _CORRECTION
+    hertz, voiced = estimate(features, spec)
+    # Pitch between two frames may be octaves from both: the nearer frame's is taken.
+    lags = spec.sample_rate / hertz[:, np.round(place).astype(int)]
+    gains = voiced[:, low] * (1 - share[:, 0]) + voiced[:, low + 1] * share[:, 0]
+    short = _levinson(correlation).astype(np.float32)
+    return Filters(short, lags.astype(np.float32), (pitch * gains).astype(np.float32))
+
+
+@lru_cache(maxsize=4)
+def _interpolation(spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Return what makes features the logarithm of a power spectrum: matrix and constant."""
+    basis = mel_basis(spec)
+    bins = np.arange(basis.shape[1]) * spec.sample_rate / spec.n_fft
+    coverage = np.maximum(basis.sum(axis=1), 1e-10)
+    centers = basis @ bins / coverage
+    weights = np.stack([np.interp(bins, centers, unit) for unit in np.eye(spec.n_mels)])
+    nepers = np.log(10) / 10
+    # A band is a weighted sum of magnitudes, whose square is the density times the window's.
+    levels = nepers * (spec.floor_db + spec.reference_db) - 2 / spec.power * np.log(coverage)
+    beyond = np.maximum(np.maximum(centers[0] - bins, bins - centers[-1]), 0) / 1000
+    levels = levels - np.log((window(spec) ** 2).sum())
+    constant = levels @ weights - nepers * np.minimum(_SLOPE * beyond, _FALL)
+    return -nepers * spec.floor_db * weights, constant
+
+
+def _levinson(correlation: np.ndarray) -> np.ndarray:
+    """Solve for the predictors of autocorrelations [shape=(..., 1 + order)]; gain first."""
+    order = correlation.shape[-1] - 1
+    error = correlation[..., 0].copy()
+    solved = np.zeros((*correlation.shape[:-1], 1 + order))
+    found = solved[..., 1:]
+    for i in range(order):
+        past = correlation[..., i:0:-1]
+        mirror = (correlation[..., i + 1] - (found[..., :i] * past).sum(axis=-1)) / error
+        found[..., :i] -= mirror[..., None] * found[..., :i][..., ::-1].copy()
+        found[..., i] = mirror
+        error *= 1 - mirror**2
+    solved[..., 0] = np.sqrt(error)
+    return solved
+
+
+def excitation_of(
+    sounds: np.ndarray, filters: Filters, spec: FeatureSpec, draws: np.random.Generator
+) -> np.ndarray:
+    """Turn sounds into their excitation, of about unit variance.
+
+    Of rumble, below 70 Hz, and of what is above the highest band features say nothing; it is
+    replaced by white noise, so that a net need not learn it.
+
+    Args:
+        sounds: [shape=(batch, samples)], after silence.
+        filters: of these samples.
+        spec: of the features.
+        draws: of the noise.
+
+    Returns:
+        float32 [shape=(batch, samples)]; the ends, `memory` and `look_ahead`, lack what is beyond.
+    """
+    from scipy.signal import fftconvolve
+
+    flat = _short(np.asarray(sounds, np.float64), filters.short, False)
+    inside = _band(spec)[None]
+    outside = -inside
+    outside[:, _BAND_TAPS // 2] += 1
+    flat = fftconvolve(flat, inside, "same", axes=1)
+    flat += fftconvolve(draws.standard_normal(flat.shape), outside, "same", axes=1)
+    return _long(flat, filters.lags, filters.gains, _low_pass(spec), False).astype(np.float32)
+
+
+def sound_of(excitation: np.ndarray, filters: Filters, spec: FeatureSpec) -> np.ndarray:
+    """Turn excitation into sound, without what lies beyond the features' bands.
+
+    Args:
+        excitation: [shape=(batch, samples)].
+        filters: of these samples.
+        spec: of the features.
+
+    Returns:
+        float32 [shape=(batch, samples)].
+    """
+    from scipy.signal import butter, sosfilt
+
+    y = np.asarray(excitation, np.float64)
+    y = _long(y, filters.lags, filters.gains, _low_pass(spec), True)
+    y = _short(y, filters.short, True)
+    # This one looks at the past only, so that nothing depends on what follows a sound.
+    band = butter(4, _edges(spec), "bandpass", fs=spec.sample_rate, output="sos")
+    return sosfilt(band, y, axis=1).astype(np.float32)
+
+
+def _edges(spec: FeatureSpec) -> tuple[float, float]:
+    return _RUMBLE, min(1.02 * spec.fmax, 0.49 * spec.sample_rate)
+
+
+@lru_cache(maxsize=4)
+def _band(spec: FeatureSpec) -> np.ndarray:
+    from scipy.signal import firwin
+
+    return firwin(_BAND_TAPS, _edges(spec), fs=spec.sample_rate, pass_zero=False)
+
+
+@lru_cache(maxsize=4)
+def _low_pass(spec: FeatureSpec) -> np.ndarray:
+    from scipy.signal import firwin
+
+    return firwin(_TAPS, min(_PERIODIC, 0.4 * spec.sample_rate), fs=spec.sample_rate)
+
+
+@numba.njit(cache=True)
+def _short(signal, filters, forward):
+    """Return what the short predictor leaves of sounds; forward: the sounds that leave this."""
+    batch, samples = signal.shape
+    parts, order = filters.shape[1], filters.shape[2] - 1
+    out = np.empty((batch, samples))
+    for row in range(batch):
+        y = out[row] if forward else signal[row]
+        for n in range(samples):
+            f = filters[row, n * parts // samples]
+            said = 0.0
+            for k in range(min(order, n)):
+                said += f[1 + k] * y[n - 1 - k]
+            if forward:
+                out[row, n] = said + f[0] * signal[row, n]
+            else:
+                out[row, n] = (signal[row, n] - said) / f[0]
+    return out
+
+
+@numba.njit(cache=True)
+def _long(signal, lags, gains, taps, forward):
+    """Return what the pitch predictor leaves; forward: the signals that leave this."""
+    batch, samples = signal.shape
+    parts, half = lags.shape[1], len(taps) // 2
+    out = np.empty((batch, samples))
+    for row in range(batch):
+        past = out[row] if forward else signal[row]
+        for n in range(samples):
+            part = n * parts // samples
+            said = 0.0
+            place = n - lags[row, part]
+            whole = int(np.floor(place))
+            if gains[row, part] > 0 and whole >= half and whole + half + 1 < n:
+                share = place - whole
+                for k in range(-half, half + 1):
+                    between = (1 - share) * past[whole + k] + share * past[whole + k + 1]
+                    said += taps[k + half] * between
+            said *= gains[row, part]
+            out[row, n] = signal[row, n] + said if forward else signal[row, n] - said
+    return out

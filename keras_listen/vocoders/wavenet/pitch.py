@@ -1,0 +1,77 @@
+"""Pitch from mel features: the comb that harmonics leave in the lower bands.
+
+Bands of about 35 Hz tell the harmonics of a voice apart. What is left of them behind a smooth curve
+is compared with what harmonics of each pitch would leave there.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from ...features import FeatureSpec, mel_basis, window
+
+#: Pitches that are looked for, in Hz.
+LOWEST, HIGHEST = 70.0, 400.0
+_CANDIDATES = 160
+#: Bands up to here are compared, in Hz; further up they are too wide.
+_TOP = 1200.0
+#: Degree of the smooth curve.
+_DEGREE = 3
+#: Between harmonics, relative to them.
+_FLOOR = 0.03
+#: Ripples smaller than this many dB (root sum of squares) count for less.
+_SMALL = 10.0
+#: Likeness from which a frame begins to be voiced, and from which it is so wholly.
+_BEGIN, _WHOLE = 0.5, 0.8
+
+
+def estimate(features: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Estimate the pitch of each frame.
+
+    Args:
+        features: [shape=(batch, frames, mels), in [0, 1]].
+        spec: of the features.
+
+    Returns:
+        pitch in Hz, and how voiced the frame is, 0 to 1 [each shape=(batch, frames)].
+    """
+    candidates, combs, smooth = _combs(spec)
+    ripple = -spec.floor_db * np.asarray(features, np.float64)[..., : combs.shape[1]]
+    ripple = ripple - (ripple @ smooth) @ smooth.T
+    size = np.linalg.norm(ripple, axis=-1, keepdims=True)
+    likeness = ripple @ combs.T / np.maximum(size, _SMALL)
+    # A frame's neighbours help where it is between two.
+    padded = np.pad(likeness, ((0, 0), (1, 1), (0, 0)), mode="edge")
+    likeness = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
+    best = likeness.argmax(axis=-1)
+    highest = np.take_along_axis(likeness, best[..., None], axis=-1)[..., 0]
+    return candidates[best], np.clip((highest - _BEGIN) / (_WHOLE - _BEGIN), 0, 1)
+
+
+@lru_cache(maxsize=4)
+def _combs(spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return candidates, their unit ripples, and an orthonormal basis of smooth curves."""
+    basis = mel_basis(spec)
+    bins = np.arange(basis.shape[1]) * spec.sample_rate / spec.n_fft
+    coverage = np.maximum(basis.sum(axis=1), 1e-10)
+    bands = int((basis @ bins / coverage < _TOP).sum())
+    candidates = np.geomspace(LOWEST, HIGHEST, _CANDIDATES)
+    fine = 64 * spec.n_fft
+    response = np.abs(np.fft.rfft(window(spec), fine))
+    response /= response[0]
+    combs = []
+    for pitch in candidates:
+        harmonics = pitch * np.arange(1, int(1.3 * _TOP / pitch) + 2)
+        away = np.abs(bins[:, None] - harmonics) / spec.sample_rate * fine
+        spectrum = response[np.minimum(np.round(away).astype(int), fine // 2)].max(axis=1)
+        level = (basis @ spectrum**spec.power / coverage)[:bands] ** (1 / spec.power)
+        combs.append(20 * np.log10(level + _FLOOR))
+    curves = np.polynomial.legendre.legvander(np.linspace(-1, 1, bands), _DEGREE)
+    smooth, _ = np.linalg.qr(curves)
+    combs = np.array(combs)
+    combs -= (combs @ smooth) @ smooth.T
+    # Of few bands nothing is left behind the smooth curve: then all frames are unvoiced.
+    sizes = np.linalg.norm(combs, axis=1, keepdims=True)
+    return candidates, np.where(sizes > 1, combs / np.maximum(sizes, 1), 0), smooth
