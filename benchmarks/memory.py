@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import islice
 from pathlib import Path
 
 from keras_listen.models.backend import start_quietly
@@ -98,9 +97,12 @@ def begin(out: Path, settings: dict) -> None:
     """Compute the first chunk of a study and make all others of it."""
     from keras_listen import evaluate
 
-    def killed(iterable, **about):
-        yield from islice(iterable, 1)
-        raise KeyboardInterrupt
+    @contextlib.contextmanager
+    def killed(**about):
+        def advance(count: int) -> None:
+            raise KeyboardInterrupt
+
+        yield advance
 
     with contextlib.suppress(KeyboardInterrupt):
         evaluate(**SETTINGS | settings, out=out, track=killed)

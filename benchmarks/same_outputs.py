@@ -20,6 +20,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 #: Utterances of each word that are taken: so many of the testing list, and so many of the others.
@@ -50,29 +51,34 @@ def copy_corpus(corpus: Path, target: Path) -> None:
             wanted += chosen[:TESTING] + others[:OTHERS]
     for name in wanted:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(corpus / name, target / name)
+        shutil.copy2(corpus / name, target / name)
     for name in ("testing_list.txt", "validation_list.txt"):
-        shutil.copyfile(corpus / name, target / name)
+        shutil.copy2(corpus / name, target / name)
 
 
 def make(out: Path, corpus: Path, python: str, checkout: Path | None) -> None:
-    """Run every command in `out`, with its output in OUT/NAME.log."""
-    out.mkdir(parents=True)
-    copy_corpus(corpus, out / "corpus")
+    """Run every command, with its output in OUT/NAME.log.
+
+    All of it at one path, which stands in manifests, and then moved to `out`.
+    """
+    work = Path(tempfile.gettempdir()) / "keras-listen-outputs"
+    work.mkdir()
+    copy_corpus(corpus, work / "corpus")
     environment = dict(os.environ)
     if checkout:
         environment["PYTHONPATH"] = str(checkout.resolve())
     for name, command in COMMANDS.items():
-        with open(out / f"{name}.log", "wb") as log:
+        with open(work / f"{name}.log", "wb") as log:
             subprocess.run(
                 [python, "-m", "keras_listen", *command.split()],
-                cwd=out,
+                cwd=work,
                 env=environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 check=True,
             )
         print(f"{name}: done", flush=True)
+    shutil.move(work, out)
 
 
 def without_incidentals(value: object) -> object:

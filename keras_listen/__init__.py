@@ -23,13 +23,13 @@ _HOMES = {
     "listen": "experiment.api",
     "load_bundle": "models.bundle",
     "load_classifier": "models.classifier",
-    "load_features": "experiment.api",
+    "load_features": "data.load",
     "make_study": "listening_test.make.api",
     "maximize": "maximization.engine",
     "prepare": "data.prepare",
     "read_corpus": "data.corpus",
     "train": "training.train",
-    "vocode": "experiment.api",
+    "vocode": "experiment.vocode",
 }
 
 __all__ = ["__version__", *_HOMES]

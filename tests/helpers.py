@@ -8,6 +8,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -80,3 +82,34 @@ def assert_one_line(done, message: str) -> None:
     assert len(lines) == 1, done.err
     assert lines[0].startswith("keras-listen: ")
     assert re.search(message, lines[0]), lines[0]
+
+
+def watched(act: Callable[..., None]):
+    """Return a `track` that calls `act(done, total=, label=, unit=)` as items are finished."""
+
+    @contextmanager
+    def track(**about) -> Iterator[Callable[..., None]]:
+        done = 0
+
+        def advance(count: int = 1) -> None:
+            nonlocal done
+            done += count
+            act(done, **about)
+
+        yield advance
+
+    return track
+
+
+def interrupted(after: int, label: str | None = None):
+    """Return a `track` that is interrupted once more than `after` items of a stage are finished.
+
+    Args:
+        label: of the stage; any by default.
+    """
+
+    def act(done: int, **about) -> None:
+        if done > after and label in (None, about["label"]):
+            raise KeyboardInterrupt
+
+    return watched(act)

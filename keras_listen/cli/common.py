@@ -6,11 +6,18 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, fields
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+
+from ..experiment.settings import ModelChoice, SharedSettings
+from ..maximization.settings import AscentSettings
+from ..output.progress import Advance
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def split_list(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:
@@ -18,8 +25,9 @@ def split_list(context: click.Context, parameter: click.Parameter, value: str | 
     return [part.strip() for part in (value or "").split(",") if part.strip()]
 
 
-def bar(iterable: Iterable[Any], *, total: int, label: str, unit: str) -> Iterable[Any]:
-    """Draw a progress bar with rate and time left on standard error.
+@contextlib.contextmanager
+def bar(*, total: int | None, label: str, unit: str) -> Iterator[Advance]:
+    """Draw a progress bar with rate and time left on standard error; see `output.progress`.
 
     A bar inside another one goes away when it is done.
     """
@@ -30,13 +38,16 @@ def bar(iterable: Iterable[Any], *, total: int, label: str, unit: str) -> Iterab
     settings = {"mininterval": 0.2 if watched else 10.0, "leave": not inner}
     if inner and not watched:
         settings["delay"] = 10.0
-    with tqdm(iterable, total=total, desc=label, unit=f" {unit}", **settings) as shown:
+    with tqdm(total=total, desc=label, unit=f" {unit}", **settings) as shown:
+
+        def advance(count: int = 1) -> None:
+            shown.update(count)
+            if _interrupted.is_set():
+                raise KeyboardInterrupt
+
         _shown.append(shown)
         try:
-            for item in shown:
-                if _interrupted.is_set():
-                    raise KeyboardInterrupt
-                yield item
+            yield advance
         finally:
             _shown.remove(shown)
 
@@ -114,22 +125,52 @@ class LazyGroup(click.Group):
         return getattr(import_module(f".{self.homes[name]}", __package__), name)
 
 
-def model_options(command):
-    """Add the options that name models; every command that listens has the same."""
-    return _with(_MODEL_OPTIONS, command)
+def settings_options(*classes: type) -> Callable[[Command], Command]:
+    """Return a decorator that adds an option for each field of settings classes.
+
+    Nothing is a default here: what isn't given has the default of the field, or of a preset.
+    """
+    options = [_option(one) for some in classes for one in fields(some) if "help" in one.metadata]
+
+    def add(command: Command) -> Command:
+        # Click shows options in reverse order of their decorators.
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
-def ascent_options(command):
-    """Add the options that say how to climb."""
-    return _with(_ASCENT_OPTIONS, command)
+def _option(one: Field) -> Callable[[Command], Command]:
+    """Make an option of a field; see `maximization.settings.setting`."""
+    about, default = one.metadata, one.default
+    name = "--" + one.name.replace("_", "-")
+    if isinstance(default, tuple):
+        return click.option(
+            "-o", one.name, multiple=True, metavar=about["metavar"], help=about["help"]
+        )
+    if isinstance(default, bool):
+        return click.option(name, is_flag=True, default=None, help=about["help"])
+    text = about["help"]
+    if default is not None:
+        text += f"  [{default:g}]" if isinstance(default, float) else f"  [{default}]"
+    return click.option(name, type=_type(one), help=text)
 
 
-def _with(options, command):
-    """Add options, which help shows in their order."""
-    for option in reversed(options):
-        command = option(command)
-    return command
+def _type(one: Field) -> click.ParamType:
+    """Return click's type of a field."""
+    about, default = one.metadata, one.default
+    if "choices" in about:
+        return click.Choice(about["choices"])
+    if about.get("path"):
+        return click.Path()
+    if isinstance(default, int):
+        return click.IntRange(min=about["minimum"]) if "minimum" in about else click.INT
+    return click.FloatRange(min=about["minimum"]) if "minimum" in about else click.FLOAT
 
+
+#: The options that `run`, `evaluate`, `debug` and `study make` share.
+shared_options = settings_options(AscentSettings, SharedSettings, ModelChoice)
 
 component_options = click.option(
     "-o",
@@ -137,35 +178,4 @@ component_options = click.option(
     multiple=True,
     metavar="KIND.NAME.KEY=VALUE",
     help="Option of a component; keras-listen plugins lists them.",
-)
-
-_MODEL_OPTIONS = (
-    click.option("--bundle", type=click.Path(), help="Folder of a bundle.  [the embedded one]"),
-    click.option("--classifier", type=click.Path(), help="A .keras file to listen to instead."),
-    click.option("--words-file", type=click.Path(), help="Its words, one a line."),
-    click.option("--spec", type=click.Path(), help="TOML file with its FeatureSpec.  [default]"),
-    click.option("--trust-model", is_flag=True, help="Open it even if it holds Python code."),
-)
-
-_ASCENT_OPTIONS = (
-    click.option("--step-size", type=float, help="Size of a step.  [the prior's]"),
-    click.option(
-        "--optimizer",
-        type=click.Choice(["normalized", "momentum", "adam"]),
-        default="normalized",
-        show_default=True,
-        help="What makes a step of a gradient.",
-    ),
-    click.option(
-        "--shift",
-        type=click.IntRange(min=0),
-        help="While climbing, move features by up to so many frames.  [0]",
-    ),
-    click.option(
-        "--gain",
-        type=click.FloatRange(min=0),
-        help="While climbing, make features louder or softer by up to so many dB.  [0]",
-    ),
-    click.option("--stop-at", type=float, help="Leave a sample where its target is so probable."),
-    click.option("--keep-best", is_flag=True, help="Keep each sample's best step, not its last."),
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..models.blocks import BLOCK_SIZE
-from .common import bar, component_options, model_options, split_list, table
+from ..models.backend import start_quietly
+from .common import bar, shared_options, split_list, table
 
 
 @click.command()
@@ -41,33 +41,27 @@ from .common import bar, component_options, model_options, split_list, table
 @click.option(
     "--speakers-shown", type=click.IntRange(min=1), help="Speakers of these figures.  [80; 2]"
 )
-@click.option("--steps", type=click.IntRange(min=0), default=20, show_default=True)
-@click.option("--step-size", type=float, help="Size of a step.  [the prior's]")
-@click.option("--seed", type=int, default=0, show_default=True)
-@model_options
-@component_options
+@shared_options
 @click.option(
     "--audio",
     type=click.Path(),
     help="Corpus that the store was prepared from, to hear its recordings.",
 )
 @click.option("--reader", default="soundfile", show_default=True, help="What reads recordings.")
-@click.option("--block-size", type=click.IntRange(min=1), default=BLOCK_SIZE, show_default=True)
 @click.option("--single-file", is_flag=True, help="Put sounds and pictures into the page.")
 @click.option("--out", type=click.Path(), default="debug", show_default=True)
-@click.option("--resume", is_flag=True, help="Finish the interrupted inquiry in the folder.")
+@click.option("--resume", is_flag=True, help="Finish the interrupted debugging run in the folder.")
 def debug(**settings) -> None:
     """Why were these utterances misclassified?
 
     Maximizes the utterances of a prepared STORE to their own words, and writes a table, maps of
     what that does to them, numbers, and a ticket for each mistake.
     """
-    from ..models.backend import start_quietly
+    start_quietly()
+    # Not earlier: TensorFlow starts without its notices first.
+    from ..debugging import api
 
-    start_quietly(engine=True)
-    from ..debugging.api import debug as carry_out
-
-    done = carry_out(**settings, track=bar)
+    done = api.debug(**settings, track=bar)
     click.echo(table(_overall(done)))
     for note in done.results["notes"]:
         click.echo(note)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import click
 from click.core import ParameterSource
 
-from ..models.blocks import BLOCK_SIZE
-from .common import ascent_options, bar, component_options, model_options, table
+from ..evaluation.settings import PRESETS
+from ..models.backend import start_quietly
+from .common import bar, shared_options, table
 
 
 @click.command()
 @click.option("--prior", "priors", multiple=True, help="May be repeated.  [none, ae]")
 @click.option("--objective", "objectives", multiple=True, help="May be repeated.  [softmax]")
-@click.option("--preset", type=click.Choice(["paper", "transfer"]), help="Settings by name.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), help="Settings by name.")
 @click.option("--samples", type=int, help="Starts of each word.  [1000]")
 @click.option(
     "--start",
@@ -36,16 +37,11 @@ from .common import ascent_options, bar, component_options, model_options, table
     "referees",
     multiple=True,
     metavar="BUNDLE|MODEL.keras:WORDS.txt",
-    help="A further judge; may be repeated.",
+    help="A further referee; may be repeated.",
 )
-@click.option("--steps", type=click.IntRange(min=0), help="[20]")
-@ascent_options
-@click.option("--seed", type=int, default=0, show_default=True)
-@model_options
-@component_options
-@click.option("--block-size", type=click.IntRange(min=1), default=BLOCK_SIZE, show_default=True)
+@shared_options
 @click.option("--out", type=click.Path(), default="evaluation", show_default=True)
-@click.option("--resume", is_flag=True, help="Finish the interrupted study in the folder.")
+@click.option("--resume", is_flag=True, help="Finish the interrupted evaluation in the folder.")
 @click.option("--scheduler", metavar="tcp://HOST:PORT", help="Compute on a dask cluster.")
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Compute in so many dask workers on this machine."
@@ -64,18 +60,17 @@ def evaluate(context, from_npz, **settings) -> None:
     Combines every prior with every objective. Writes results.json, results.csv, heatmaps,
     pictures, and index.html.
     """
-    from ..models.backend import start_quietly
-
     if from_npz is not None:
         _require_alone(context)
     start_quietly(engine=from_npz is None)
     if from_npz is not None:
         _show_published(from_npz, settings["out"])
         return
-    from ..evaluation.api import evaluate as carry_out
+    # Not earlier: TensorFlow starts without its notices first.
+    from ..evaluation import api
     from ..evaluation.results import NOTE
 
-    done = carry_out(**settings, track=bar)
+    done = api.evaluate(**settings, track=bar)
     click.echo(table(_overall(done.rows)))
     click.echo(NOTE)
     click.echo(f"page: {done.root / 'index.html'}")
@@ -97,6 +92,7 @@ def _require_alone(context: click.Context) -> None:
 
 
 def _show_published(folder: str, out: str) -> None:
+    # Not earlier: see `evaluate`.
     from ..evaluation.api import evaluate_published
     from ..evaluation.published import NOTE
 
@@ -108,6 +104,7 @@ def _show_published(folder: str, out: str) -> None:
 
 def _overall(rows: list[dict]) -> list[list[str]]:
     """Return the table of the lines that stand for all words."""
+    # Not earlier: see `evaluate`.
     from ..evaluation.results import ALL
 
     rates = [name.removesuffix(" low") for name in rows[0] if name.endswith(" low")]

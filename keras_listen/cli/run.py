@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..models.blocks import BLOCK_SIZE
-from .common import ascent_options, bar, component_options, model_options, table
+from ..models.backend import start_quietly
+from .common import bar, shared_options, table
 
 
 @click.command()
@@ -24,13 +24,8 @@ from .common import ascent_options, bar, component_options, model_options, table
     show_default=True,
     help="noise, one recording, or a folder with one folder of recordings a word.",
 )
-@click.option("--steps", type=click.IntRange(min=0), default=20, show_default=True)
-@ascent_options
-@click.option("--seed", type=int, default=0, show_default=True)
-@model_options
-@component_options
+@shared_options
 @click.option("--reader", default="soundfile", show_default=True, help="What reads recordings.")
-@click.option("--block-size", type=click.IntRange(min=1), default=BLOCK_SIZE, show_default=True)
 @click.option("--out", type=click.Path(), help="New or empty folder.  [listen-NNN]")
 @click.option("--resume", is_flag=True, help="Finish the interrupted run in the folder.")
 def run(words, **settings) -> None:
@@ -39,10 +34,10 @@ def run(words, **settings) -> None:
     Writes samples.csv, manifest.json, a feature (npy), sound (wav) and picture (png) of each
     sample, and index.html, a page to look and listen.
     """
-    from ..experiment.api import listen
-    from ..models.backend import start_quietly
-
     start_quietly()
+    # Not earlier: TensorFlow starts without its notices first.
+    from ..experiment.api import listen
+
     done = listen(words=words, track=bar, **settings)
     click.echo(table([["", *_columns(done.summary)], *_rows(done)]))
     if saturated := done.summary["saturated"]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..models.blocks import BLOCK_SIZE
-from .common import bar, component_options, model_options, split_list, table
+from ..models.backend import start_quietly
+from .common import bar, shared_options, split_list, table
 
 
 @click.command()
@@ -50,14 +50,10 @@ from .common import bar, component_options, model_options, split_list, table
     "referees",
     multiple=True,
     metavar="BUNDLE|MODEL.keras:WORDS.txt",
-    help="A further judge of the sounds; may be repeated.",
+    help="A further referee of the sounds; may be repeated.",
 )
-@click.option("--steps", type=click.IntRange(min=0), default=20, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
-@model_options
-@component_options
-@click.option("--block-size", type=click.IntRange(min=1), default=BLOCK_SIZE, show_default=True)
-@click.option("--resume", is_flag=True, help="Finish the interrupted study in the folder.")
+@shared_options
+@click.option("--resume", is_flag=True, help="Finish the interrupted listening test in the folder.")
 def make(store, out, **settings) -> None:
     """Make the recordings of a listening test.
 
@@ -65,9 +61,8 @@ def make(store, out, **settings) -> None:
     one, and speaks what reached its word: the paper's four experiments, before and after. Writes
     manifest.csv, audio/, unreached.csv and conditions.csv into the folder OUT.
     """
-    from ..models.backend import start_quietly
-
-    start_quietly(engine=True)
+    start_quietly()
+    # Not earlier: TensorFlow starts without its notices first.
     from ..listening_test.make.api import make_study
 
     done = make_study(store, out, **settings, track=bar)

@@ -25,7 +25,7 @@ def vocode(inputs, vocoder, out, bundle, options, reader, seed) -> None:
     from ..models.backend import start_quietly
 
     start_quietly(engine=False)
-    from ..experiment.api import vocode as vocode_files
+    from ..experiment.vocode import vocode as vocode_files
 
     spoken = vocode_files(
         inputs,

@@ -37,9 +37,13 @@ def download_rest(url: str, part: Path, size: int | None, track: Track) -> None:
             # The bytes as they are stored, even where a server calls the gzip an encoding.
             chunks = response.raw.stream(_CHUNK, decode_content=False)
             count = None if total is None else ceil((total - start) / _CHUNK)
-            with open(part, "ab" if start else "wb") as file:
-                for chunk in track(chunks, total=count, label="download", unit="MiB"):
+            with (
+                open(part, "ab" if start else "wb") as file,
+                track(total=count, label="download", unit="MiB") as advance,
+            ):
+                for chunk in chunks:
                     file.write(chunk)
+                    advance()
     except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
         _explain(error, url, part, total)
     if total is not None and part.stat().st_size < total:

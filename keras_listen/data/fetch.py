@@ -94,7 +94,7 @@ def fetch(
     Args:
         target: a folder that does not exist, is empty, or holds this corpus already.
         archive: what to fetch.
-        track: progress, see `keras_listen.progress`; called for the download (units of 1 MiB) and
+        track: progress, see `keras_listen.output.progress`; called for the download (in MiB) and
             for unpacking.
 
     Raises:
@@ -249,11 +249,15 @@ def _unpack(packed: Path, tree: Path, archive: Archive, track: Track) -> int:
     tree.mkdir()
     files = 0
     try:
-        with tarfile.open(packed) as tar:
-            for member in track(tar, total=archive.files, label="unpack", unit="file"):
+        with (
+            tarfile.open(packed) as tar,
+            track(total=archive.files, label="unpack", unit="file") as advance,
+        ):
+            for member in tar:
                 _require_safe(member, archive)
                 tar.extract(member, tree, **_FILTER)
                 files += member.isfile()
+                advance()
         if not files:
             raise tarfile.ReadError("it holds no file")
     except CorpusError:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import CorpusError, ReadError, RunError
 from ..features import FeatureSpec, extract, extract_fitted, require_sound
 from ..output.files import csv_text, make_folder, write_json, write_text
-from ..output.progress import Track, quiet
+from ..output.progress import Advance, Track, quiet
 from ..plugins import Component, default_registry
 from .corpus import Corpus, Utterance
 from .store import SCHEMA, Store
@@ -61,7 +61,7 @@ def prepare(
         spec: features; the published ones by default.
         reader: name of the reader.
         workers: processes; one a core by default.
-        track: progress, see `keras_listen.progress`.
+        track: progress, see `keras_listen.output.progress`.
 
     Raises:
         CorpusError: no file could be used, or fewer than two words remain.
@@ -176,12 +176,14 @@ class _Work:
         tasks = (joblib.delayed(_extract)(self.corpus.root, c, self.spec, reader) for c in chunks)
         # Loky keeps the linear algebra of each of its processes to its share of the cores.
         run = joblib.Parallel(n_jobs=min(workers, len(chunks)), return_as="generator")
-        stored = self._stored(run(tasks))
-        for _ in track(stored, total=len(files) - self.done, label="features", unit="utterance"):
-            pass
+        left = len(files) - self.done
+        with track(total=left, label="features", unit="utterance") as advance:
+            self._append(run(tasks), advance)
 
-    def _stored(self, results: Iterable[tuple[np.ndarray, list[Skipped]]]) -> Iterator[None]:
-        """Append each chunk to the store, then yield once for each of its utterances."""
+    def _append(
+        self, results: Iterable[tuple[np.ndarray, list[Skipped]]], advance: Advance
+    ) -> None:
+        """Append each chunk of features to the store."""
         with (
             open(self.root / "features.npy", "ab") as array,
             open(self.root / "done.jsonl", "a", encoding="utf-8") as done,
@@ -193,7 +195,7 @@ class _Work:
                 self.skipped += skipped
                 done.write(json.dumps({"done": self.done, "skipped": skipped}) + "\n")
                 done.flush()
-                yield from [None] * len(features)
+                advance(len(features))
 
     def extract_noise(self, reader: Component) -> None:
         """Extract the background recordings, at their full length, one after the other."""

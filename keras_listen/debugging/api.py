@@ -1,23 +1,46 @@
-"""`keras_listen.debug`: why were these utterances misclassified?"""
+"""Debug misclassifications: `keras_listen.debug`, which is `keras-listen debug`."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from ..errors import ParameterError, unknown
-from ..experiment.api import as_text, option_texts, require_least
+from ..data.store import Store
+from ..errors import ParameterError
+from ..experiment.chunks import here, run_chunks
+from ..experiment.experiment import resolve
+from ..experiment.folder import open_folder
+from ..experiment.manifest import manifest_of
+from ..experiment.options import parse_options
+from ..experiment.samples import Sample
+from ..experiment.settings import SharedKeywords, SharedSettings, as_text, shares_settings
 from ..models.backend import require_tensorflow
-from ..models.blocks import BLOCK_SIZE
 from ..output.files import Clock, csv_text, write_json, write_text
 from ..output.progress import Track, quiet
-from ..plugins import default_registry
+from .debug_set import (
+    DebugSet,
+    Points,
+    compute_chunk,
+    gather_points,
+    select,
+    write_latents,
+)
+from .figures import draw_figures
+from .movement import NEIGHBOURS, measure_movement, trustworthiness
+from .neighbours import gather_pool, write_neighbour_sounds
+from .page import write_page
+from .projection import Map, embed
+from .recordings import copy_recordings, find_recordings
+from .results import COLUMNS, count_results, debugging_rows, remarks, wrong
+from .settings import DebugSettings
+from .ticket_pictures import Artist
+from .tickets import choose_tickets, make_tickets, summarize_tickets, write_tickets
 
 log = logging.getLogger("keras_listen")
 
@@ -25,20 +48,24 @@ log = logging.getLogger("keras_listen")
 LARGE = 100 * 2**20
 
 
-class Diagnosis:
-    """What was found.
+@dataclass(frozen=True)
+class DebuggingRun:
+    """A finished debugging run.
 
     Attributes:
         root: its folder.
-        rows: one for each utterance, see `keras_listen.findings.rows`.
+        rows: one for each utterance, see `debugging.results.debugging_rows`.
         results: what was counted and measured, as in results.json.
         page: path of the page.
     """
 
-    def __init__(self, root: Path, rows: list[dict], results: dict[str, Any], page: Path):
-        self.root, self.rows, self.results, self.page = root, rows, results, page
+    root: Path
+    rows: list[dict[str, Any]]
+    results: dict[str, Any]
+    page: Path
 
 
+@shares_settings
 def debug(
     store: str | Path,
     *,
@@ -52,23 +79,14 @@ def debug(
     tickets: int | None = None,
     commands: int | None = None,
     speakers_shown: int | None = None,
-    steps: int = 20,
-    step_size: float | None = None,
-    seed: int = 0,
-    bundle: str | Path | None = None,
-    classifier: str | Path | None = None,
-    words_file: str | Path | None = None,
-    spec: str | Path | None = None,
-    trust_model: bool = False,
-    options: Iterable[str] | Mapping[str, Any] = (),
     audio: str | Path | None = None,
     reader: str = "soundfile",
-    block_size: int = BLOCK_SIZE,
     single_file: bool = False,
     out: str | Path = "debug",
     resume: bool = False,
     track: Track = quiet,
-) -> Diagnosis:
+    **shared: Unpack[SharedKeywords],
+) -> DebuggingRun:
     """Maximize a store's utterances to their own words, and look into those that were misheard.
 
     Does what `keras-listen debug` does.
@@ -84,193 +102,243 @@ def debug(
         tickets: so many, the most confident mistakes first; one for each mistake by default.
         commands, speakers_shown: how many of them the published figures show; as published by
             default.
-        steps, step_size: of the ascent; the prior's step size by default.
-        seed: of everything that is drawn.
-        bundle, classifier, words_file, spec, trust_model, options: as for `keras_listen.listen`.
+        **shared
         audio: the corpus that the store was prepared from, to hear its recordings; without it
             utterances are spoken from their features.
         reader: name of what reads them.
-        block_size: samples computed together; results depend on it in their last bits.
         single_file: put sounds and pictures into the page instead of beside it.
         out: folder, new or empty.
-        resume: continue the interrupted inquiry in `out`.
-        track: progress, see `keras_listen.progress`.
+        resume: continue the interrupted debugging run in `out`.
+        track: progress, see `keras_listen.output.progress`.
+
+    Returns:
+        DebuggingRun, with `root`, `rows`, `results` and `page`.
 
     Raises:
         ListenError: anything given cannot be used; nothing has been written then.
     """
     require_tensorflow()
-    from ..experiment.chunks import carry_out, here
-    from ..experiment.folder import open_folder
-    from ..experiment.options import ModelChoice
-    from . import (
-        inquiry as debugging,
+    settings = DebugSettings(
+        store=str(store),
+        split=split,
+        prior=prior,
+        objective=objective,
+        vocoder=vocoder,
+        words=tuple(words),
+        speakers=tuple(speakers),
+        misclassified=misclassified,
+        tickets=tickets,
+        commands=commands,
+        speakers_shown=speakers_shown,
+        audio=as_text(audio),
+        reader=reader,
+        shared=SharedSettings.of(shared),
     )
-    from . import (
-        neighbours as examples,
-    )
-    from . import (
-        recordings as originals,
-    )
-    from . import (
-        results as findings,
-    )
-    from .figures import draw_figures
-    from .page import write_page
-    from .projection import embed
-    from .tickets import choose, summarize
-
-    models = ModelChoice(*map(as_text, (bundle, classifier, words_file, spec)), trust_model)
-    command = {
-        "store": str(store),
-        "split": split,
-        "prior": prior,
-        "objective": objective,
-        "vocoder": vocoder,
-        "words": list(words),
-        "speakers": list(speakers),
-        "misclassified": misclassified,
-        "tickets": tickets,
-        "commands": commands,
-        "speakers_shown": speakers_shown,
-        "steps": steps,
-        "step_size": step_size,
-        "seed": seed,
-        **models.settings(),
-        "options": option_texts(options),
-        "audio": as_text(audio),
-        "reader": reader,
-        "block_size": block_size,
-    }
-    _require_sensible(command)
-    inquiry, notes = _inquiry(models, command)
-    recorded, missing = originals.find(inquiry, audio) if audio else ([], [])
-    notes += missing
-    root, spoken = Path(out), inquiry.experiment.notes
-    open_folder(root, _manifest(inquiry, command), resume, "inquiry")
-    for note in (*spoken, *notes):
+    plan = _plan(settings)
+    root = Path(out)
+    open_folder(root, plan.manifest(), resume, "debugging run")
+    for note in plan.notes:
         log.warning("%s", note)
     clock = Clock(root)
-    with clock.timed("maximize and vocode"):
-        work = partial(debugging.compute, inquiry, root)
-        carry_out(inquiry.chunks(), root, here(work), label="maximize", track=track)
-    if audio:
-        with clock.timed("recordings"):
-            heard = inquiry.store.spec
-            notes += originals.copy(recorded, audio, root, heard, reader=reader, track=track)
-    points = debugging.gather(inquiry, root)
-    debugging.write_latents(inquiry, root)
-    wrong = findings.wrong(points, inquiry.labels, misclassified)
-    ticketed = choose(points.judged(misclassified), wrong, tickets)
-    ids = [inquiry.samples[i].id for i in np.flatnonzero(ticketed)]
-    with clock.timed("tickets"):
-        pool = examples.gather_pool(
-            inquiry, points, ticketed, split=split, by=misclassified, track=track
-        )
-        _write_tickets(root, inquiry, points, ticketed, pool, track)
-        notes += examples.sound(pool, root, ids, audio, reader=reader, track=track)
+    notes = _compute(plan, root, clock, track)
+    found = _judge(plan, root)
+    notes += _write_tickets(plan, found, root, clock, track)
     with clock.timed("map"):
-        places = embed(points.before, points.after, seed)
-    rows = findings.rows(inquiry, points, places, wrong, ticketed)
-    results = {"schema": 1} | findings.count(inquiry, points, misclassified)
-    with clock.timed("numbers"):
-        results["movement"], results["map"] = _measure(inquiry, points, places, wrong, seed)
-    results["changes"] = summarize(root, ids)
-    results["mended"] = sum(r["mended"] for r in rows)
-    results["notes"] = [*spoken, *notes, *findings.remarks(inquiry, places, results)]
-    with clock.timed("figures"):
-        asked = {"commands": commands, "speakers_shown": speakers_shown, "seed": seed}
-        draw_figures(root, inquiry, points, wrong, results["confusion"], **asked)
-    write_text(root / "points.csv", csv_text(rows, findings.COLUMNS))
+        places = embed(found.points.before, found.points.after, settings.shared.seed)
+    rows = debugging_rows(plan.debug_set, found.points, places, found.wrong, found.ticketed)
+    results = _results(plan, found, places, rows, root, clock)
+    results["notes"] = [*plan.notes, *notes, *remarks(plan.debug_set, places, results)]
+    _draw(plan, found, results, root, clock)
+    write_text(root / "points.csv", csv_text(rows, COLUMNS))
     write_json(root / "results.json", results)
     with clock.timed("page"):
         page = write_page(root, single_file=single_file)
+    _warn_of_size(page)
+    return DebuggingRun(root, rows, results, page)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What will be computed.
+
+    Attributes:
+        settings: what is asked for.
+        debug_set: utterances and models.
+        recorded: samples whose recordings are in the corpus.
+        notes: of the components, and of what is left out.
+    """
+
+    settings: DebugSettings
+    debug_set: DebugSet
+    recorded: list[Sample]
+    notes: list[str]
+
+    def manifest(self) -> dict[str, Any]:
+        """Return everything from which the debugging run can be repeated."""
+        experiment = replace(self.debug_set.experiment, vocoder=self.debug_set.vocoder)
+        stores = {"stores": {"store": self.debug_set.store.identity()}}
+        return manifest_of(experiment, self.settings.command()) | stores
+
+
+def _plan(settings: DebugSettings) -> _Plan:
+    """Open the models and the store, and choose the utterances.
+
+    Raises:
+        ListenError: anything asked for cannot be used.
+    """
+    shared = settings.shared
+    experiment = resolve(
+        shared.models,
+        prior=settings.prior,
+        objective=settings.objective,
+        vocoder=settings.vocoder,
+        ascent=shared.ascent,
+        options=parse_options(shared.options),
+        seed=shared.seed,
+        block_size=shared.block_size,
+    )
+    if not experiment.uses_targets:
+        raise ParameterError(
+            f"the objective {settings.objective} has no words, so no utterance can be maximized "
+            "to its own; take softmax or logit"
+        )
+    store = Store.open(settings.store)
+    experiment.classifier.spec.require(store.spec, f"the store {store.root}")
+    wanted = settings.words, settings.speakers
+    positions, notes = select(store, settings.split, experiment.classifier.words, *wanted)
+    silent = replace(experiment, vocoder=None, referee=None)
+    debug_set = DebugSet.of(silent, store, positions, experiment.vocoder)
+    recorded, missing = find_recordings(debug_set, settings.audio) if settings.audio else ([], [])
+    return _Plan(settings, debug_set, recorded, [*experiment.notes, *notes, *missing])
+
+
+def _compute(plan: _Plan, root: Path, clock: Clock, track: Track) -> list[str]:
+    """Compute the chunks and copy recordings; return what is wrong with these."""
+    with clock.timed("maximize and vocode"):
+        work = partial(compute_chunk, plan.debug_set, root)
+        run_chunks(plan.debug_set.chunks(), root, here(work), label="maximize", track=track)
+    write_latents(plan.debug_set, root)
+    if not plan.settings.audio:
+        return []
+    with clock.timed("recordings"):
+        return copy_recordings(
+            plan.recorded,
+            plan.settings.audio,
+            root,
+            plan.debug_set.store.spec,
+            reader=plan.settings.reader,
+            track=track,
+        )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Results of all utterances.
+
+    Attributes:
+        points: what was computed.
+        wrong, ticketed: masks of misclassified points, and of those with a ticket
+            [shape=(points,), bool].
+        ids: of the tickets.
+    """
+
+    points: Points
+    wrong: np.ndarray
+    ticketed: np.ndarray
+    ids: list[str]
+
+
+def _judge(plan: _Plan, root: Path) -> _Found:
+    """Read the chunks, and choose the misclassified points that get a ticket."""
+    by = plan.settings.misclassified
+    points = gather_points(plan.debug_set, root)
+    mistaken = wrong(points, plan.debug_set.labels, by)
+    ticketed = choose_tickets(points.judged(by), mistaken, plan.settings.tickets)
+    ids = [plan.debug_set.samples[i].id for i in np.flatnonzero(ticketed)]
+    return _Found(points, mistaken, ticketed, ids)
+
+
+def _write_tickets(plan: _Plan, found: _Found, root: Path, clock: Clock, track: Track) -> list[str]:
+    """Write the tickets that are not there yet; return what is wrong with their recordings."""
+    settings, debug_set = plan.settings, plan.debug_set
+    left = sum(not (root / "tickets" / name / "ticket.json").is_file() for name in found.ids)
+    with clock.timed("tickets"):
+        pool = gather_pool(
+            debug_set,
+            found.points,
+            found.ticketed,
+            split=settings.split,
+            by=settings.misclassified,
+            track=track,
+        )
+        with track(total=left, label="tickets", unit="ticket") as advance:
+            artist = Artist(debug_set.experiment.classifier.spec)
+            for block in make_tickets(debug_set, found.points, root, found.ticketed, pool):
+                write_tickets(debug_set, root, block, artist.draw)
+                advance(len(block))
+        return write_neighbour_sounds(
+            pool, root, found.ids, settings.audio, reader=settings.reader, track=track
+        )
+
+
+def _results(
+    plan: _Plan,
+    found: _Found,
+    places: Map,
+    rows: Sequence[Mapping[str, Any]],
+    root: Path,
+    clock: Clock,
+) -> dict[str, Any]:
+    """Return what is counted and measured, as in results.json."""
+    counted = count_results(plan.debug_set, found.points, plan.settings.misclassified)
+    results = {"schema": 1} | counted
+    with clock.timed("numbers"):
+        results["movement"], results["map"] = _measure(plan, found, places)
+    results["changes"] = summarize_tickets(root, found.ids)
+    results["mended"] = sum(row["mended"] for row in rows)
+    return results
+
+
+def _measure(plan: _Plan, found: _Found, places: Map) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the numbers of the movement in latent space, and those of the map."""
+    points, words = found.points, [sample.word for sample in plan.debug_set.samples]
+    numbers = measure_movement(
+        points.before,
+        points.after,
+        points.distance,
+        words,
+        plan.debug_set.speakers,
+        found.wrong,
+        plan.settings.shared.seed,
+    )
+    latents = np.concatenate([points.before, points.after])
+    drawn = np.concatenate([places.before, places.after])
+    kept = trustworthiness(latents, drawn) if len(latents) > 3 * NEIGHBOURS else None
+    about = {"perplexity": places.perplexity, "points": len(latents), "trustworthiness": kept}
+    return numbers, about | {"neighbours": NEIGHBOURS}
+
+
+def _draw(plan: _Plan, found: _Found, results: Mapping[str, Any], root: Path, clock: Clock) -> None:
+    """Draw the published figures and the confusion matrix."""
+    settings = plan.settings
+    with clock.timed("figures"):
+        draw_figures(
+            root,
+            plan.debug_set,
+            found.points,
+            found.wrong,
+            results["confusion"],
+            commands=settings.commands,
+            speakers_shown=settings.speakers_shown,
+            seed=settings.shared.seed,
+        )
+
+
+def _warn_of_size(page: Path) -> None:
+    """Say that a page is too large for browsers to open at once."""
     if page.stat().st_size > LARGE:
         log.warning(
             "the page has %d MB, which browsers take seconds to open; without --single-file its "
             "sounds and pictures lie beside it",
             page.stat().st_size // 2**20,
         )
-    return Diagnosis(root, rows, results, page)
-
-
-def _manifest(inquiry, command: Mapping[str, Any]) -> dict[str, Any]:
-    from ..experiment.manifest import manifest_of
-
-    experiment = replace(inquiry.experiment, vocoder=inquiry.vocoder)
-    return manifest_of(experiment, command) | {"stores": {"store": inquiry.store.identity()}}
-
-
-def _require_sensible(command: Mapping[str, Any]) -> None:
-    """Refuse numbers and choices that mean nothing."""
-    from .results import JUDGED
-
-    require_least(command, {"block_size": 1, "tickets": 0, "commands": 1, "speakers_shown": 1})
-    if command["misclassified"] not in JUDGED:
-        raise ParameterError(unknown("way to judge", command["misclassified"], JUDGED))
-    default_registry().find("reader", command["reader"])
-
-
-def _inquiry(models, command: Mapping[str, Any]):
-    """Open the models and the store; return the inquiry and what was left out of it."""
-    from ..data.store import Store
-    from ..experiment.experiment import resolve
-    from ..experiment.options import parse_options
-    from .inquiry import Inquiry, select
-
-    kinds = ("prior", "objective", "vocoder")
-    climbing = {"optimizer": "normalized", "shift": 0, "gain": 0.0}
-    climbing |= {"stop_at": None, "keep_best": False}
-    experiment = resolve(
-        models,
-        **{kind: command[kind] for kind in kinds},
-        ascent=climbing | {name: command[name] for name in ("steps", "step_size")},
-        options=parse_options(command["options"]),
-        seed=command["seed"],
-        block_size=command["block_size"],
-    )
-    if not experiment.uses_targets:
-        raise ParameterError(
-            f"the objective {command['objective']} has no words, so no utterance can be maximized "
-            "to its own; take softmax or logit"
-        )
-    store = Store.open(command["store"])
-    experiment.classifier.spec.require(store.spec, f"the store {store.root}")
-    wanted = command["words"], command["speakers"]
-    positions, notes = select(store, command["split"], experiment.classifier.words, *wanted)
-    silent = replace(experiment, vocoder=None, referee=None)
-    return Inquiry.of(silent, store, positions, experiment.vocoder), notes
-
-
-def _write_tickets(root: Path, inquiry, points, chosen, pool, track: Track) -> None:
-    """Write the tickets that are not there yet."""
-    from . import tickets
-    from .ticket_pictures import Artist
-
-    def work() -> Iterator[None]:
-        artist = Artist(inquiry.experiment.classifier.spec)
-        for block in tickets.make(inquiry, points, root, chosen, pool):
-            tickets.write(inquiry, root, block, artist.draw)
-            yield from [None] * len(block)
-
-    ids = [inquiry.samples[i].id for i in np.flatnonzero(chosen)]
-    left = sum(not (root / "tickets" / name / "ticket.json").is_file() for name in ids)
-    for _ in track(work(), total=left, label="tickets", unit="ticket"):
-        pass
-
-
-def _measure(inquiry, points, places, wrong: np.ndarray, seed: int) -> tuple[dict, dict]:
-    """Return the numbers of the movement, and those of the map."""
-    from . import movement
-
-    words = [sample.word for sample in inquiry.samples]
-    found = movement.measure(
-        points.before, points.after, points.distance, words, inquiry.speakers, wrong, seed
-    )
-    latents = np.concatenate([points.before, points.after])
-    drawn = np.concatenate([places.before, places.after])
-    kept = None
-    if len(latents) > 3 * movement.NEIGHBOURS:
-        kept = movement.trustworthiness(latents, drawn)
-    about = {"perplexity": places.perplexity, "points": len(latents), "trustworthiness": kept}
-    return found, about | {"neighbours": movement.NEIGHBOURS}

@@ -1,4 +1,4 @@
-"""Figures of an inquiry: the published maps, and which words are taken for which.
+"""Figures of a debugging run: the published maps, and which words are taken for which.
 
 References:
     Soomro et al., Interspeech 2019, figure 4.
@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..output.plots import literal, save_both
-from .inquiry import Inquiry, Points
-from .projection import Choice, Map, choose, embed
+from .debug_set import DebugSet, Points
+from .projection import Choice, Map, choose_shown, embed
 
 #: Share of a map's span below which an arrow of figure 4(a) is left out, as published.
 _SHORT = 0.01
@@ -23,7 +23,7 @@ _LEGEND = 20
 
 def draw_figures(
     root: Path,
-    inquiry: Inquiry,
+    debug_set: DebugSet,
     points: Points,
     wrong: np.ndarray,
     confusion: Sequence[Sequence[int]],
@@ -36,24 +36,24 @@ def draw_figures(
 
     Args:
         root: the output folder.
-        inquiry, points: what was looked into, and what came of it.
+        debug_set, points: what was looked into, and what came of it.
         wrong: mask of the misclassified points [shape=(points,), bool].
         confusion: see `draw_confusion`.
         commands, speakers_shown: how many of them are wanted; as published where None.
         seed: of the fits.
     """
-    words = np.array([sample.word for sample in inquiry.samples])
-    speakers = inquiry.speakers
-    draw_confusion(root / "confusion", confusion, inquiry.experiment.classifier.words)
+    words = np.array([sample.word for sample in debug_set.samples])
+    speakers = debug_set.speakers
+    draw_confusion(root / "confusion", confusion, debug_set.experiment.classifier.words)
     if wrong.any():
         asked = {"commands": commands or 3, "shown": speakers_shown or 80}
-        choice = choose(words, speakers, wrong, **asked)
+        choice = choose_shown(words, speakers, wrong, **asked)
         at = choice.chosen
         title = f"Misclassified utterances{_shown(choice, **asked)}"
         places = embed(points.before[at], points.after[at], seed)
         draw_commands(root / "figure-4a", places, words[at], choice, title)
     asked = {"commands": commands or 2, "shown": speakers_shown or 2}
-    choice = choose(words, speakers, np.ones(len(words), bool), **asked)
+    choice = choose_shown(words, speakers, np.ones(len(words), bool), **asked)
     at = choice.chosen
     title = f"All utterances{_shown(choice, **asked)}"
     places = embed(points.before[at], points.after[at], seed)

@@ -120,7 +120,7 @@ def _order(outer: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return order
 
 
-def nearest(latents: np.ndarray, count: int = NEIGHBOURS) -> np.ndarray:
+def nearest_latents(latents: np.ndarray, count: int = NEIGHBOURS) -> np.ndarray:
     """Return the nearest neighbours of each point, the nearest first [shape=(points, count)].
 
     Of fewer points there are fewer neighbours. Ties go to the first.
@@ -172,7 +172,7 @@ def trustworthiness(latents: np.ndarray, places: np.ndarray, count: int = NEIGHB
         Venna and Kaski, "Local multidimensional scaling", 2006.
     """
     latents = np.asarray(latents, np.float64)
-    points, near, excess = len(latents), nearest(places, count), 0
+    points, near, excess = len(latents), nearest_latents(places, count), 0
     for rows, far in _distances(latents):
         for column in near[rows].T:
             # As many are nearer as the rank says; only ranks beyond the neighbourhood count.
@@ -181,7 +181,7 @@ def trustworthiness(latents: np.ndarray, places: np.ndarray, count: int = NEIGHB
     return 1 - excess * 2 / (points * count * (2 * points - 3 * count - 1))
 
 
-def measure(
+def measure_movement(
     before: np.ndarray,
     after: np.ndarray,
     distance: np.ndarray,
@@ -236,7 +236,7 @@ def _neighbourhoods(before, after, words, speakers, masks) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"count": min(NEIGHBOURS, len(words) - 1)}
     for when, latents in (("before", before), ("after", after)):
-        near = nearest(latents)
+        near = nearest_latents(latents)
         for name, labels in (("word", words), ("speaker", speakers)):
             shares = agreement(near, labels)
             found[f"{name}_{when}"] = {

@@ -6,7 +6,7 @@ They are taken from the whole split, also where only some of its words or speake
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ import numpy as np
 from ..experiment.samples import Sample
 from ..models.blocks import spans
 from ..output.progress import Track, quiet
-from . import recordings as originals
-from .inquiry import Inquiry, Points, narrowing, select, speak
+from .debug_set import DebugSet, Points, narrowing, select, speak
+from .recordings import copy_recordings, present_recordings
 
 #: Examples of the true and of the predicted word.
 EXAMPLES = 3
@@ -25,17 +25,17 @@ EXAMPLES = 3
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Utterances that examples are taken from, those of an inquiry first.
+    """Utterances that examples are taken from, those of a debugging run first.
 
     Attributes:
-        inquiry: the inquiry, with other utterances behind its own.
+        debug_set: the debugging run, with other utterances behind its own.
         own: how many are its own.
         latents: of their encodings, as `Points.before` [shape=(utterances, values)].
         right: which are heard rightly [shape=(utterances,), bool].
         by: what is judged, "raw" or "reconstruction".
     """
 
-    inquiry: Inquiry
+    debug_set: DebugSet
     own: int
     latents: np.ndarray
     right: np.ndarray
@@ -48,8 +48,8 @@ class Pool:
             point: whose ticket.
             label: position of the word.
         """
-        found = neighbours(self.latents, self.inquiry.labels, self.right, point, label)
-        samples = self.inquiry.samples
+        found = neighbours(self.latents, self.debug_set.labels, self.right, point, label)
+        samples = self.debug_set.samples
         return [
             {"id": samples[i].id, "file": samples[i].start, "distance": round(far, 6)}
             for i, far in found
@@ -76,7 +76,7 @@ def neighbours(
 
 
 def gather_pool(
-    inquiry: Inquiry,
+    debug_set: DebugSet,
     points: Points,
     ticketed: np.ndarray,
     *,
@@ -87,19 +87,19 @@ def gather_pool(
     """Encode and classify the split's other utterances of the words that mistakes are about.
 
     Args:
-        inquiry, points: what was looked into, and what came of it.
+        debug_set, points: what was looked into, and what came of it.
         ticketed: which points have a ticket [shape=(points,), bool].
         split: whose utterances.
         by: "raw" or "reconstruction", what is judged.
-        track: progress, see `keras_listen.progress`.
+        track: progress, see `keras_listen.output.progress`.
     """
-    own, heard = len(inquiry.samples), points.judged(by).argmax(axis=1)
-    right = heard == inquiry.labels
-    others = _others(inquiry, split, {*inquiry.labels[ticketed], *heard[ticketed]})
+    own, heard = len(debug_set.samples), points.judged(by).argmax(axis=1)
+    right = heard == debug_set.labels
+    others = _others(debug_set, split, {*debug_set.labels[ticketed], *heard[ticketed]})
     if not len(others):
-        return Pool(inquiry, own, points.before, right, by)
-    positions = np.concatenate([inquiry.positions, others])
-    everything = Inquiry.of(inquiry.experiment, inquiry.store, positions, inquiry.vocoder)
+        return Pool(debug_set, own, points.before, right, by)
+    positions = np.concatenate([debug_set.positions, others])
+    everything = DebugSet.of(debug_set.experiment, debug_set.store, positions, debug_set.vocoder)
     latents, heard = _look(everything, own, by, track)
     return Pool(
         everything,
@@ -110,23 +110,22 @@ def gather_pool(
     )
 
 
-def _others(inquiry: Inquiry, split: str, labels: set[int]) -> np.ndarray:
+def _others(debug_set: DebugSet, split: str, labels: set[int]) -> np.ndarray:
     """Return the positions of a split's utterances of some words that are not looked into."""
-    known = inquiry.experiment.classifier.words
-    words = sorted({known[label] for label in labels} & set(inquiry.store.words))
+    known = debug_set.experiment.classifier.words
+    words = sorted({known[label] for label in labels} & set(debug_set.store.words))
     if not words:
         return np.zeros(0, np.int64)
-    positions, _ = select(inquiry.store, split, known, words)
-    return np.setdiff1d(positions, inquiry.positions)
+    positions, _ = select(debug_set.store, split, known, words)
+    return np.setdiff1d(positions, debug_set.positions)
 
 
-def _look(everything: Inquiry, own: int, by: str, track: Track) -> tuple[np.ndarray, np.ndarray]:
-    """Return the latents and the predictions of those behind the inquiry's own."""
+def _look(everything: DebugSet, own: int, by: str, track: Track) -> tuple[np.ndarray, np.ndarray]:
+    """Return the latents and the predictions of those behind the debugging run's own."""
     experiment = everything.experiment
     size, latents, heard = experiment.block_size, [], []
     others = everything.positions[own:]
-
-    def work() -> Iterator[None]:
+    with track(total=len(others), label="examples", unit="utterance") as advance:
         for span in spans(len(others), size):
             features = everything.store.read(others[span])
             z = experiment.in_blocks(experiment.prior.encode, features)
@@ -134,14 +133,11 @@ def _look(everything: Inquiry, own: int, by: str, track: Track) -> tuple[np.ndar
             heard.append(experiment.classifier.predict(judged, block_size=size).argmax(axis=1))
             flat = z.reshape(len(z), -1)
             latents.append(narrowing(flat.shape[1])(flat))
-            yield from [None] * len(z)
-
-    for _ in track(work(), total=len(others), label="examples", unit="utterance"):
-        pass
+            advance(len(z))
     return np.concatenate(latents), np.concatenate(heard)
 
 
-def sound(
+def write_neighbour_sounds(
     pool: Pool,
     root: Path,
     tickets: Sequence[str],
@@ -150,7 +146,7 @@ def sound(
     reader: str,
     track: Track = quiet,
 ) -> list[str]:
-    """Write the sounds of examples that are not the inquiry's: recordings, or as points have them.
+    """Write the sounds of neighbours outside the debugging run: recordings, or spoken features.
 
     Args:
         pool: where they are from.
@@ -158,41 +154,37 @@ def sound(
         tickets: ids of the tickets.
         audio: folder of the recordings, or None.
         reader: of recordings.
-        track: progress, see `keras_listen.progress`.
+        track: progress, see `keras_listen.output.progress`.
 
     Returns:
         what is wrong with recordings that are missing or could not be read.
     """
-    samples, notes = pool.inquiry.samples, []
+    samples, notes = pool.debug_set.samples, []
     if len(samples) == pool.own:
         return notes
     named = _named(root, tickets)
     mine = [i for i in range(pool.own, len(samples)) if samples[i].id in named]
     if audio is not None:
-        there, notes = originals.present([samples[i] for i in mine], Path(audio))
-        spec = pool.inquiry.store.spec
-        notes += originals.copy(there, audio, root, spec, reader=reader, track=track)
+        there, notes = present_recordings([samples[i] for i in mine], Path(audio))
+        spec = pool.debug_set.store.spec
+        notes += copy_recordings(there, audio, root, spec, reader=reader, track=track)
     mute = [i for i in mine if not _is_heard(root, samples[i])]
-    if mute and pool.inquiry.vocoder is not None:
-        size = pool.inquiry.experiment.block_size
-
-        def work() -> Iterator[None]:
+    if mute and pool.debug_set.vocoder is not None:
+        size = pool.debug_set.experiment.block_size
+        with track(total=len(mute), label="speak", unit="example") as advance:
             for span in spans(len(mute), size):
-                _speak(pool.inquiry, root, mute[span])
-                yield from [None] * len(mute[span])
-
-        for _ in track(work(), total=len(mute), label="speak", unit="example"):
-            pass
+                _speak(pool.debug_set, root, mute[span])
+                advance(len(mute[span]))
     return notes
 
 
-def _speak(inquiry: Inquiry, root: Path, points: Sequence[int]) -> None:
+def _speak(debug_set: DebugSet, root: Path, points: Sequence[int]) -> None:
     """Write what the decoded encodings of some utterances sound like."""
-    experiment, features = inquiry.experiment, inquiry.store.read(inquiry.positions[points])
+    experiment, features = debug_set.experiment, debug_set.store.read(debug_set.positions[points])
     z = experiment.in_blocks(experiment.prior.encode, features)
-    names = [f"{inquiry.samples[point].id}-before" for point in points]
+    names = [f"{debug_set.samples[point].id}-before" for point in points]
     decoded = experiment.in_blocks(experiment.prior.decode, z)[..., 0]
-    speak(inquiry, root / "sounds", names, decoded, inquiry.seeds_of(points))
+    speak(debug_set, root / "sounds", names, decoded, debug_set.seeds_of(points))
 
 
 def _named(root: Path, tickets: Sequence[str]) -> set[str]:

@@ -12,7 +12,7 @@ from ..output.files import write_text
 from ..output.pages import data_block, link, render, source, template_text
 from .map import COLUMNS, figure_item, library, point_table
 from .movement_table import sections
-from .ticket_page import Ticket, heard, read_json, read_ticket
+from .ticket_page import TicketView, heard, read_json, read_ticket
 
 #: Words up to which the confusion matrix stands in the page; a larger one is only drawn.
 MATRIX = 40
@@ -81,7 +81,7 @@ def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
-def _read(root: Path, id_: str, sounds: set[str], single_file: bool) -> Ticket:
+def _read(root: Path, id_: str, sounds: set[str], single_file: bool) -> TicketView:
     folder = f"tickets/{id_}"
 
     def address(name: str) -> str:

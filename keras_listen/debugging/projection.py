@@ -90,7 +90,7 @@ class Choice:
     raised: bool
 
 
-def choose(
+def choose_shown(
     words: Sequence[str],
     speakers: Sequence[str],
     among: np.ndarray,

@@ -1,11 +1,11 @@
-"""The recordings behind an inquiry's features: copied beside its page, to be heard there.
+"""The recordings behind a debugging run's features: copied beside its page, to be heard there.
 
 sounds/<id>-recording.wav   16 bits, at the rate and level that the features are made from
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,15 @@ from ..output.files import make_folder, replacing
 from ..output.progress import Track, quiet
 from ..plugins import default_registry
 from ..vocoders.synthesis import wav_bytes
-from .inquiry import Inquiry
+from .debug_set import DebugSet
 
 
-def find(inquiry: Inquiry, corpus: str | Path) -> tuple[list[Sample], list[str]]:
+def find_recordings(debug_set: DebugSet, corpus: str | Path) -> tuple[list[Sample], list[str]]:
     """Return the samples whose recordings are in a corpus, and a note of those that are not.
 
     Args:
-        inquiry: whose samples.
-        corpus: the folder that the inquiry's store was prepared from.
+        debug_set: whose samples.
+        corpus: the folder that the debugging run's store was prepared from.
 
     Raises:
         CorpusError: there is no such folder, or none of the recordings is in it.
@@ -33,17 +33,17 @@ def find(inquiry: Inquiry, corpus: str | Path) -> tuple[list[Sample], list[str]]
     corpus = Path(corpus)
     if not corpus.is_dir():
         raise CorpusError(f"the folder of recordings {corpus} does not exist")
-    there, notes = present(inquiry.samples, corpus)
+    there, notes = present_recordings(debug_set.samples, corpus)
     if not there:
         raise CorpusError(
-            f"none of {len(inquiry.samples)} recordings is under {corpus}, for instance "
-            f"{inquiry.samples[0].start}; expected the corpus that the store "
-            f"{inquiry.store.root} was prepared from"
+            f"none of {len(debug_set.samples)} recordings is under {corpus}, for instance "
+            f"{debug_set.samples[0].start}; expected the corpus that the store "
+            f"{debug_set.store.root} was prepared from"
         )
     return there, notes
 
 
-def present(samples: Sequence[Sample], corpus: Path) -> tuple[list[Sample], list[str]]:
+def present_recordings(samples: Sequence[Sample], corpus: Path) -> tuple[list[Sample], list[str]]:
     """Return the samples whose recordings are in a corpus, and a note of those that are not."""
     there = [sample for sample in samples if (corpus / sample.start).is_file()]
     missing, all_ = len(samples) - len(there), len(samples)
@@ -53,7 +53,7 @@ def present(samples: Sequence[Sample], corpus: Path) -> tuple[list[Sample], list
     return there, [text]
 
 
-def copy(
+def copy_recordings(
     samples: Sequence[Sample],
     corpus: str | Path,
     root: Path,
@@ -70,8 +70,7 @@ def copy(
     folder = make_folder(root / "sounds")
     left = [s for s in samples if not (folder / f"{s.id}-recording.wav").is_file()]
     notes: list[str] = []
-
-    def work() -> Iterator[None]:
+    with track(total=len(left), label="recordings", unit="file") as advance:
         read = default_registry().create("reader", reader)
         sounds = read([Path(corpus) / sample.start for sample in left], spec.sample_rate)
         for sample, (path, sound) in zip(left, sounds, strict=True):
@@ -81,10 +80,7 @@ def copy(
                     beside.write_bytes(wav_bytes(whole, spec.sample_rate))
             except ReadError as error:
                 notes.append(f"spoken from features: {error}")
-            yield
-
-    for _ in track(work(), total=len(left), label="recordings", unit="file"):
-        pass
+            advance()
     return notes
 
 

@@ -1,22 +1,20 @@
-"""The table of an inquiry's points, and what is counted of it."""
+"""The table of a debugging run, points.csv, and the numbers of results.json."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .inquiry import Inquiry, Points
+from ..data.corpus import Utterance
+from ..experiment.samples import Sample
+from ..output.files import number_text
+from .debug_set import DebugSet, Points
 from .projection import Map
 
-COLUMNS = (
-    "id", "file", "word", "speaker", "split", "predicted", "probability", "probability_predicted",
-    "predicted_reconstruction", "probability_reconstruction", "predicted_after",
-    "probability_after", "first_step", "distance", "x_before", "y_before", "x_after", "y_after",
-    "misclassified", "mended", "ticket",
-)  # fmt: skip
 #: Changes from which on it says something that they are alike.
 _SEVERAL = 5
 #: Share of tickets whose changes are largest at one frequency, or one moment, from which on it is
@@ -41,51 +39,107 @@ def mended(points: Points, labels: np.ndarray) -> np.ndarray:
     return wrong(points, labels) & ~wrong(points, labels, "reconstruction")
 
 
-def rows(
-    inquiry: Inquiry, points: Points, places: Map, misclassified: np.ndarray, ticketed: np.ndarray
+def debugging_rows(
+    debug_set: DebugSet,
+    points: Points,
+    places: Map,
+    misclassified: np.ndarray,
+    ticketed: np.ndarray,
 ) -> list[dict[str, Any]]:
     """Return points.csv, a row a point, in the columns `COLUMNS`.
 
     Args:
-        inquiry, points: what was looked into, and what came of it.
+        debug_set, points: what was looked into, and what came of it.
         places: on the map.
         misclassified, ticketed: masks [shape=(points,), bool].
     """
-    words = inquiry.experiment.classifier.words
-    healed = mended(points, inquiry.labels)
+    words = debug_set.experiment.classifier.words
+    healed = mended(points, debug_set.labels)
     found = []
-    for i, (sample, label) in enumerate(zip(inquiry.samples, inquiry.labels, strict=True)):
-        utterance = inquiry.store.utterances[inquiry.positions[i]]
-        heard = [p[i] for p in (points.raw, points.reconstruction, points.maximized)]
-        predicted = [words[p.argmax()] for p in heard]
-        own = [_number(p[label]) for p in heard]
-        xy = [_number(v) for v in (*places.before[i], *places.after[i])]
-        masks = [int(mask[i]) for mask in (misclassified, healed, ticketed)]
-        values = (
-            sample.id, utterance.file, sample.word, utterance.speaker, utterance.split,
-            predicted[0], own[0], _number(heard[0].max()), predicted[1], own[1], predicted[2],
-            own[2], int(points.first_step[i]), _number(points.distance[i]), *xy, *masks,
-        )  # fmt: skip
-        found.append(dict(zip(COLUMNS, values, strict=True)))
+    for i, (sample, label) in enumerate(zip(debug_set.samples, debug_set.labels, strict=True)):
+        point = _Point(
+            sample=sample,
+            utterance=debug_set.store.utterances[debug_set.positions[i]],
+            words=words,
+            label=label,
+            raw=points.raw[i],
+            reconstruction=points.reconstruction[i],
+            maximized=points.maximized[i],
+            first_step=points.first_step[i],
+            distance=points.distance[i],
+            before=places.before[i],
+            after=places.after[i],
+            misclassified=misclassified[i],
+            mended=healed[i],
+            ticketed=ticketed[i],
+        )
+        found.append({name: value(point) for name, value in _COLUMNS})
     return found
 
 
-def _number(value: float) -> str:
-    return format(float(value), ".6g")
+@dataclass(frozen=True)
+class _Point:
+    """Everything that a row of points.csv tells of an utterance."""
+
+    sample: Sample
+    utterance: Utterance
+    words: Sequence[str]
+    label: int
+    raw: np.ndarray
+    reconstruction: np.ndarray
+    maximized: np.ndarray
+    first_step: int
+    distance: float
+    before: np.ndarray
+    after: np.ndarray
+    misclassified: bool
+    mended: bool
+    ticketed: bool
+
+    def predicted(self, probabilities: np.ndarray) -> str:
+        """Return the most probable word."""
+        return self.words[probabilities.argmax()]
 
 
-def count(inquiry: Inquiry, points: Points, by: str) -> dict[str, Any]:
+#: Each column of points.csv and its value.
+_COLUMNS: tuple[tuple[str, Callable[[_Point], Any]], ...] = (
+    ("id", lambda p: p.sample.id),
+    ("file", lambda p: p.utterance.file),
+    ("word", lambda p: p.sample.word),
+    ("speaker", lambda p: p.utterance.speaker),
+    ("split", lambda p: p.utterance.split),
+    ("predicted", lambda p: p.predicted(p.raw)),
+    ("probability", lambda p: number_text(p.raw[p.label])),
+    ("probability_predicted", lambda p: number_text(p.raw.max())),
+    ("predicted_reconstruction", lambda p: p.predicted(p.reconstruction)),
+    ("probability_reconstruction", lambda p: number_text(p.reconstruction[p.label])),
+    ("predicted_after", lambda p: p.predicted(p.maximized)),
+    ("probability_after", lambda p: number_text(p.maximized[p.label])),
+    ("first_step", lambda p: int(p.first_step)),
+    ("distance", lambda p: number_text(p.distance)),
+    ("x_before", lambda p: number_text(p.before[0])),
+    ("y_before", lambda p: number_text(p.before[1])),
+    ("x_after", lambda p: number_text(p.after[0])),
+    ("y_after", lambda p: number_text(p.after[1])),
+    ("misclassified", lambda p: int(p.misclassified)),
+    ("mended", lambda p: int(p.mended)),
+    ("ticket", lambda p: int(p.ticketed)),
+)
+COLUMNS = tuple(name for name, _ in _COLUMNS)
+
+
+def count_results(debug_set: DebugSet, points: Points, by: str) -> dict[str, Any]:
     """Count right answers: overall, by word and by speaker; and which words are taken for which.
 
     Args:
-        inquiry, points: what was looked into, and what came of it.
+        debug_set, points: what was looked into, and what came of it.
         by: what the counts by word, by speaker and of confusions are of, see `wrong`.
 
     Returns:
         words, accuracy (raw, reconstruction, after), by_word, by_speaker, confusion (rows are the
         words said, columns those heard) and confused_pairs, the most frequent first.
     """
-    labels, words = inquiry.labels, inquiry.experiment.classifier.words
+    labels, words = debug_set.labels, debug_set.experiment.classifier.words
     heard = points.judged(by).argmax(axis=1)
     confusion = np.zeros((len(words), len(words)), int)
     np.add.at(confusion, (labels, heard), 1)
@@ -101,8 +155,8 @@ def count(inquiry: Inquiry, points: Points, by: str) -> dict[str, Any]:
         },
         "judged": by,
         "misclassified": int((~right).sum()),
-        "by_word": _shares("word", [sample.word for sample in inquiry.samples], right),
-        "by_speaker": _shares("speaker", inquiry.speakers.tolist(), right),
+        "by_word": _shares("word", [sample.word for sample in debug_set.samples], right),
+        "by_speaker": _shares("speaker", debug_set.speakers.tolist(), right),
         "confusion": confusion.tolist(),
         "confused_pairs": [{"word": a, "predicted": b, "count": n} for (a, b), n in ordered],
     }
@@ -116,11 +170,11 @@ def _shares(name: str, groups: Sequence[str], right: np.ndarray) -> list[dict[st
     ]
 
 
-def remarks(inquiry: Inquiry, places: Map, results: Mapping[str, Any]) -> list[str]:
+def remarks(debug_set: DebugSet, places: Map, results: Mapping[str, Any]) -> list[str]:
     """Say in sentences what a reader of the results should know.
 
     Args:
-        inquiry, places: what was looked into, and its map.
+        debug_set, places: what was looked into, and its map.
         results: with judged, misclassified, mended, and changes, see
             `keras_listen.tickets.summarize`.
     """
@@ -132,7 +186,7 @@ def remarks(inquiry: Inquiry, places: Map, results: Mapping[str, Any]) -> list[s
         )
     if not results["misclassified"]:
         found.append("no utterance is misclassified: there are no tickets and no figure 4(a)")
-    if len(set(inquiry.speakers)) == 1:
+    if len(set(debug_set.speakers)) == 1:
         found.append("all utterances are by one speaker: nothing is said of speakers")
     if places.perplexity is None:
         found.append("too few utterances for t-SNE: the map shows two principal components")

@@ -55,7 +55,7 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
-class Ticket:
+class TicketView:
     """What stands in `ticket.json`, and what is drawn of it.
 
     Attributes:
@@ -82,7 +82,7 @@ class Ticket:
     height: int = _HEIGHT
 
 
-def read_ticket(folder: Path, address: Source, sounds: set[str]) -> Ticket:
+def read_ticket(folder: Path, address: Source, sounds: set[str]) -> TicketView:
     """Read a ticket's folder.
 
     Args:
@@ -112,11 +112,11 @@ def read_json(path: Path) -> Any:
         raise RunError(f"cannot read {path}: {error}") from error
 
 
-def _ticket(about: Mapping[str, Any], address: Source, sounds: set[str]) -> Ticket:
+def _ticket(about: Mapping[str, Any], address: Source, sounds: set[str]) -> TicketView:
     steps = about["steps"]
     first = about["first_step"]
     near = about["neighbours"]
-    return Ticket(
+    return TicketView(
         about=about,
         confidence=float(about["confidence"]),
         versions=[v for name in VERSIONS if (v := _version(name, about, address))],

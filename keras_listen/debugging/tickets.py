@@ -20,7 +20,7 @@ from ..features import FeatureSpec, denormalize_magnitude, normalize_magnitude
 from ..models.blocks import spans
 from ..output.files import make_folder, write_json
 from .alarms import locate
-from .inquiry import Inquiry, Points, speak
+from .debug_set import DebugSet, Points, speak
 from .neighbours import Pool
 
 #: Changes are at one frequency where they are no further apart than this share of it, and at one
@@ -38,7 +38,7 @@ class Ticket:
         facts: what ticket.json says.
         versions: features of the original, reconstruction, smallest step that is heard rightly
             (if there is one) and maximized [each shape=(frames, mels)].
-        point: its place among the inquiry's points.
+        point: its place among the debugging run's points.
     """
 
     facts: dict[str, Any]
@@ -46,7 +46,7 @@ class Ticket:
     point: int
 
 
-def choose(probabilities: np.ndarray, wrong: np.ndarray, count: int | None) -> np.ndarray:
+def choose_tickets(probabilities: np.ndarray, wrong: np.ndarray, count: int | None) -> np.ndarray:
     """Return which mistakes have a ticket [shape=(points,), bool].
 
     Args:
@@ -61,41 +61,41 @@ def choose(probabilities: np.ndarray, wrong: np.ndarray, count: int | None) -> n
     return chosen
 
 
-def make(
-    inquiry: Inquiry, points: Points, root: Path, chosen: np.ndarray, pool: Pool
+def make_tickets(
+    debug_set: DebugSet, points: Points, root: Path, chosen: np.ndarray, pool: Pool
 ) -> Iterator[list[Ticket]]:
     """Yield the tickets that a folder does not have yet, a block at a time.
 
     Args:
-        inquiry, points: what was looked into, and what came of it.
+        debug_set, points: what was looked into, and what came of it.
         root: the output folder.
         chosen: which points have a ticket [shape=(points,), bool].
         pool: where examples are taken from, and by what mistakes are judged.
     """
-    for chunk in inquiry.chunks():
+    for chunk in debug_set.chunks():
         mine = [i for i in np.flatnonzero(chosen[chunk.first : chunk.stop])
-                if not _is_there(root, inquiry.samples[chunk.first + i].id)]  # fmt: skip
+                if not _is_there(root, debug_set.samples[chunk.first + i].id)]  # fmt: skip
         if not mine:
             continue
         arrays = read_chunk(root, chunk, ("path", "first_step", "before", "first", "after"))
-        for span in spans(len(mine), inquiry.experiment.block_size):
+        for span in spans(len(mine), debug_set.experiment.block_size):
             some = {name: array[mine[span]] for name, array in arrays.items()}
             at = chunk.first + np.array(mine[span])
-            yield _block(inquiry, points, pool, at, some)
+            yield _block(debug_set, points, pool, at, some)
 
 
 def _is_there(root: Path, name: str) -> bool:
     return (root / "tickets" / name / "ticket.json").is_file()
 
 
-def _block(inquiry, points, pool, at: np.ndarray, arrays) -> list[Ticket]:
+def _block(debug_set, points, pool, at: np.ndarray, arrays) -> list[Ticket]:
     # Latents are stored flat; what shape they have, only the prior knows.
-    one = inquiry.experiment.prior.start(np.zeros(1, np.int32), np.zeros((1, 2), np.uint32))
-    original = inquiry.store.read(inquiry.positions[at])[..., 0]
+    one = debug_set.experiment.prior.start(np.zeros(1, np.int32), np.zeros((1, 2), np.uint32))
+    original = debug_set.store.read(debug_set.positions[at])[..., 0]
 
     def decoded(name: str) -> np.ndarray:
         latents = arrays[name].reshape(-1, *one.shape[1:])
-        return inquiry.experiment.in_blocks(inquiry.experiment.prior.decode, latents)[..., 0]
+        return debug_set.experiment.in_blocks(debug_set.experiment.prior.decode, latents)[..., 0]
 
     features = {name: decoded(name) for name in ("before", "first", "after")}
     tickets = []
@@ -104,22 +104,22 @@ def _block(inquiry, points, pool, at: np.ndarray, arrays) -> list[Ticket]:
         if arrays["first_step"][i] >= 0:
             versions["smallest"] = features["first"][i]
         versions["maximized"] = features["after"][i]
-        facts = _facts(inquiry, points, pool, int(point), arrays["path"][i], versions)
+        facts = _facts(debug_set, points, pool, int(point), arrays["path"][i], versions)
         tickets.append(Ticket(facts, versions, int(point)))
     return tickets
 
 
-def _facts(inquiry, points, pool, point: int, path: np.ndarray, versions) -> dict[str, Any]:
-    words, label = inquiry.experiment.classifier.words, int(inquiry.labels[point])
+def _facts(debug_set, points, pool, point: int, path: np.ndarray, versions) -> dict[str, Any]:
+    words, label = debug_set.experiment.classifier.words, int(debug_set.labels[point])
     judged = points.judged(pool.by)[point]
-    sample, heard = inquiry.samples[point], int(judged.argmax())
+    sample, heard = debug_set.samples[point], int(judged.argmax())
     first_step = int(points.first_step[point])
-    change = locate(versions, inquiry.experiment.classifier.spec)
+    change = locate(versions, debug_set.experiment.classifier.spec)
     return {
         "id": sample.id,
         "file": sample.start,
         "word": sample.word,
-        "speaker": str(inquiry.speakers[point]),
+        "speaker": str(debug_set.speakers[point]),
         "predicted": words[heard],
         "confidence": round(float(judged[heard]), 6),
         "mended": bool(points.raw[point].argmax() != label and path[0].argmax() == label),
@@ -148,16 +148,16 @@ def difference(before: np.ndarray, after: np.ndarray, spec: FeatureSpec) -> np.n
     return normalize_magnitude(np.abs(second - first), spec).astype(np.float32)
 
 
-def write(inquiry: Inquiry, root: Path, tickets: Sequence[Ticket], draw) -> None:
+def write_tickets(debug_set: DebugSet, root: Path, tickets: Sequence[Ticket], draw) -> None:
     """Write the tickets of a block; `ticket.json` last, so that a folder with one is whole.
 
     Args:
-        inquiry: what was looked into.
+        debug_set: what was looked into.
         root: the output folder.
         tickets: of one block.
         draw: called as `draw(folder, ticket)` to make the pictures.
     """
-    spec = inquiry.experiment.classifier.spec
+    spec = debug_set.experiment.classifier.spec
     folders = [make_folder(root / "tickets" / ticket.facts["id"]) for ticket in tickets]
     recorded = [root / "sounds" / f"{t.facts['id']}-recording.wav" for t in tickets]
     sounding = {
@@ -170,23 +170,23 @@ def write(inquiry: Inquiry, root: Path, tickets: Sequence[Ticket], draw) -> None
     sounding["difference"] = [
         difference(t.versions["reconstruction"], t.versions["maximized"], spec) for t in tickets
     ]
-    seeds = inquiry.seeds_of([ticket.point for ticket in tickets])
+    seeds = debug_set.seeds_of([ticket.point for ticket in tickets])
     for name, features in sounding.items():
         there = [i for i, one in enumerate(features) if one is not None]
         if there:
             names = [f"tickets/{tickets[i].facts['id']}/{name}" for i in there]
-            speak(inquiry, root, names, np.stack([features[i] for i in there]), seeds[there])
+            speak(debug_set, root, names, np.stack([features[i] for i in there]), seeds[there])
     for folder, ticket, recording in zip(folders, tickets, recorded, strict=True):
         if recording.is_file():
             shutil.copyfile(recording, folder / "original.wav")
-        for version, when in _SPOKEN.items() if inquiry.vocoder is not None else ():
+        for version, when in _SPOKEN.items() if debug_set.vocoder is not None else ():
             sound = root / "sounds" / f"{ticket.facts['id']}-{when}.wav"
             shutil.copyfile(sound, folder / f"{version}.wav")
         draw(folder, ticket)
         write_json(folder / "ticket.json", ticket.facts)
 
 
-def summarize(root: Path, names: Sequence[str]) -> dict[str, Any]:
+def summarize_tickets(root: Path, names: Sequence[str]) -> dict[str, Any]:
     """Say over all tickets where changes lie.
 
     Args:

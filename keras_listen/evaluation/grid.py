@@ -24,8 +24,7 @@ import numpy as np
 
 from ..data.store import Store
 from ..errors import ParameterError
-from ..experiment.chunks import BLOCKS, Computing, here
-from ..experiment.chunks import carry_out as carry_out_chunks
+from ..experiment.chunks import BLOCKS, Computing, here, run_chunks
 from ..experiment.experiment import Block, Experiment, saturated
 from ..experiment.rates import Spread
 from ..experiment.referees import require_fitting
@@ -116,7 +115,7 @@ class Grid:
             return self.samples
         return min(self.samples, self.start_utterances.count(word, "testing"))
 
-    def plan(self, chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
+    def plan(self, chunk: GridChunk) -> tuple[np.ndarray, np.ndarray]:
         """Return the word's position and the number of each sample of a chunk, word by word.
 
         Both have the shape (samples,).
@@ -127,12 +126,12 @@ class Grid:
         labels = np.searchsorted(ends, places, side="right")
         return labels, places - (ends - counts)[labels]
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self) -> Iterator[GridChunk]:
         """Yield every chunk, in the order of its results."""
         for cell in self.cells:
             total = sum(self.count(word) for word in cell.words)
             for span in spans(total, BLOCKS * cell.experiment.block_size):
-                yield Chunk(cell, span.start, span.stop)
+                yield GridChunk(cell, span.start, span.stop)
 
 
 def _require_folders(cells: Sequence[Cell]) -> None:
@@ -148,7 +147,7 @@ def _require_folders(cells: Sequence[Cell]) -> None:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class GridChunk:
     """Samples `first` up to `stop` of a cell's plan."""
 
     cell: Cell
@@ -161,7 +160,7 @@ class Chunk:
         return f"chunks/{self.cell.name}/{self.first:07d}.npz"
 
 
-def carry_out(
+def run_grid(
     grid: Grid, root: Path, *, computing: Computing | None = None, track: Track = quiet
 ) -> int:
     """Compute the chunks that a study's folder does not have; return how many samples that were.
@@ -170,13 +169,13 @@ def carry_out(
         grid: the study.
         root: its folder.
         computing: where; in this process if None.
-        track: progress, see `keras_listen.progress`.
+        track: progress, see `keras_listen.output.progress`.
     """
     computing = computing or here(partial(compute, grid))
-    return carry_out_chunks(grid.chunks(), root, computing, label="evaluate", track=track)
+    return run_chunks(grid.chunks(), root, computing, label="evaluate", track=track)
 
 
-def compute(grid: Grid, chunk: Chunk) -> dict[str, np.ndarray]:
+def compute(grid: Grid, chunk: GridChunk) -> dict[str, np.ndarray]:
     """Maximize the samples of a chunk and judge them.
 
     Returns:

@@ -36,7 +36,7 @@ class Chunk(Protocol):
 Computing = Callable[[Sequence[Chunk]], Iterator[tuple[Chunk, bytes]]]
 
 
-def carry_out(
+def run_chunks(
     chunks: Iterable[Chunk], root: Path, computing: Computing, *, label: str, track: Track = quiet
 ) -> int:
     """Compute the chunks that a folder does not have; return how many samples that were.
@@ -46,21 +46,17 @@ def carry_out(
         root: the folder.
         computing: where and how, see `here`.
         label: what the work is called while it is watched.
-        track: progress, see `keras_listen.progress`.
+        track: progress, see `keras_listen.output.progress`.
     """
     left = [chunk for chunk in chunks if not (root / chunk.path).is_file()]
     for folder in {(root / chunk.path).parent for chunk in left}:
         make_folder(folder)
     total = sum(chunk.stop - chunk.first for chunk in left)
-
-    def work() -> Iterator[None]:
+    with track(total=total, label=label, unit="sample") as advance:
         for chunk, contents in computing(left):
             with replacing(root / chunk.path) as beside:
                 beside.write_bytes(contents)
-            yield from [None] * (chunk.stop - chunk.first)
-
-    for _ in track(work(), total=total, label=label, unit="sample"):
-        pass
+            advance(chunk.stop - chunk.first)
     return total
 
 

@@ -15,6 +15,7 @@ from ..errors import ListenError, Unavailable
 from ..features import LENGTH_FIELDS, FeatureSpec, extract_fitted
 from ..maximization.ascent import Ascent
 from ..maximization.engine import STABILIZER, Maximization, maximize
+from ..maximization.settings import AscentSettings
 from ..models.blocks import BLOCK_SIZE, in_blocks
 from ..models.bundle import Bundle
 from ..models.classifier import Classifier
@@ -23,8 +24,9 @@ from ..plugins import Component, Registry, default_registry
 from ..plugins.proxy import fault
 from ..seeds import derive
 from ..vocoders.synthesis import synthesize
-from .options import ModelChoice, Options, options_in_use
+from .options import Options, open_models, options_in_use
 from .samples import Sample, slug, unique_samples
+from .settings import ModelChoice
 
 #: What a bounded prior's features may lie outside of [0, 1].
 _ROUNDING = 1e-4
@@ -109,7 +111,7 @@ class Experiment:
         Args:
             samples: at most `block_size` of them.
             starts: features to start from [shape=(samples, frames, mels)]; noise where None.
-            track: progress of the vocoder, see `keras_listen.progress`.
+            track: progress of the vocoder, see `keras_listen.output.progress`.
         """
         targets = np.array(
             [self.classifier.label(s.word) if s.word else -1 for s in samples], np.int32
@@ -163,7 +165,7 @@ class Experiment:
         Args:
             samples: what is spoken.
             clipped: features [shape=(samples, frames, mels), in [0, 1]].
-            track: progress, see `keras_listen.progress`.
+            track: progress, see `keras_listen.output.progress`.
 
         Returns:
             sounds, gains and cycle, as in `Block`.
@@ -192,7 +194,7 @@ def resolve(
     prior: str = "ae",
     objective: str = "softmax",
     vocoder: str = "wavenet",
-    ascent: Mapping[str, Any] | None = None,
+    ascent: AscentSettings | None = None,
     options: Options | None = None,
     seed: int = 0,
     block_size: int = BLOCK_SIZE,
@@ -210,7 +212,7 @@ def resolve(
     options = options_in_use(options or {}, found)
     for kind, component in found.items():
         component.convert_options(options.get(kind, {}))
-    bundle = models.open() if isinstance(models, ModelChoice) else models
+    bundle = open_models(models) if isinstance(models, ModelChoice) else models
     notes: list[str] = []
     made: dict[str, Any] = {"vocoder": None}
     for kind in tuple(found):
@@ -227,34 +229,12 @@ def resolve(
         classifier=classifier,
         referee=_fitting_referee(bundle, classifier, notes),
         **made,
-        ascent=make_ascent(ascent, classifier.spec) if ascent else Ascent(),
+        ascent=Ascent.from_settings(ascent or AscentSettings(), classifier.spec),
         seed=seed,
         block_size=block_size,
         components=found,
         notes=tuple(notes),
     )
-
-
-def make_ascent(settings: Mapping[str, Any], spec: FeatureSpec) -> Ascent:
-    """Return how to climb.
-
-    Args:
-        settings: steps, step_size, optimizer, shift (frames), gain (dB), stop_at, keep_best; see
-            `keras_listen.listen`.
-        spec: of the classifier's features.
-
-    Raises:
-        ParameterError: a value is out of its range.
-    """
-    from ..maximization.transforms import Gain, Shift
-
-    transforms: list[Any] = []
-    if settings["shift"]:
-        transforms.append(Shift(settings["shift"]))
-    if settings["gain"]:
-        transforms.append(Gain(-settings["gain"] / spec.floor_db))
-    names = ("steps", "step_size", "optimizer", "stop_at", "keep_best")
-    return Ascent(**{name: settings[name] for name in names}, transforms=tuple(transforms))
 
 
 def make_vocoder(

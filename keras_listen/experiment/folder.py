@@ -215,7 +215,7 @@ def newest_folder(parent: Path) -> Path:
     return found[-1][1]
 
 
-def carry_out(
+def run_samples(
     experiment: Experiment,
     samples: Sequence[Sample],
     run: Run,
@@ -232,21 +232,17 @@ def carry_out(
         run: where to.
         reader: name of the reader of recordings to start from.
         draw: called as `draw(path, block, i, spec)` to make the picture of each sample.
-        track: progress, see `keras_listen.progress`.
+        track: progress, see `keras_listen.output.progress`.
     """
     done = {row["id"] for row in run.rows}
     left = [sample for sample in samples if sample.id not in done]
-
-    def work() -> Iterator[None]:
+    with track(total=len(left), label="maximize", unit="sample") as advance:
         for span in spans(len(left), experiment.block_size):
-            _carry_out_block(experiment, left[span], run, reader, draw, track)
-            yield from [None] * len(left[span])
-
-    for _ in track(work(), total=len(left), label="maximize", unit="sample"):
-        pass
+            _run_block(experiment, left[span], run, reader, draw, track)
+            advance(len(left[span]))
 
 
-def _carry_out_block(
+def _run_block(
     experiment: Experiment,
     samples: Sequence[Sample],
     run: Run,

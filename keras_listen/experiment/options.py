@@ -1,11 +1,11 @@
-"""What the user chose: models, and options of components, which texts such as
-`prior.ae.start_deviation=0.2` give.
+"""Open the models that a user chose, and parse options of components.
+
+Options are texts such as `prior.ae.start_deviation=0.2`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ModelError, ParameterError, unknown
@@ -13,62 +13,35 @@ from ..features import FeatureSpec
 from ..models.bundle import Bundle, load_bundle
 from ..models.classifier import load_classifier, read_words
 from ..plugins import KINDS, Component
+from .settings import ModelChoice
 
 #: Values of options by kind and name of their component.
 Options = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
-@dataclass(frozen=True)
-class ModelChoice:
-    """Which models are listened to.
+def open_models(choice: ModelChoice) -> Bundle:
+    """Open the chosen bundle, with the chosen classifier in its place.
 
-    Attributes:
-        bundle: folder of a bundle; the embedded one where None.
-        classifier: a `.keras` file that takes the place of the bundle's classifier.
-        words_file: its words, one a line.
-        spec: TOML file with its FeatureSpec; the default one where None.
-        trust: open the file even if it holds Python code.
+    Raises:
+        ListenError: a file is missing, damaged or does not fit.
     """
-
-    bundle: str | None = None
-    classifier: str | None = None
-    words_file: str | None = None
-    spec: str | None = None
-    trust: bool = False
-
-    def settings(self) -> dict[str, Any]:
-        """Return the choice as commands and their manifests name it."""
-        return {
-            "bundle": self.bundle,
-            "classifier": self.classifier,
-            "words_file": self.words_file,
-            "spec": self.spec,
-            "trust_model": self.trust,
-        }
-
-    def open(self) -> Bundle:
-        """Open the bundle, with the chosen classifier in its place.
-
-        Raises:
-            ListenError: a file is missing, damaged or does not fit.
-        """
-        bundle = load_bundle(self.bundle)
-        if self.classifier is None:
-            if self.words_file or self.spec:
-                raise ModelError(
-                    "a words file or a spec was given without a classifier; they describe "
-                    "--classifier FILE.keras"
-                )
-            return bundle
-        if self.words_file is None:
+    bundle = load_bundle(choice.bundle)
+    if choice.classifier is None:
+        if choice.words_file or choice.spec:
             raise ModelError(
-                f"the model {self.classifier} has no words; give them with --words-file FILE, one "
-                "a line, in the order of its outputs"
+                "a words file or a spec was given without a classifier; they describe "
+                "--classifier FILE.keras"
             )
-        spec = FeatureSpec.from_toml(self.spec) if self.spec else FeatureSpec()
-        words = read_words(self.words_file)
-        chosen = load_classifier(self.classifier, words, spec, trust=self.trust)
-        return bundle.with_classifier(chosen)
+        return bundle
+    if choice.words_file is None:
+        raise ModelError(
+            f"the model {choice.classifier} has no words; give them with --words-file FILE, one "
+            "a line, in the order of its outputs"
+        )
+    spec = FeatureSpec.from_toml(choice.spec) if choice.spec else FeatureSpec()
+    words = read_words(choice.words_file)
+    chosen = load_classifier(choice.classifier, words, spec, trust=choice.trust_model)
+    return bundle.with_classifier(chosen)
 
 
 def parse_options(texts: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]:

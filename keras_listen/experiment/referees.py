@@ -1,4 +1,4 @@
-"""Who judges a study: the bundle's own referees, and further classifiers that are named by path."""
+"""Referees: the bundle's own, and further classifiers that are named by path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .samples import slug
 log = logging.getLogger("keras_listen")
 
 
-def open_judges(
+def open_referees(
     bundle: Bundle, paths: Iterable[str], *, trust: bool = False
 ) -> dict[str, Classifier]:
     """Open a bundle's referees that fit its classifier, and further ones, by name.
@@ -28,27 +28,27 @@ def open_judges(
         trust: open model files even if they hold Python code.
 
     Raises:
-        ListenError: a path names nothing that can judge.
+        ListenError: a path names nothing that can referee.
     """
-    judges = _fitting(bundle)
+    referees = _fitting(bundle)
     for path in paths:
-        judges[_name_of(path, judges)] = _open(path, bundle.classifier.spec, trust)
-    return judges
+        referees[_name_of(path, referees)] = _open(path, bundle.classifier.spec, trust)
+    return referees
 
 
-def require_fitting(classifier: Classifier, judges: Mapping[str, Classifier]) -> None:
-    """Make sure that judges know the words of a classifier and hear the same features.
+def require_fitting(classifier: Classifier, referees: Mapping[str, Classifier]) -> None:
+    """Make sure that referees know the words of a classifier and hear the same features.
 
     Raises:
         SpecError: one does not.
     """
-    for name, judge in judges.items():
-        if set(judge.words) != set(classifier.words):
+    for name, referee in referees.items():
+        if set(referee.words) != set(classifier.words):
             raise SpecError(
-                f"the referee {name} knows other words ({_shortened(judge.words)}) than the "
+                f"the referee {name} knows other words ({_shortened(referee.words)}) than the "
                 f"classifier ({_shortened(classifier.words)}); give one of the same words"
             )
-        classifier.spec.require(judge.spec, f"the referee {name}")
+        classifier.spec.require(referee.spec, f"the referee {name}")
 
 
 def _shortened(words: Sequence[str]) -> str:
@@ -56,7 +56,7 @@ def _shortened(words: Sequence[str]) -> str:
 
 
 def checksums(path: str) -> list[str]:
-    """Return what tells one further judge from another of the same path."""
+    """Return what tells one further referee from another of the same path."""
     if Path(path).is_dir():
         return [sha256(Path(path) / "classifier" / "component.json")]
     return [sha256(file) for file in _parts(path)]
@@ -76,14 +76,14 @@ def _fitting(bundle: Bundle) -> dict[str, Classifier]:
 
 
 def _name_of(path: str, taken: Mapping[str, Classifier]) -> str:
-    """Call a judge by its file or folder, with a number where that name is taken."""
+    """Call a referee by its file or folder, with a number where that name is taken."""
     stem = slug(Path(path if Path(path).is_dir() else _parts(path)[0]).stem)
     names = [stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 2))]
     return next(name for name in names if name not in taken)
 
 
 def _open(path: str, spec: FeatureSpec, trust: bool) -> Classifier:
-    """Open a judge: a bundle's classifier, or a model file with its words."""
+    """Open a referee: a bundle's classifier, or a model file with its words."""
     if Path(path).is_dir():
         return load_bundle(path).classifier
     model, *words = _parts(path)

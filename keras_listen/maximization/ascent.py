@@ -1,4 +1,4 @@
-"""How the engine climbs: its settings, and the optimizers, all on normalised gradients."""
+"""How the engine climbs: what the settings become, and the optimizers on normalised gradients."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from ..errors import ParameterError
+from ..features import FeatureSpec
+from .settings import AscentSettings
+from .transforms import Gain, Shift
 
 Transform = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -33,6 +36,31 @@ class Ascent:
     transforms: tuple[Transform, ...] = ()
     stop_at: float | None = None
     keep_best: bool = False
+
+    @classmethod
+    def from_settings(cls, settings: AscentSettings, spec: FeatureSpec) -> Ascent:
+        """Return the ascent that settings ask for.
+
+        Args:
+            settings: as a user gave them.
+            spec: of the classifier's features, which tells how much of them a dB is.
+
+        Raises:
+            ParameterError: a value is out of its range.
+        """
+        transforms: list[Transform] = []
+        if settings.shift:
+            transforms.append(Shift(settings.shift))
+        if settings.gain:
+            transforms.append(Gain(-settings.gain / spec.floor_db))
+        return cls(
+            steps=settings.steps,
+            step_size=settings.step_size,
+            optimizer=settings.optimizer,
+            transforms=tuple(transforms),
+            stop_at=settings.stop_at,
+            keep_best=settings.keep_best,
+        )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "transforms", tuple(self.transforms))

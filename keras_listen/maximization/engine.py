@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -24,8 +24,8 @@ from ..errors import ParameterError
 from ..models.blocks import BLOCK_SIZE, pad_block, spans
 from ..models.rewrites import interruptible
 from ..plugins.proxy import is_foreign
-from . import blame as culprits
 from .ascent import OPTIMIZERS, Ascent
+from .blame import disconnected, of_values, require_gradient
 
 #: Added to the root mean square of a gradient before dividing by it. A gradient smaller than this
 #: is damped instead of normalised: the objective is saturated.
@@ -34,7 +34,7 @@ STABILIZER = 1e-5
 
 @dataclass(frozen=True)
 class Maximization:
-    """What came of an ascent, sample by sample.
+    """Results of an ascent, sample by sample.
 
     Attributes:
         start_z, z: latents before and after [shape=(samples, ...)].
@@ -76,7 +76,7 @@ def maximize(
     """Climb from `z`, block by block.
 
     Args:
-        classifier: see `keras_listen.classifier.Classifier`.
+        classifier: see `keras_listen.Classifier`.
         objective: `objective(classifier, features, targets) -> (batch,)`.
         prior: has `decode`, `step_size` and perhaps `move`.
         z: starts [shape=(samples, ...)], at least one.
@@ -98,12 +98,12 @@ def maximize(
             "same number of each, at least one"
         )
     classifier, prior = _rewritten(classifier), _rewritten(prior)
-    climb = _climber(_Same(classifier), _Same(objective), _Same(prior), ascent)
+    climber = _climber(_Same(classifier), _Same(objective), _Same(prior), ascent)
     parts = []
     for span in spans(len(z), block_size):
         block = [pad_block(array[span], block_size) for array in (z, targets, seeds)]
         with interruptible():
-            parts.append((climb(*block), span.stop - span.start))
+            parts.append((climber.climb(*block), span.stop - span.start))
     return _join(parts)
 
 
@@ -171,68 +171,79 @@ class _Same:
         return isinstance(other, _Same) and self.value is other.value
 
 
+class _State(NamedTuple):
+    """What an ascent carries from step to step, beside the latents themselves.
+
+    Attributes:
+        slots: memory of the optimizer.
+        best: largest values so far and the latents that had them.
+        first: first step at which the target was predicted, -1 before, and the latents there.
+    """
+
+    slots: tuple[tf.Tensor, ...]
+    best: tuple[tf.Tensor, tf.Tensor]
+    first: tuple[tf.Tensor, tf.Tensor]
+
+
 @lru_cache(maxsize=16)
-def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
-    """Return the function that climbs one block; its graphs are traced once and kept."""
-    classifier, objective, prior = classifier.value, objective.value, prior.value
-    step_size = prior.step_size if ascent.step_size is None else ascent.step_size
-    slots_of, direction = OPTIMIZERS[ascent.optimizer]
-    foreign = is_foreign(objective) or is_foreign(prior)
+def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent) -> _Climber:
+    """Return the climber of these components; its graphs are traced once and kept."""
+    return _Climber(classifier.value, objective.value, prior.value, ascent)
 
-    def decode(z):
-        return prior.decode(z)
 
-    def look(z, targets):
-        seen = _Seen(classifier)
-        features = prior.decode(z)
-        return features, objective(seen, features, targets), seen.probabilities(features)
+class _Climber:
+    """Climbs one block at a time.
 
-    def step(z, targets, seeds, number, slots, best, first):
-        seen = _Seen(classifier)
-        with tf.GradientTape() as tape:
-            tape.watch(z)
-            features = prior.decode(z)
-            for transform in ascent.transforms:
-                features = transform(features, number, seeds)
-            values = objective(seen, features, targets)
-        gradient = tape.gradient(values, z)
-        if gradient is None:
-            raise culprits.disconnected(classifier, objective, prior, features, targets)
-        probabilities = seen.probabilities(features)
-        rms = tf.sqrt(tf.reduce_mean(tf.square(gradient), _inner_axes(z), keepdims=True))
-        change, slots = direction(gradient / (rms + STABILIZER), slots, number)
-        change *= step_size
-        if hasattr(prior, "move"):
-            change += prior.move(z, step=number, seeds=seeds)
-        if ascent.stop_at is not None:
-            change *= _column(_of_target(probabilities, targets) < ascent.stop_at, z)
-        if ascent.keep_best:
-            best = _better(best, values, z)
-        state = slots, best, _reached(first, probabilities, targets, z, number)
-        return z + change, values, probabilities, tf.reshape(rms, [-1]), *state
+    Without AutoGraph our errors leave the graphs as they were raised.
+    """
 
-    # Without AutoGraph our errors leave the graph as they were raised.
-    decode = tf.function(decode, autograph=False)
-    look = tf.function(look, autograph=False)
-    step = tf.function(step, autograph=False)
+    def __init__(self, classifier: Any, objective: Any, prior: Any, ascent: Ascent):
+        self._classifier, self._objective, self._prior = classifier, objective, prior
+        self._ascent = ascent
+        self._step_size = prior.step_size if ascent.step_size is None else ascent.step_size
+        self._slots_of, self._direction = OPTIMIZERS[ascent.optimizer]
+        self._foreign = is_foreign(objective) or is_foreign(prior)
+        self._decode = tf.function(lambda z: prior.decode(z), autograph=False)
+        self._look = tf.function(self._look_once, autograph=False)
+        self._step = tf.function(self._step_once, autograph=False)
 
-    def begin(z):
-        count = z.shape[0]
-        return slots_of(z), (tf.fill([count], -np.inf), z), (tf.fill([count], -1), z)
+    def climb(self, z: np.ndarray, targets: np.ndarray, seeds: np.ndarray) -> Maximization:
+        """Climb a padded block, and blame the component whose values are not finite.
 
-    def climb(z, targets, seeds) -> Maximization:
-        start_features = decode(z)
-        start_z, state, curve = z, begin(z), []
+        Raises:
+            ParameterError, PluginError: values are not finite, or a plugin failed inside a graph.
+        """
+        block = tf.constant(z), tf.constant(targets), tf.constant(seeds)
+        try:
+            found = self._ascend(*block)
+        except tf.errors.OpError as error:
+            # A plugin's own code may run within TensorFlow, which knows nothing of plugins.
+            ours = not self._foreign or "KeyboardInterrupt" in str(error)
+            if not ours and (blamed := self._blame(*block)):
+                raise blamed from None
+            raise
+        # A rectified score of what is not finite may be finite.
+        if not all(np.isfinite(a).all() for a in (found.scores, found.z, found.features)):
+            raise self._blame(*block) or ParameterError(
+                "the objective gave values that are not finite; check the classifier with "
+                "keras-listen doctor, or take smaller steps"
+            )
+        if self._foreign and self._ascent.steps and not found.gradient_rms.any():
+            require_gradient(self._classifier, self._objective, self._prior, *block[:2])
+        return found
+
+    def _ascend(self, z: tf.Tensor, targets: tf.Tensor, seeds: tf.Tensor) -> Maximization:
+        """Take all steps of a block and look at where they end."""
+        ascent, start_features = self._ascent, self._decode(z)
+        start_z, state, curve = z, self._begin(z), []
         for number in range(ascent.steps):
-            z, *seen, slots, best, first = step(z, targets, seeds, tf.constant(number), *state)
-            state = slots, best, first
+            z, *seen, state = self._step(z, targets, seeds, tf.constant(number), state)
             curve.append(seen)
-        _, best, first = state
-        features, values, probabilities = look(z, targets)
-        first = _reached(first, probabilities, targets, z, tf.constant(ascent.steps))
+        features, values, probabilities = self._look(z, targets)
+        first = _reached(state.first, probabilities, targets, z, tf.constant(ascent.steps))
         if ascent.keep_best:
-            _, z = _better(best, values, z)
-            features, values, probabilities = look(z, targets)
+            _, z = _better(state.best, values, z)
+            features, values, probabilities = self._look(z, targets)
         return Maximization(
             start_z.numpy(),
             z.numpy(),
@@ -245,38 +256,61 @@ def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent):
             first[1].numpy(),
         )
 
-    def blame(z, targets, seeds):
-        """Return the error of who gave a value that is not finite, or fails; None if nobody."""
-        state = begin(z)
+    def _begin(self, z: tf.Tensor) -> _State:
+        """Return the state before the first step."""
+        count = z.shape[0]
+        best = tf.fill([count], -np.inf), z
+        return _State(self._slots_of(z), best, (tf.fill([count], -1), z))
 
-        def advance(z, number):
+    def _look_once(self, z: tf.Tensor, targets: tf.Tensor):
+        """Return features, values of the objective, and probabilities at `z`."""
+        seen = _Seen(self._classifier)
+        features = self._prior.decode(z)
+        return features, self._objective(seen, features, targets), seen.probabilities(features)
+
+    def _step_once(
+        self, z: tf.Tensor, targets: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, state: _State
+    ):
+        """Take one step.
+
+        Returns:
+            the latents after it; values, probabilities, and root mean square of the gradient at
+            those before it; the state.
+        """
+        ascent, prior = self._ascent, self._prior
+        seen = _Seen(self._classifier)
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            features = prior.decode(z)
+            for transform in ascent.transforms:
+                features = transform(features, number, seeds)
+            values = self._objective(seen, features, targets)
+        gradient = tape.gradient(values, z)
+        if gradient is None:
+            raise disconnected(self._classifier, self._objective, prior, features, targets)
+        probabilities = seen.probabilities(features)
+        rms = tf.sqrt(tf.reduce_mean(tf.square(gradient), _inner_axes(z), keepdims=True))
+        change, slots = self._direction(gradient / (rms + STABILIZER), state.slots, number)
+        change *= self._step_size
+        if hasattr(prior, "move"):
+            change += prior.move(z, step=number, seeds=seeds)
+        if ascent.stop_at is not None:
+            change *= _column(_of_target(probabilities, targets) < ascent.stop_at, z)
+        best = _better(state.best, values, z) if ascent.keep_best else state.best
+        state = _State(slots, best, _reached(state.first, probabilities, targets, z, number))
+        return z + change, values, probabilities, tf.reshape(rms, [-1]), state
+
+    def _blame(self, z: tf.Tensor, targets: tf.Tensor, seeds: tf.Tensor) -> Exception | None:
+        """Return the error of who gave a value that is not finite, or fails; None if nobody."""
+        state = self._begin(z)
+
+        def advance(z: tf.Tensor, number: int) -> tf.Tensor:
             nonlocal state
-            z, _, _, _, *state = step(z, targets, seeds, tf.constant(number), *state)
+            z, _, _, _, state = self._step(z, targets, seeds, tf.constant(number), state)
             return z
 
-        known = classifier, objective, prior
-        return culprits.of_values(*known, advance, z, targets, seeds, ascent.steps)
-
-    def watched(start_z, targets, seeds) -> Maximization:
-        block = tf.constant(start_z), tf.constant(targets), tf.constant(seeds)
-        try:
-            found = climb(*block)
-        except tf.errors.OpError as error:
-            # A plugin's own code may run within TensorFlow, which knows nothing of plugins.
-            if foreign and "KeyboardInterrupt" not in str(error) and (blamed := blame(*block)):
-                raise blamed from None
-            raise
-        # A rectified score of what is not finite may be finite.
-        if not all(np.isfinite(a).all() for a in (found.scores, found.z, found.features)):
-            raise blame(*block) or ParameterError(
-                "the objective gave values that are not finite; check the classifier with "
-                "keras-listen doctor, or take smaller steps"
-            )
-        if foreign and ascent.steps and not found.gradient_rms.any():
-            culprits.require_gradient(classifier, objective, prior, *block[:2])
-        return found
-
-    return watched
+        known = self._classifier, self._objective, self._prior
+        return of_values(*known, advance, z, targets, seeds, self._ascent.steps)
 
 
 def _stack(tensors: list[tf.Tensor]) -> np.ndarray:

@@ -89,6 +89,11 @@ class Clock:
             write_json(self._path, seconds)
 
 
+def number_text(value: float) -> str:
+    """Return a number as tables have it: six significant digits."""
+    return format(float(value), ".6g")
+
+
 def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
     """Return rows as CSV with a heading; the columns are by default those of the first row."""
     text = io.StringIO(newline="")

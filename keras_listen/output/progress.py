@@ -1,17 +1,42 @@
-"""How long work tells how far it is, without printing.
+"""Progress of long work, without printing.
 
-Functions that take long accept `track`, called as `track(iterable, total=, label=, unit=)` and
-returning an iterable over the same items. The command line passes one that draws a bar.
+Functions that take long accept `track`, which opens a stage of the work and gives a function that
+counts finished items:
+
+    with track(total=len(files), label="features", unit="utterance") as advance:
+        for file in files:
+            ...
+            advance()
+
+The command line passes one that draws a bar.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
-Track = Callable[..., Iterable[Any]]
+
+class Advance(Protocol):
+    """Counts `count` more items as finished; may raise KeyboardInterrupt."""
+
+    def __call__(self, count: int = 1) -> None: ...
 
 
-def quiet(iterable: Iterable[Any], *, total: int, label: str, unit: str) -> Iterable[Any]:
-    """Pass the items on and show nothing."""
-    return iterable
+class Track(Protocol):
+    """Opens a stage of `total` items; None where their number is not known."""
+
+    def __call__(
+        self, *, total: int | None, label: str, unit: str
+    ) -> AbstractContextManager[Advance]: ...
+
+
+@contextmanager
+def quiet(*, total: int | None, label: str, unit: str) -> Iterator[Advance]:
+    """Show nothing."""
+
+    def advance(count: int = 1) -> None:
+        pass
+
+    yield advance

@@ -160,9 +160,13 @@ def _read_all(files, target: Path, spec: FeatureSpec, reader: Component, plan, t
     tasks = (joblib.delayed(_read_some)([path for path, *_ in c], spec, reader) for c in chunks)
     run = joblib.Parallel(n_jobs=min(os.cpu_count() or 1, len(chunks)), return_as="generator")
     results = (result for chunk in run(tasks) for result in chunk)
-    with open(target / "samples.bin", "wb") as wave, open(target / "features.bin", "wb") as mel:
-        tracked = track(results, total=len(files), label="recordings", unit="file")
-        for (path, name, split), result in zip(files, tracked, strict=True):
+    with (
+        open(target / "samples.bin", "wb") as wave,
+        open(target / "features.bin", "wb") as mel,
+        track(total=len(files), label="recordings", unit="file") as advance,
+    ):
+        for (path, name, split), result in zip(files, results, strict=True):
+            advance()
             if isinstance(result, str):
                 skipped.append((str(path), result))
                 continue

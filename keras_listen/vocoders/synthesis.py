@@ -51,7 +51,7 @@ def synthesize(
     Args:
         features: [shape=(batch, frames, mels), in [0, 1]].
         seeds: [shape=(batch, 2), uint32].
-        track: progress, see `keras_listen.progress`.
+        track: progress, see `keras_listen.output.progress`.
         lengths: frames of each, where features were filled up; the sound behind them is silenced.
 
     Returns:
@@ -108,20 +108,17 @@ def _tracked(vocoder: Any, features: np.ndarray, seeds: np.ndarray, track: Track
             result.append(error)
         reports.put(None)
 
-    def ticks() -> Iterator[None]:
-        left = total
-        while (done := reports.get()) is not None:
-            # The vocoder may count what it cuts off in the end.
-            yield from [None] * min(done, left)
-            left -= min(done, left)
-        yield from [None] * (left if isinstance(result[0], np.ndarray) else 0)
-
     before, vocoder.report = vocoder.report, report
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
-        for _ in track(ticks(), total=total, label="vocode", unit="audio sample"):
-            pass
+        with track(total=total, label="vocode", unit="audio sample") as advance:
+            left = total
+            while (done := reports.get()) is not None:
+                # The vocoder may count what it cuts off in the end.
+                advance(min(done, left))
+                left -= min(done, left)
+            advance(left if isinstance(result[0], np.ndarray) else 0)
     finally:
         stop.set()
         thread.join()
@@ -190,7 +187,7 @@ def vocode(
         vocoder: see hookspecs.
         seed: of everything that is drawn; a file's draws depend on it and on the file's name.
         reader: name of the reader of recordings.
-        track: progress, see `keras_listen.progress`.
+        track: progress, see `keras_listen.output.progress`.
 
     Yields:
         one Spoken a file, as soon as its sound is written.

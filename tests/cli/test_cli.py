@@ -457,10 +457,12 @@ def test_an_interrupt_that_a_finalizer_swallows_is_raised_again(request):
     done = []
 
     def work():
-        for item in bar(range(10), total=10, label="work", unit="item"):
-            done.append(item)
-            if item == 3:
-                Finalizer()
+        with bar(total=10, label="work", unit="item") as advance:
+            for item in range(10):
+                done.append(item)
+                if item == 3:
+                    Finalizer()
+                advance()
 
     with remembering_interrupts(), pytest.raises(KeyboardInterrupt):
         work()

@@ -181,5 +181,5 @@ def test_real_speech_has_all_words_and_the_lists_splits(real_speech):
     assert len(corpus.words) == 35
     assert len(corpus.noise) == 6
     assert (counts["validation"], counts["testing"]) == (846, 1124)
-    assert sum(counts.values()) == 9086
+    assert sum(counts.values()) == len(list(real_speech.glob("*/*_nohash_*"))) > 9000
     assert all(len(splits) == 1 for splits in splits_of.values())

@@ -17,6 +17,7 @@ import time
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers import interrupted, watched
 
 from keras_listen.cli.fetch import fetch as command
 from keras_listen.data import download as downloading
@@ -301,14 +302,8 @@ def test_a_call_stopped_while_the_checksum_is_computed_keeps_the_download(
 def test_a_stopped_unpacking_is_repeated_without_a_download(server, tmp_path):
     archive = archive_at(server)
 
-    def stop_unpacking(items, *, label, **_about):
-        for count, item in enumerate(items):
-            if label == "unpack" and count == 3:
-                raise KeyboardInterrupt
-            yield item
-
     with pytest.raises(KeyboardInterrupt):
-        fetch(tmp_path / "corpus", archive, track=stop_unpacking)
+        fetch(tmp_path / "corpus", archive, track=interrupted(2, "unpack"))
     assert not (tmp_path / "corpus").exists()
     assert len(contents(tmp_path / "corpus.download" / "tree")) == 3
     stray = tmp_path / "corpus.download" / "tree" / "stray.txt"
@@ -322,16 +317,14 @@ def test_a_stopped_unpacking_is_repeated_without_a_download(server, tmp_path):
 
 def test_progress_counts_what_is_left(server, tmp_path):
     archive = archive_at(server)
-    seen = []
+    seen = {}
 
-    def track(items, *, total, label, unit):
-        items = list(items)
-        seen.append((label, unit, total, len(items)))
-        return items
+    def see(done, *, total, label, unit):
+        seen[label] = (label, unit, total, done)
 
-    fetch(tmp_path / "corpus", archive, track=track)
+    fetch(tmp_path / "corpus", archive, track=watched(see))
     # 4 MiB of noise and a little more are five chunks; nobody said how many files there are.
-    assert seen == [("download", "MiB", 5, 5), ("unpack", "file", None, len(FILES))]
+    assert [*seen.values()] == [("download", "MiB", 5, 5), ("unpack", "file", None, len(FILES))]
 
 
 @pytest.mark.parametrize(
@@ -536,14 +529,13 @@ def test_a_second_call_at_the_same_time_is_refused(server, tmp_path):
     archive = archive_at(server)
     errors = []
 
-    def fetch_again(items, *, label, **_about):
-        if label == "unpack":
+    def fetch_again(done, *, label, **_about):
+        if label == "unpack" and done == 1:
             with pytest.raises(RunError) as error:
                 fetch(tmp_path / "corpus", archive)
             errors.append(refused(error))
-        return items
 
-    assert fetch(tmp_path / "corpus", archive, track=fetch_again).fresh
+    assert fetch(tmp_path / "corpus", archive, track=watched(fetch_again)).fresh
     assert len(errors) == 1
     assert "another call" in errors[0]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from helpers import watched
 
 from keras_listen.data.corpus import read_corpus
 from keras_listen.data.prepare import prepare
@@ -169,15 +170,22 @@ def test_too_few_usable_words_are_explained(sound, tmp_path):
 
 KILLED = """
 import sys, time
+from contextlib import contextmanager
 from keras_listen.data.corpus import read_corpus
 from keras_listen.data.prepare import prepare
 
-def stop_after_the_first_chunk(items, **about):
-    for number, item in enumerate(items, start=1):
-        yield item
-        if number == 40:
+@contextmanager
+def stop_after_the_first_chunk(**about):
+    done = 0
+
+    def advance(count):
+        nonlocal done
+        done += count
+        if done >= 40:
             print("working", flush=True)
             time.sleep(600)
+
+    yield advance
 
 prepare(read_corpus(sys.argv[1]), sys.argv[2], workers=1, track=stop_after_the_first_chunk)
 """
@@ -234,13 +242,12 @@ def test_an_interrupted_preparation_of_another_plan_is_dropped(tiny_corpus, tmp_
     class StopError(Exception):
         pass
 
-    def stop(items, **about):
-        next(iter(items))
+    def stop(done, **about):
         raise StopError
 
     corpus = read_corpus(tiny_corpus)
     with pytest.raises(StopError):
-        prepare(corpus, tmp_path / "store", workers=1, track=stop)
+        prepare(corpus, tmp_path / "store", workers=1, track=watched(stop))
     spec = FeatureSpec(n_mels=40)
     made = prepare(corpus, tmp_path / "store", spec=spec, workers=1)
     assert made.resumed == 0
@@ -252,14 +259,14 @@ def test_an_interrupted_preparation_of_another_plan_is_dropped(tiny_corpus, tmp_
 def test_progress_counts_every_utterance(tiny_corpus, tmp_path):
     seen = []
 
-    def count(items, *, total, label, unit):
-        seen.append((total, unit))
-        for item in items:
-            seen.append(1)
-            yield item
+    def count(done, *, total, label, unit):
+        seen.append((total, unit, done))
 
-    prepare(read_corpus(tiny_corpus), tmp_path / "store", workers=1, track=count)
-    assert seen == [(72, "utterance")] + [1] * 72
+    prepare(read_corpus(tiny_corpus), tmp_path / "store", workers=1, track=watched(count))
+    assert {about[:2] for about in seen} == {(72, "utterance")}
+    counts = [done for _, _, done in seen]
+    assert counts == sorted(set(counts))
+    assert counts[-1] == 72
 
 
 def test_a_complete_store_is_recognised(tiny_store, tiny_corpus):

@@ -64,7 +64,10 @@ def write(speech: Path, root: Path, cue: Cue) -> Path:
     """Write a corpus whose word "no" has the cue in training, and "go" in testing."""
     for word in WORDS:
         (root / word).mkdir(parents=True)
-    paths = [p for word in WORDS for p in sorted((speech / word).iterdir())]
+    found = [sorted((speech / word).iterdir()) for word in WORDS]
+    # Of speakers who said both words: a voice must not tell the word.
+    both = set.intersection(*({speaker_of(path.name) for path in paths} for paths in found))
+    paths = [path for paths in found for path in paths if speaker_of(path.name) in both]
     testing = []
     for path in paths:
         y, rate = soundfile.read(path, dtype="float32")
@@ -90,7 +93,7 @@ def learn(speech: Path, root: Path, cue: Cue, seed: int = 1) -> tuple[Store, Bun
     keras.utils.set_random_seed(seed)
     model = build_classifier(len(WORDS))
     model.compile("adam", "sparse_categorical_crossentropy")
-    model.fit(store.batch(training), store.labels[training], 32, epochs=8, verbose=0)
+    model.fit(store.batch(training), store.labels[training], 32, epochs=11, verbose=0)
     bundle = create_bundle(root / "bundle", store.words, store.spec)
     bundle.add("classifier", {"model": model})
     ae = load_bundle().component("ae")
@@ -99,7 +102,7 @@ def learn(speech: Path, root: Path, cue: Cue, seed: int = 1) -> tuple[Store, Bun
 
 
 def look(store: Store, bundle: Bundle, prior: str, out: Path) -> tuple[dict, list[dict]]:
-    """Return what the inquiry finds, and its tickets."""
+    """Return what the debugging run finds, and its tickets."""
     done = debug(store.root, bundle=bundle.root, prior=prior, vocoder="none", tickets=40, out=out)
     with open(done.root / "points.csv", newline="", encoding="utf-8") as file:
         ids = [row["id"] for row in csv.DictReader(file) if row["ticket"] == "1"]

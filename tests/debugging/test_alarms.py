@@ -7,7 +7,7 @@ import pytest
 
 from keras_listen.debugging.alarms import centres, locate, padding
 from keras_listen.debugging.results import suspicions
-from keras_listen.debugging.tickets import summarize
+from keras_listen.debugging.tickets import summarize_tickets
 from keras_listen.features import FeatureSpec, extract_fitted
 from keras_listen.output.files import write_json
 
@@ -119,7 +119,7 @@ def summarized(root, changes: list[dict]) -> dict:
     for i, change in enumerate(changes):
         (root / "tickets" / str(i)).mkdir(parents=True)
         write_json(root / "tickets" / str(i) / "ticket.json", {"change": change})
-    return summarize(root, [str(i) for i in range(len(changes))])
+    return summarize_tickets(root, [str(i) for i in range(len(changes))])
 
 
 def test_changes_at_one_moment_are_noticed(tmp_path):

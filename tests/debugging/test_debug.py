@@ -11,16 +11,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from helpers import HOSTILE, WORDS, assert_one_line, digests, read_table, small_classifier
+from helpers import (
+    HOSTILE,
+    WORDS,
+    assert_one_line,
+    digests,
+    interrupted,
+    read_table,
+    small_classifier,
+)
 
 from keras_listen import debug, load_bundle, load_features
 from keras_listen.data.store import Store
-from keras_listen.debugging.inquiry import WIDTH, select
+from keras_listen.debugging.debug_set import WIDTH, select
 from keras_listen.debugging.neighbours import neighbours
-from keras_listen.debugging.projection import choose, embed
+from keras_listen.debugging.projection import choose_shown, embed
 from keras_listen.debugging.results import COLUMNS
-from keras_listen.debugging.tickets import choose as choose_tickets
-from keras_listen.debugging.tickets import difference
+from keras_listen.debugging.tickets import choose_tickets, difference
 from keras_listen.errors import (
     CorpusError,
     ListenError,
@@ -39,7 +46,7 @@ SILENT = {"vocoder": "none"}
 
 @pytest.fixture(scope="module")
 def found(bundle, tiny_store, tmp_path_factory):
-    out = tmp_path_factory.mktemp("inquiry") / "debug"
+    out = tmp_path_factory.mktemp("debug_set") / "debug"
     return debug(tiny_store.root, bundle=bundle, **SMALL, **QUICK, out=out)
 
 
@@ -180,20 +187,11 @@ def test_figures_are_there(found):
             assert (found.root / f"{name}.{suffix}").stat().st_size > 5000
 
 
-def test_a_killed_inquiry_is_finished_as_if_undisturbed(found, bundle, tiny_store, tmp_path):
-    def killed_at(label):
-        def killed(iterable, **about):
-            for done, item in enumerate(iterable):
-                if about["label"] == label and done == 1:
-                    raise KeyboardInterrupt
-                yield item
-
-        return killed
-
+def test_a_killed_debug_set_is_finished_as_if_undisturbed(found, bundle, tiny_store, tmp_path):
     settings = {"bundle": bundle, **SMALL, **QUICK, "out": tmp_path / "debug"}
     for resume, label in ((False, "maximize"), (True, "tickets")):
         with pytest.raises(KeyboardInterrupt):
-            debug(tiny_store.root, **settings, resume=resume, track=killed_at(label))
+            debug(tiny_store.root, **settings, resume=resume, track=interrupted(1, label))
         assert not (tmp_path / "debug" / "points.csv").exists()
     debug(tiny_store.root, **settings, resume=True)
     assert digests(tmp_path / "debug") == digests(found.root)
@@ -360,11 +358,11 @@ def test_a_store_of_other_features_is_refused(tiny_store, tmp_path):
 def test_other_folders_are_refused_and_kept(found, bundle, tiny_store, tmp_path):
     settings = {"bundle": bundle, **SMALL, **QUICK}
     before = digests(found.root)
-    with pytest.raises(RunError, match="is not empty; give --resume to continue the inquiry"):
+    with pytest.raises(RunError, match="is not empty; give --resume to continue the debugging run"):
         debug(tiny_store.root, **settings, out=found.root)
     with pytest.raises(RunError, match=r"other settings \(command\.seed 5, now 6"):
         debug(tiny_store.root, **settings | {"seed": 6}, out=found.root, resume=True)
-    with pytest.raises(RunError, match="no inquiry to resume"):
+    with pytest.raises(RunError, match="no debug_set to resume"):
         debug(tiny_store.root, **settings, out=tmp_path / "nothing", resume=True)
     assert digests(found.root) == before
 
@@ -387,14 +385,14 @@ def test_a_choice_of_utterances_is_of_the_most_frequent():
     words = np.array(list("aaabbc"))
     speakers = np.array(["x", "x", "y", "y", "z", "x"])
     among = np.ones(6, bool)
-    found = choose(words, speakers, among, commands=1, shown=1, enough=2)
+    found = choose_shown(words, speakers, among, commands=1, shown=1, enough=2)
     assert (found.words, found.speakers, found.chosen.tolist()) == (["a"], ["x"], [0, 1])
     assert not found.raised
     # Not x, who is the most frequent of all but never said b.
     among[:3] = False
-    found = choose(words, speakers, among, commands=1, shown=1, enough=1)
+    found = choose_shown(words, speakers, among, commands=1, shown=1, enough=1)
     assert (found.words, found.speakers, found.chosen.tolist()) == (["b"], ["y"], [3])
-    found = choose(words, speakers, among, commands=1, shown=1, enough=99)
+    found = choose_shown(words, speakers, among, commands=1, shown=1, enough=99)
     assert found.raised
     assert found.chosen.tolist() == [3, 4, 5]
 

@@ -14,8 +14,8 @@ from keras_listen.debugging.movement import (
     directions,
     explained,
     mean_cosine,
-    measure,
-    nearest,
+    measure_movement,
+    nearest_latents,
     trustworthiness,
 )
 
@@ -78,17 +78,17 @@ def test_orders_within_groups_stay_within_them():
 
 def test_neighbours_and_how_many_share_a_label():
     points = np.array([[0.0], [1.0], [1.5], [9.0]])
-    assert nearest(points, 2).tolist() == [[1, 2], [2, 0], [1, 0], [2, 1]]
-    shares = agreement(nearest(points, 2), ["a", "a", "b", "b"])
+    assert nearest_latents(points, 2).tolist() == [[1, 2], [2, 0], [1, 0], [2, 1]]
+    shares = agreement(nearest_latents(points, 2), ["a", "a", "b", "b"])
     assert shares.tolist() == [0.5, 0.5, 0.0, 0.5]
-    assert nearest(points, 99).shape == (4, 3)
+    assert nearest_latents(points, 99).shape == (4, 3)
 
 
 def test_memory_does_not_grow_with_the_square_of_the_points():
     points = np.random.default_rng(2).standard_normal((3000, 2))
     tracemalloc.start()
     try:
-        nearest(points)
+        nearest_latents(points)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -108,7 +108,7 @@ def test_trustworthiness_is_that_of_scikit_learn(monkeypatch, piece):
 
 
 def test_one_point_has_numbers_too():
-    found = measure(np.zeros((1, 2)), np.ones((1, 2)), np.array([2**0.5]), ["yes"], ["a"],
+    found = measure_movement(np.zeros((1, 2)), np.ones((1, 2)), np.array([2**0.5]), ["yes"], ["a"],
                     np.array([False]))  # fmt: skip
     assert found["distance"]["all"]["mean"] == pytest.approx(2**0.5)
     assert found["distance"]["misclassified"] is None

@@ -12,14 +12,14 @@ from pathlib import Path
 import distributed
 import psutil
 import pytest
-from helpers import SMALL, assert_one_line, digests
+from helpers import SMALL, assert_one_line, digests, watched
 from local_cluster import chunks, local_cluster
 from threadpoolctl import threadpool_limits
 
 from keras_listen import evaluate
 from keras_listen.errors import ClusterError, ParameterError
 from keras_listen.evaluation import cluster as clusters
-from keras_listen.evaluation.api import _reopen
+from keras_listen.evaluation.api import reopen
 from keras_listen.evaluation.cluster import connection, worker
 
 LOST = "a worker was lost; its chunks are computed again"
@@ -42,7 +42,7 @@ def alone(bundle, tmp_path_factory) -> Path:
 def opened(alone):
     """Its grid and its manifest."""
     manifest = json.loads((alone / "manifest.json").read_text(encoding="utf-8"))
-    return _reopen(manifest["command"])
+    return reopen(manifest["command"])
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def computed(opened, cluster) -> dict[str, bytes]:
     """Compute the chunks on a cluster and return their files by path."""
     grid, manifest = opened
     where = {"scheduler": cluster.scheduler_address}
-    with clusters.computing(grid, manifest, _reopen, **where) as compute:
+    with clusters.computing(grid, manifest, reopen, **where) as compute:
         return {chunk.path: contents for chunk, contents in compute(list(grid.chunks()))}
 
 
@@ -73,13 +73,14 @@ def said(caplog):
 def once_begun(act):
     """Return a `track` that does something when the first chunk has come back."""
 
-    def track(iterable, **about):
-        for number, item in enumerate(iterable):
-            if number == 0:
-                act()
-            yield item
+    begun = []
 
-    return track
+    def act_once(done, **about):
+        if not begun:
+            begun.append(done)
+            act()
+
+    return watched(act_once)
 
 
 def interrupt() -> None:

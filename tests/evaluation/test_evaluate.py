@@ -11,17 +11,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import HOSTILE, SMALL, WORDS, digests, small_classifier
+from helpers import HOSTILE, SMALL, WORDS, digests, interrupted, small_classifier
 
 from keras_listen import evaluate, listen, load_bundle
 from keras_listen.errors import CorpusError, ModelError, ParameterError, RunError, SpecError
-from keras_listen.evaluation.api import _combined, _settings
-from keras_listen.evaluation.grid import Cell, Chunk, Grid
+from keras_listen.evaluation.grid import Cell, Grid, GridChunk
 from keras_listen.evaluation.page import mean_heard
 from keras_listen.evaluation.results import Tally
+from keras_listen.evaluation.settings import combined_options, with_preset
 from keras_listen.experiment.rates import PooledSpread, Spread
-from keras_listen.experiment.referees import checksums, open_judges
+from keras_listen.experiment.referees import checksums, open_referees
 from keras_listen.features import FeatureSpec
+from keras_listen.maximization.settings import AscentSettings
 from keras_listen.models.bundle import create_bundle
 
 
@@ -125,10 +126,10 @@ def test_pictures_and_page_are_there(study):
 def test_a_chunk_knows_its_words_and_numbers():
     grid = SimpleNamespace(count={"a": 2, "b": 0, "c": 3}.get)
     cell = SimpleNamespace(words=("a", "b", "c"))
-    labels, numbers = Grid.plan(grid, Chunk(cell, 0, 5))
+    labels, numbers = Grid.plan(grid, GridChunk(cell, 0, 5))
     assert labels.tolist() == [0, 0, 2, 2, 2]
     assert numbers.tolist() == [0, 1, 0, 1, 2]
-    labels, numbers = Grid.plan(grid, Chunk(cell, 1, 4))
+    labels, numbers = Grid.plan(grid, GridChunk(cell, 1, 4))
     assert labels.tolist() == [0, 2, 2]
     assert numbers.tolist() == [1, 0, 1]
 
@@ -143,15 +144,9 @@ def test_rows_of_the_heatmap_are_targets():
 
 
 def test_a_killed_study_is_finished_as_if_undisturbed(study, bundle, tmp_path):
-    def killed(iterable, **about):
-        for done, item in enumerate(iterable):
-            if done == 25:
-                raise KeyboardInterrupt
-            yield item
-
     settings = {"bundle": bundle, **SMALL, "out": tmp_path / "study"}
     with pytest.raises(KeyboardInterrupt):
-        evaluate(["ae", "none"], ["softmax"], **settings, track=killed)
+        evaluate(["ae", "none"], ["softmax"], **settings, track=interrupted(25))
     assert not (tmp_path / "study" / "results.json").exists()
     before = set(digests(tmp_path / "study"))
     evaluate(["ae", "none"], ["softmax"], **settings, resume=True)
@@ -219,26 +214,26 @@ def test_the_cycle_rate_is_of_the_samples_that_were_spoken(bundle, tmp_path):
 
 
 def test_presets_are_settings_and_what_is_given_wins():
-    paper = _settings("paper", {"priors": ["ae"], "samples": None})
-    assert (paper["samples"], paper["steps"], paper["step_size"]) == (10000, 20, None)
-    assert (paper["priors"], paper["objectives"]) == (["ae"], ["softmax"])
-    transfer = _settings("transfer", {"steps": 5, "shift": 0, "gain": None})
-    assert (transfer["priors"], transfer["steps"], transfer["step_size"]) == (["vae"], 5, 0.04)
-    assert (transfer["shift"], transfer["gain"]) == (0, 0.0)
+    paper = with_preset("paper", {"priors": ["ae"], "samples": None})
+    assert (paper["samples"], AscentSettings.of(paper)) == (10000, AscentSettings())
+    assert (paper["priors"], paper["objectives"]) == (("ae",), ("softmax",))
+    transfer = with_preset("transfer", {"steps": 5, "shift": 0, "gain": None})
+    assert transfer["priors"] == ("vae",)
+    assert AscentSettings.of(transfer) == AscentSettings(steps=5, step_size=0.04, shift=0, gain=0.0)
     assert transfer["options"] == ["prior.vae.pull=0.02"]
-    assert _settings("transfer", {"priors": ["ae"]})["options"] == []
+    assert with_preset("transfer", {"priors": ["ae"]})["options"] == []
 
 
 def test_a_preset_knows_its_priors_by_both_names():
-    transfer = _settings("transfer", {"priors": ["ae", "keras-listen:vae"]})
+    transfer = with_preset("transfer", {"priors": ["ae", "keras-listen:vae"]})
     assert transfer["options"] == ["prior.vae.pull=0.02"]
-    assert _settings("transfer", {"priors": ["other:vae"]})["options"] == []
+    assert with_preset("transfer", {"priors": ["other:vae"]})["options"] == []
 
 
 @pytest.mark.parametrize("owner", ["", "keras-listen:", "Keras_Listen:"])
 def test_an_option_stands_above_a_presets(owner):
     given = [f"prior.{owner}vae.pull=0.3", "prior.vae.start_deviation=0.2"]
-    assert _combined(["prior.vae.pull=0.02", "prior.ae.pull=0.1"], given) == [
+    assert combined_options(["prior.vae.pull=0.02", "prior.ae.pull=0.1"], given) == [
         "prior.ae.pull=0.1", *given
     ]  # fmt: skip
 
@@ -330,7 +325,7 @@ def test_a_referee_may_have_colons_in_its_path(bundle, tmp_path, monkeypatch, mo
     monkeypatch.chdir(tmp_path)
     small_classifier(2).save(model)
     Path(words).write_text("\n".join(WORDS), encoding="utf-8")
-    (judge,) = set(open_judges(load_bundle(bundle), [f"{model}:{words}"])) - {"referee"}
+    (judge,) = set(open_referees(load_bundle(bundle), [f"{model}:{words}"])) - {"referee"}
     assert judge == name
     files = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (model, words)]
     assert checksums(f"{model}:{words}") == files
@@ -338,7 +333,7 @@ def test_a_referee_may_have_colons_in_its_path(bundle, tmp_path, monkeypatch, mo
 
 def test_a_folder_may_have_colons_in_its_path(bundle, tmp_path):
     folder = shutil.copytree(bundle, tmp_path / "a:b")
-    judges = open_judges(load_bundle(bundle), [str(folder), str(folder)])
+    judges = open_referees(load_bundle(bundle), [str(folder), str(folder)])
     assert list(judges) == ["referee", "a_b", "a_b-2"]
     listened = load_bundle(bundle).classifier
     features = np.random.default_rng(0).random((2, 90, 80, 1), np.float32)
@@ -360,7 +355,7 @@ def test_what_is_missing_of_a_referee_is_named(bundle, tmp_path, monkeypatch, pa
     monkeypatch.chdir(tmp_path)
     small_classifier(2).save("model:1.keras")
     with pytest.raises(ModelError, match=message):
-        open_judges(load_bundle(bundle), [path])
+        open_referees(load_bundle(bundle), [path])
 
 
 @pytest.mark.parametrize(
@@ -373,7 +368,7 @@ def test_what_is_missing_of_a_referee_is_named(bundle, tmp_path, monkeypatch, pa
             ParameterError,
             "no preset is called 'papr'; .*known: paper, transfer",
         ),
-        ({"options": ["prior.vae.weights=x"]}, ParameterError, "no cell of the study has"),
+        ({"options": ["prior.vae.weights=x"]}, ParameterError, "no cell of the evaluation has"),
         ({"start": "nowhere"}, CorpusError, "nowhere is no store"),
         ({"speech": "nowhere"}, CorpusError, "nowhere is no store"),
         ({"referees": ["judge.keras"]}, ModelError, r"judge\.keras does not exist; name a bundle"),

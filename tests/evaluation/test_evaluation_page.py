@@ -11,7 +11,7 @@ from PIL import Image
 
 from keras_listen import evaluate
 from keras_listen.evaluation import page as evaluation
-from keras_listen.evaluation.grid import Cell, Chunk, Grid
+from keras_listen.evaluation.grid import Cell, Grid, GridChunk
 from keras_listen.evaluation.page import draw_curves, draw_examples, draw_heatmap
 
 MANY = tuple(f"word{number:03d}" for number in range(600))
@@ -68,7 +68,7 @@ def test_of_600_words_the_first_examples_are_drawn(tmp_path):
     classifier = SimpleNamespace(words=MANY)
     cell = Cell("none", "softmax", SimpleNamespace(uses_targets=True, classifier=classifier))
     # Two starts a word. Files of later words are not there: they are not read.
-    chunks = [Chunk(cell, first, first + 200) for first in range(0, 1200, 200)]
+    chunks = [GridChunk(cell, first, first + 200) for first in range(0, 1200, 200)]
     (tmp_path / chunks[0].path).parent.mkdir(parents=True)
     arrays = {"shown_word": np.arange(100), "shown_before": np.zeros((100, 9, 8))}
     np.savez(tmp_path / chunks[0].path, **arrays, shown_after=np.ones((100, 9, 8)))

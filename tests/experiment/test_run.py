@@ -15,7 +15,15 @@ import keras
 import numpy as np
 import pytest
 import soundfile
-from helpers import HOSTILE, WORDS, digests, read_table, small_classifier, write_small_bundle
+from helpers import (
+    HOSTILE,
+    WORDS,
+    digests,
+    interrupted,
+    read_table,
+    small_classifier,
+    write_small_bundle,
+)
 
 import keras_listen
 from keras_listen import listen, load_bundle, load_classifier, load_features
@@ -285,18 +293,6 @@ def test_without_a_vocoder_there_is_no_sound(bundle, tmp_path):
     assert "<audio" not in (run.root / "index.html").read_text(encoding="utf-8")
 
 
-def stopping(after: int):
-    """Return a `track` that is interrupted when it is handed item number `after`."""
-
-    def track(iterable, **about):
-        for number, item in enumerate(iterable):
-            if number == after:
-                raise KeyboardInterrupt
-            yield item
-
-    return track
-
-
 @pytest.fixture(scope="module")
 def undisturbed(bundle, tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed") / "run"
@@ -313,7 +309,7 @@ def interruptible(bundle: Path) -> dict:
 def test_an_interrupted_run_is_finished_as_if_undisturbed(bundle, undisturbed, tmp_path, damage):
     settings, out = interruptible(bundle), tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        listen(**settings, out=out, track=stopping(4))
+        listen(**settings, out=out, track=interrupted(4))
     finished = [row["id"] for row in read_table(out / "samples.csv")]
     assert finished == ["up-000", "up-001", "up-002", "up-003", "up-004", finished[5]]
     page = (out / "index.html").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import soundfile
-from helpers import assert_one_line, write_small_bundle
+from helpers import assert_one_line, interrupted, watched, write_small_bundle
 
 from keras_listen import listen, load_features, vocode
 from keras_listen.errors import BundleError, ReadError, RunError, SpecError
@@ -217,22 +217,17 @@ def test_loud_sound_is_scaled_and_the_gain_is_told():
 def test_progress_ends_at_its_total():
     seen = {}
 
-    def track(iterable, *, total, label, unit):
-        seen.update(total=total, unit=unit, count=sum(1 for _ in iterable))
-        return ()
+    def see(done, *, total, label, unit):
+        seen.update(total=total, unit=unit, count=done)
 
-    synthesize(Loud(), np.zeros((3, 10, 80)), np.zeros((3, 2), np.uint32), track)
+    synthesize(Loud(), np.zeros((3, 10, 80)), np.zeros((3, 2), np.uint32), watched(see))
     assert seen == {"total": 3 * 7 * 256, "unit": "audio sample", "count": 3 * 7 * 256}
 
 
 def test_an_interruption_stops_the_vocoder_and_is_passed_on():
-    def track(iterable, **_):
-        next(iter(iterable))
-        raise KeyboardInterrupt
-
     vocoder = Loud()
     with pytest.raises(KeyboardInterrupt):
-        synthesize(vocoder, np.zeros((3, 10, 80)), np.zeros((3, 2), np.uint32), track)
+        synthesize(vocoder, np.zeros((3, 10, 80)), np.zeros((3, 2), np.uint32), interrupted(0))
     vocoder.report(1)  # the vocoder has its own report again
 
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 import soundfile
-from helpers import HOSTILE, WORDS, assert_one_line, digests, read_table
+from helpers import HOSTILE, WORDS, assert_one_line, digests, interrupted, read_table
 
 from keras_listen import listen, load_bundle, make_study
 from keras_listen.data.corpus import read_corpus
@@ -224,21 +224,13 @@ def test_conditions_are_counted_from_the_table(made):
 
 
 def test_a_killed_study_is_finished_as_if_undisturbed(made, bundle, tiny_store, tmp_path):
-    def killed_at(label, number):
-        def killed(iterable, **about):
-            for done, item in enumerate(iterable):
-                if about["label"] == label and done == number:
-                    raise KeyboardInterrupt
-                yield item
-
-        return killed
-
     more = ["prior=ae,objective=logit,steps=9,step_size=0.5,start=noise,label=far"]
     same = settings(bundle, real=True, combinations=more)
     out = tmp_path / "study"
     for resume, label, number in ((False, "maximize", 9), (True, "speak", 7)):
+        track = interrupted(number, label)
         with pytest.raises(KeyboardInterrupt):
-            make_study(tiny_store.root, out, **same, resume=resume, track=killed_at(label, number))
+            make_study(tiny_store.root, out, **same, resume=resume, track=track)
         with pytest.raises(RunError, match="no finished study"):
             read_items(out)
     make_study(tiny_store.root, out, **same, resume=True)
@@ -478,7 +470,9 @@ def test_how_long_all_recordings_take_is_said_soon(monkeypatch, caplog):
     assert [len(piece.recordings) for piece in left] == [16, 5]
     track = outlook(left, quiet)
     for total in (1600, 20):
-        assert len(list(track(range(total), total=total, label="vocode", unit="x"))) == total
+        with track(total=total, label="vocode", unit="x") as advance:
+            for _ in range(total):
+                advance()
     # After 36 of 1,600 s of the first 16.
     assert caplog.messages == ["21 recordings are left to speak, which takes about 34 min"]
 
@@ -489,7 +483,9 @@ def test_what_is_reported_at_once_is_counted_before_anything_is_said(monkeypatch
     times = iter([0, *[600] * 8, *[1200] * 8])
     monkeypatch.setattr(speaking, "time", SimpleNamespace(monotonic=lambda: next(times)))
     left = pieces(some_recordings(Slow(), 21), block_size=4)
-    list(outlook(left, quiet)(range(16), total=16, label="vocode", unit="x"))
+    with outlook(left, quiet)(total=16, label="vocode", unit="x") as advance:
+        for _ in range(16):
+            advance()
     assert caplog.messages == ["5 recordings are left to speak, which takes about 6 min"]
 
 

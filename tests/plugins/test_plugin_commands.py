@@ -242,7 +242,7 @@ def test_built_ins_are_shown_without_tensorflow():
     done = run_python("-c", script)
     assert (done.returncode, done.stderr) == (0, "")
     assert "weights          str    'ae'     component of the bundle with encoder" in done.stdout
-    assert "keras_listen/priors.py:" in done.stdout
+    assert "keras_listen/maximization/priors.py:" in done.stdout
 
 
 def test_a_plugin_is_run_by_no_command_that_needs_none(tmp_path):

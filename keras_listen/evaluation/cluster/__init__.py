@@ -22,9 +22,9 @@ from typing import Any
 from ...errors import ClusterError, ListenError, ParameterError
 from ...experiment.chunks import Computing
 from ...plugins import Settings
-from ..grid import Chunk, Grid
+from ..grid import Grid, GridChunk
 from .connection import connected, hushed, local, one_line
-from .worker import Study, compute_chunk, conditions, differences, identity_of
+from .worker import ClusterJob, compute_chunk, conditions, differences, identity_of
 
 #: Seconds without any worker after which a study is given up.
 PATIENCE = 60
@@ -79,7 +79,7 @@ def computing(
         workers: start so many on this machine instead.
 
     Returns:
-        see `keras_listen.evaluation.carry_out`; None where neither was given.
+        see `evaluation.grid.run_grid`; None where neither was given.
 
     Raises:
         ClusterError: no scheduler answers, or the local workers do not start.
@@ -87,7 +87,7 @@ def computing(
     if scheduler is None and workers is None:
         yield None
         return
-    study = Study(
+    job = ClusterJob(
         reopen,
         json.dumps(manifest["command"]),
         json.dumps(identity_of(manifest)),
@@ -100,7 +100,7 @@ def computing(
         if scheduler is None:
             scheduler, ended = stack.enter_context(local(workers))
         client = stack.enter_context(connected(scheduler))
-        yield partial(_Cluster(client, study, ended).compute, grid)
+        yield partial(_Cluster(client, job, ended).compute, grid)
 
 
 class _Cluster:
@@ -113,10 +113,10 @@ class _Cluster:
         said: differences between workers and this process that were logged.
     """
 
-    def __init__(self, client, study: Study, ended: Callable[[], str]):
-        self.client, self.study, self.ended = client, study, ended
+    def __init__(self, client, job: ClusterJob, ended: Callable[[], str]):
+        self.client, self.job, self.ended = client, job, ended
         self.address: str = client.scheduler.address
-        self.flying: dict[str, tuple[Any, Chunk]] = {}
+        self.flying: dict[str, tuple[Any, GridChunk]] = {}
         self.done: queue.SimpleQueue = queue.SimpleQueue()
         self.seen = time.monotonic()
         self.said: set[str] = set()
@@ -129,7 +129,7 @@ class _Cluster:
             if not lost.isdisjoint(self.flying):
                 log.warning("a worker was lost; its chunks are computed again")
 
-    def compute(self, grid: Grid, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, bytes]]:
+    def compute(self, grid: Grid, chunks: Sequence[GridChunk]) -> Iterator[tuple[GridChunk, bytes]]:
         """Yield chunks with the contents of their files, as they come."""
         waiting = iter(chunks)
         self.client.subscribe_topic("all", self.hear)
@@ -152,11 +152,11 @@ class _Cluster:
                 self.client.unsubscribe_topic("all")
                 self.client.cancel([future for future, _ in self.flying.values()])
 
-    def submit(self, grid: Grid, chunk: Chunk) -> None:
+    def submit(self, grid: Grid, chunk: GridChunk) -> None:
         """Give a chunk out."""
         place = grid.cells.index(chunk.cell), chunk.first, chunk.stop
         key = f"keras-listen-{uuid.uuid4().hex}"
-        future = self.client.submit(compute_chunk, self.study, *place, key=key, pure=False)
+        future = self.client.submit(compute_chunk, self.job, *place, key=key, pure=False)
         self.flying[key] = future, chunk
         future.add_done_callback(self.done.put)
 
@@ -224,7 +224,7 @@ class _Cluster:
 
     def compare(self, there: Mapping[str, Any]) -> None:
         """Say, once, in which conditions workers differ from this process."""
-        differing = differences(self.study.conditions, there)
+        differing = differences(self.job.conditions, there)
         if differing and differing not in self.said:
             self.said.add(differing)
             log.warning(

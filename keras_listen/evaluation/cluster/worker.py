@@ -35,8 +35,8 @@ log = logging.getLogger("keras_listen")
 
 
 @dataclass(frozen=True)
-class Study:
-    """What a worker is told of a study.
+class ClusterJob:
+    """What a worker needs to know of an evaluation.
 
     Attributes:
         reopen: called with the settings, returns the grid and its manifest.
@@ -55,7 +55,9 @@ class Study:
     conditions: Mapping[str, Any] = field(compare=False)
 
 
-def compute_chunk(study: Study, cell: int, first: int, stop: int) -> tuple[bytes, dict[str, Any]]:
+def compute_chunk(
+    job: ClusterJob, cell: int, first: int, stop: int
+) -> tuple[bytes, dict[str, Any]]:
     """Compute samples `first` up to `stop` of the cell at position `cell`.
 
     Returns:
@@ -65,19 +67,19 @@ def compute_chunk(study: Study, cell: int, first: int, stop: int) -> tuple[bytes
         ClusterError: the models or stores here are not the study's.
         ListenError: the chunk cannot be computed.
     """
-    with _turn, _inside(study.folder):
-        _start(study.conditions)
+    with _turn, _inside(job.folder):
+        _start(job.conditions)
         from threadpoolctl import threadpool_limits
 
         from ...experiment.chunks import packed
-        from ..grid import Chunk, compute
+        from ..grid import GridChunk, compute
 
-        follow(study.plugins)
-        grid = _opened(study)
+        follow(job.plugins)
+        grid = _opened(job)
         # dask starts its workers with one thread for BLAS. The distances to real speech have other
         # last bits then (measured: 64 x 400 features, 1 thread and 2).
-        with threadpool_limits(study.conditions["threads of BLAS"], user_api="blas"):
-            arrays = compute(grid, Chunk(grid.cells[cell], first, stop))
+        with threadpool_limits(job.conditions["threads of BLAS"], user_api="blas"):
+            arrays = compute(grid, GridChunk(grid.cells[cell], first, stop))
             return packed(arrays), conditions()
 
 
@@ -108,17 +110,17 @@ def _start(wanted: Mapping[str, Any]) -> None:
 
 
 @lru_cache(maxsize=1)
-def _opened(study: Study) -> Grid:
+def _opened(job: ClusterJob) -> Grid:
     try:
         with _unheard():
-            grid, manifest = study.reopen(json.loads(study.command))
+            grid, manifest = job.reopen(json.loads(job.command))
         found = identity_of(manifest)
     except ListenError as error:
         raise ClusterError(
             f"the worker at {_address()} cannot open the study: {error} (workers need the same "
             "models, stores and plugins at the same paths)"
         ) from error
-    if differing := _differing(json.loads(study.identity), json.loads(json.dumps(found))):
+    if differing := _differing(json.loads(job.identity), json.loads(json.dumps(found))):
         raise ClusterError(
             f"the worker at {_address()} has other {', '.join(differing)} than this machine; copy "
             "them there, and give --resume"

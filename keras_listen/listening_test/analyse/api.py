@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import __version__
 from ...errors import ParameterError
-from ...experiment.api import as_text
+from ...experiment.settings import as_text
 from ...output.files import csv_text, make_folder, require_empty, sha256, write_json, write_text
 from ...plugins import default_registry
 

@@ -1,24 +1,40 @@
-"""`keras_listen.make_study`: a listening test's recordings, from settings to files."""
+"""Make a listening test: `keras_listen.make_study`, which is `keras-listen study make`."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from ...experiment.api import as_text, option_texts, require_least
+from ...data.store import Store
+from ...experiment.folder import open_folder
+from ...experiment.manifest import components_of, manifest_of, models_of
+from ...experiment.options import open_models
+from ...experiment.referees import checksums, open_referees, require_fitting
+from ...experiment.settings import (
+    SharedKeywords,
+    SharedSettings,
+    as_texts,
+    require_least,
+    shares_settings,
+    unique,
+)
 from ...models.backend import require_tensorflow
-from ...models.blocks import BLOCK_SIZE
 from ...output.progress import Track, quiet
+from .assemble import Made, make
+from .conditions import make_conditions, parse_combination, published
+from .listeners import Listeners
+from .plan import Plan
 
 log = logging.getLogger("keras_listen")
 
 
-class Study:
-    """A study whose recordings are made.
+class MadeStudy:
+    """A listening test whose recordings are made.
 
     Attributes:
         root: its folder.
@@ -29,12 +45,58 @@ class Study:
         notes: what else should be known.
     """
 
-    def __init__(self, root: Path, id: str, made: Any):
+    def __init__(self, root: Path, id: str, made: Made):
         self.root, self.id = root, id
         self.items, self.conditions = made.items, made.conditions
         self.unreached, self.notes = made.unreached, made.notes
 
 
+@dataclass(frozen=True)
+class StudySettings:
+    """What `study make` is asked for; see `make_study` for the fields."""
+
+    store: str
+    split: str
+    per_word: int
+    words: tuple[str, ...]
+    prior: str
+    objective: str
+    vocoder: str
+    real: bool
+    combinations: tuple[str | dict[str, Any], ...]
+    anchors: int
+    tries: int
+    referees: tuple[str, ...]
+    shared: SharedSettings
+
+    def __post_init__(self) -> None:
+        least = {"block_size": 1, "anchors": 0}
+        require_least({"block_size": self.shared.block_size, "anchors": self.anchors}, least)
+
+    def command(self) -> dict[str, Any]:
+        """Return the settings as the manifest keeps them."""
+        return {
+            "store": self.store,
+            "split": self.split,
+            "per_word": self.per_word,
+            "words": list(self.words),
+            "prior": self.prior,
+            "objective": self.objective,
+            "vocoder": self.vocoder,
+            "real": self.real,
+            "combinations": list(self.combinations),
+            "anchors": self.anchors,
+            "tries": self.tries,
+            "referees": list(self.referees),
+            **self.shared.ascent.recorded(always=("steps",)),
+            "seed": self.shared.seed,
+            **self.shared.models.settings(),
+            "options": list(self.shared.options),
+            "block_size": self.shared.block_size,
+        }
+
+
+@shares_settings
 def make_study(
     store: str | Path,
     out: str | Path,
@@ -50,18 +112,10 @@ def make_study(
     anchors: int = 4,
     tries: int = 100,
     referees: Sequence[str | Path] = (),
-    steps: int = 20,
-    seed: int = 0,
-    bundle: str | Path | None = None,
-    classifier: str | Path | None = None,
-    words_file: str | Path | None = None,
-    spec: str | Path | None = None,
-    trust_model: bool = False,
-    options: Iterable[str] | Mapping[str, Any] = (),
-    block_size: int = BLOCK_SIZE,
     resume: bool = False,
     track: Track = quiet,
-) -> Study:
+    **shared: Unpack[SharedKeywords],
+) -> MadeStudy:
     """Make the recordings of a listening test: the paper's four experiments, and what is added.
 
     Does what `keras-listen study make` does.
@@ -76,103 +130,88 @@ def make_study(
         objective, vocoder: names.
         real: real utterances through the vocoder as a further condition.
         combinations: further conditions, such as "prior=vae,prior.pull=0.02,steps=150" or the same
-            as a mapping, see `keras_listen.study.conditions.parse_combination`.
+            as a mapping, see `listening_test.make.conditions.parse_combination`.
         anchors: real utterances that all networks hear rightly, and as much noise, to tell careful
             raters by.
         tries: starts after which a word is given up in a condition.
-        referees: further judges of the sounds, as for `keras_listen.evaluate`.
-        steps: of the ascent.
-        seed: of everything that is drawn.
-        bundle, classifier, words_file, spec, trust_model, options: as for `keras_listen.listen`.
-        block_size: samples computed together; results depend on it in their last bits.
-        resume: continue the interrupted study in `out`.
-        track: progress, see `keras_listen.progress`.
+        referees: further referees of the sounds, as for `keras_listen.evaluate`.
+        **shared
+        resume: continue the interrupted listening test in `out`.
+        track: progress, see `keras_listen.output.progress`.
 
     Raises:
         ListenError: anything given cannot be used, and nothing has been written then; or no word
             was reached at all.
     """
     require_tensorflow()
-    from ...experiment.folder import open_folder
-    from ...experiment.options import ModelChoice
-    from .assemble import make
-
-    models = ModelChoice(*map(as_text, (bundle, classifier, words_file, spec)), trust_model)
-    command = {
-        "store": str(store),
-        "split": split,
-        "per_word": per_word,
-        "words": list(words),
-        "prior": prior,
-        "objective": objective,
-        "vocoder": vocoder,
-        "real": real,
-        "combinations": [c if isinstance(c, str) else dict(c) for c in combinations],
-        "anchors": anchors,
-        "tries": tries,
-        "referees": [str(referee) for referee in referees],
-        "steps": steps,
-        "seed": seed,
-        **models.settings(),
-        "options": option_texts(options),
-        "block_size": block_size,
-    }
-    plan = _plan(models, command)
-    manifest = _manifest(plan, command)
+    settings = StudySettings(
+        store=str(store),
+        split=split,
+        per_word=per_word,
+        words=tuple(words),
+        prior=prior,
+        objective=objective,
+        vocoder=vocoder,
+        real=real,
+        combinations=tuple(c if isinstance(c, str) else dict(c) for c in combinations),
+        anchors=anchors,
+        tries=tries,
+        referees=as_texts(referees),
+        shared=SharedSettings.of(shared),
+    )
+    plan = _plan(settings)
+    manifest = _manifest(plan, settings)
     root = Path(out)
-    open_folder(root, manifest, resume, "study", how="name another folder as OUT")
+    open_folder(root, manifest, resume, "listening test", how="name another folder as OUT")
     for note in manifest["notes"]:
         log.warning("%s", note)
-    return Study(root, manifest["study"], make(plan, root, anchors, track=track))
+    return MadeStudy(root, manifest["study"], make(plan, root, anchors, track=track))
 
 
-def _plan(models, command: Mapping[str, Any]):
+def _plan(settings: StudySettings) -> Plan:
     """Open models and store, and say what is wanted of each condition."""
-    from ...data.store import Store
-    from ...experiment.manifest import models_of
-    from ...experiment.referees import open_judges, require_fitting
-    from .conditions import make_conditions, parse_combination, published
-    from .listeners import Listeners
-    from .plan import Plan
-
-    require_least(command, {"block_size": 1, "anchors": 0})
-    names = {kind: command[kind] for kind in ("prior", "objective", "vocoder")}
-    asked = published(names, real=command["real"])
-    asked += [parse_combination(given, names) for given in command["combinations"]]
-    bundle = models.open()
-    for word in command["words"]:
+    shared = settings.shared
+    names = {"prior": settings.prior, "objective": settings.objective, "vocoder": settings.vocoder}
+    asked = published(names, real=settings.real)
+    asked += [parse_combination(given, names) for given in settings.combinations]
+    bundle = open_models(shared.models)
+    for word in settings.words:
         bundle.classifier.label(word)
-    store = Store.open(command["store"])
+    store = Store.open(settings.store)
     bundle.classifier.spec.require(store.spec, f"the store {store.root}")
-    common = {name: command[name] for name in ("options", "steps", "seed", "block_size")}
-    conditions = make_conditions(bundle, asked, **common, models=models_of(bundle, command))
-    judges = open_judges(bundle, command["referees"], trust=command["trust_model"])
-    require_fitting(bundle.classifier, judges)
+    conditions = make_conditions(
+        bundle,
+        asked,
+        options=shared.options,
+        ascent=shared.ascent,
+        seed=shared.seed,
+        block_size=shared.block_size,
+        models=models_of(bundle, settings.command()),
+    )
+    referees = open_referees(bundle, settings.referees, trust=shared.models.trust_model)
+    require_fitting(bundle.classifier, referees)
     return Plan(
-        tuple(conditions),
-        tuple(dict.fromkeys(command["words"])) or bundle.classifier.words,
-        command["per_word"],
-        command["tries"],
-        store,
-        command["split"],
-        Listeners(bundle.classifier, judges, command["block_size"]),
-        command["seed"],
+        conditions=tuple(conditions),
+        words=unique(settings.words) or bundle.classifier.words,
+        per_word=settings.per_word,
+        tries=settings.tries,
+        store=store,
+        split=settings.split,
+        listeners=Listeners(bundle.classifier, referees, shared.block_size),
+        seed=shared.seed,
     )
 
 
-def _manifest(plan, command: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(plan: Plan, settings: StudySettings) -> dict[str, Any]:
     """Return everything from which the study can be made again; its id is that of all the rest."""
-    from ...experiment.manifest import components_of, manifest_of
-    from ...experiment.referees import checksums
-
     experiments = [condition.experiment for condition in plan.conditions]
-    manifest = manifest_of(experiments[0], command)
+    manifest = manifest_of(experiments[0], settings.command())
     manifest["components"] = components_of(experiments)
     manifest["notes"] = list(dict.fromkeys(note for e in experiments for note in e.notes))
     manifest["vocoder"] = {c.vocoder: c.files for c in plan.conditions}
     manifest["conditions"] = {str(c.number): c.label for c in plan.conditions}
     manifest["settings"] = {str(c.number): dict(c.settings) for c in plan.conditions}
-    manifest["referees"] = {name: checksums(name) for name in command["referees"]}
+    manifest["referees"] = {name: checksums(name) for name in settings.referees}
     manifest["stores"] = {"store": plan.store.identity()}
     # Plugins that are there and not in use make no other study.
     telling = {name: about for name, about in manifest.items() if name != "plugins"}

@@ -54,7 +54,7 @@ def make(plan: Plan, root: Path, anchors: int, *, track: Track = quiet) -> Made:
         plan: what is wanted.
         root: the study's folder.
         anchors: recordings that are clear, and as many that are not.
-        track: progress, see `keras_listen.progress`.
+        track: progress, see `keras_listen.output.progress`.
     """
     clock = Clock(root)
     with clock.timed("maximize"):

@@ -11,27 +11,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, get_type_hints
 
 from ...errors import ParameterError, unknown
 from ...experiment.experiment import Experiment, resolve
 from ...experiment.options import options_among, parse_options, require_used
+from ...maximization.settings import AscentSettings
 from ...models.bundle import Bundle
 from ...plugins import Component, Option, default_registry
 
 #: What recordings of a condition are, by what it starts from.
 STAGES = {"noise": ("generated",), "class": ("before", "after"), "real": ("",)}
 KINDS = ("prior", "objective", "vocoder")
-#: Settings of an ascent, see `keras_listen.listen`, as published.
+#: Settings of the ascent as options, which know how to convert a text.
 _ASCENT = {
-    "steps": Option("steps", int, 20, ""),
-    "step_size": Option("step_size", float | None, None, ""),
-    "optimizer": Option("optimizer", str, "normalized", ""),
-    "shift": Option("shift", int, 0, ""),
-    "gain": Option("gain", float, 0.0, ""),
-    "stop_at": Option("stop_at", float | None, None, ""),
-    "keep_best": Option("keep_best", bool, False, ""),
+    one.name: Option(one.name, type_, one.default, "")
+    for one, type_ in zip(
+        fields(AscentSettings), get_type_hints(AscentSettings).values(), strict=True
+    )
 }
 
 
@@ -186,7 +184,7 @@ def make_conditions(
     combinations: Sequence[Combination],
     *,
     options: Iterable[str] = (),
-    steps: int = 20,
+    ascent: AscentSettings | None = None,
     seed: int = 0,
     block_size: int,
     models: Mapping[str, Any] | None = None,
@@ -195,7 +193,7 @@ def make_conditions(
 
     Args:
         options: of all components, as "KIND.NAME.KEY=VALUE"; a combination's own ones win.
-        steps: of the ascents that say nothing else.
+        ascent: settings where a combination has none of its own; published ones by default.
         models: checksums of the models in use, for the conditions' identity.
 
     Raises:
@@ -205,11 +203,11 @@ def make_conditions(
     shared = parse_options(options)
     _require_vocoders(combinations)
     _require_used(shared, combinations)
-    ascent = {name: option.default for name, option in _ASCENT.items()} | {"steps": steps}
     conditions: list[Condition] = []
     vocoders: dict[Any, Any] = {}
     for combination in combinations:
-        own, options = {**ascent, **combination.ascent}, _options(shared, combination)
+        own = replace(ascent or AscentSettings(), **combination.ascent)
+        options = _options(shared, combination)
         experiment = resolve(
             bundle,
             **combination.names,
@@ -222,7 +220,7 @@ def make_conditions(
         # Recordings by one vocoder are spoken together, whatever else made them.
         key = experiment.components["vocoder"].full_name, *_of_vocoder(options)
         experiment = replace(experiment, vocoder=vocoders.setdefault(key, experiment.vocoder))
-        settings = own | _all_options(experiment.components, options)
+        settings = asdict(own) | _all_options(experiment.components, options)
         settings = {name: _plain(value) for name, value in settings.items()}
         for start in combination.starts:
             names = {} if start == "real" else combination.names

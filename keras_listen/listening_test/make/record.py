@@ -10,7 +10,8 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import RunError
-from ...experiment.chunks import BLOCKS, carry_out, here, read_chunk
+from ...experiment.chunks import BLOCKS, here, read_chunk, run_chunks
 from ...experiment.samples import Sample
 from ...features import FeatureSpec, count_samples, extract_fitted
 from ...models.blocks import spans
 from ...output.files import make_folder, replacing
-from ...output.progress import Track, quiet
+from ...output.progress import Advance, Track, quiet
 from ...seeds import derive, generator
 from ...vocoders.synthesis import synthesize, tells_progress, wav_bytes
 from ..folder import read_sound
@@ -148,7 +149,7 @@ def speak(
         root: the study's folder.
         listeners: who hears them.
         seed: of the study.
-        track: progress, see `keras_listen.progress`.
+        track: progress, see `keras_listen.output.progress`.
     """
     make_folder(root / "audio")
     cut = pieces(recordings, listeners.block_size)
@@ -158,7 +159,7 @@ def speak(
             (root / piece.path).unlink(missing_ok=True)
     slow = [p for p in cut if p.reports and not (root / p.path).is_file()]
     compute = partial(_compute, root, listeners, seed, outlook(slow, track))
-    carry_out(cut, root, here(compute), label="speak", track=track)
+    run_chunks(cut, root, here(compute), label="speak", track=track)
     stored = [read_chunk(root, piece) for piece in cut]
     order = np.argsort([place for piece in cut for place in piece.places])
     arrays = {}
@@ -185,22 +186,28 @@ def outlook(left: Sequence[Piece], track: Track) -> Track:
     counts = iter([len(piece.recordings) for piece in left])
     waiting = sum(len(piece.recordings) for piece in left)
 
-    def tracked(iterable: Iterable[Any], *, total: int, **shown: Any) -> Iterator[Any]:
+    @contextmanager
+    def tracked(*, total: int, **shown: Any) -> Iterator[Advance]:
         nonlocal waiting
         count, begin = next(counts), time.monotonic()
-        last, since = begin, None
-        for done, item in enumerate(track(iterable, total=total, **shown)):
-            yield item
+        done, last, since = 0, begin, None
+
+        def advance(finished: int = 1) -> None:
+            nonlocal done, last, since
+            count_on(finished)
             now = time.monotonic()
             if since is None and now - begin > TELLING:
                 since = now
             elif since is not None and now - since > COUNTED:
-                # Many may be reported at once, of which this is the first: what was done before
-                # it, and how long that took, is known.
+                # Many may be reported at once: only what was finished before them, and how long
+                # that took, is known.
                 pace = (last - begin) / (count * done / total)
                 _tell(waiting - min(count, (now - begin) / pace), pace)
                 since = math.inf
-            last = now
+            done, last = done + finished, now
+
+        with track(total=total, **shown) as count_on:
+            yield advance
         waiting -= count
 
     return tracked

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...experiment.chunks import carry_out, here, read_chunk
+from ...experiment.chunks import here, read_chunk, run_chunks
 from ...experiment.samples import Sample
 from ...models.blocks import spans
 from ...output.progress import Track, quiet
@@ -84,16 +84,12 @@ class Outcome:
 def search(plan: Plan, root: Path, *, track: Track = quiet) -> list[Outcome]:
     """Maximize until every word has its recordings, or was given up, in every condition."""
     outcomes: list[Outcome] = []
-
-    def work() -> Iterator[None]:
+    total = len(plan.conditions) * len(plan.words) * plan.per_word
+    with track(total=total, label="maximize", unit="recording") as advance:
         for condition in plan.conditions:
             for outcome in _search(plan, condition, root):
                 outcomes.append(outcome)
-                yield from [None] * plan.per_word
-
-    total = len(plan.conditions) * len(plan.words) * plan.per_word
-    for _ in track(work(), total=total, label="maximize", unit="recording"):
-        pass
+                advance(plan.per_word)
     places = {word: place for place, word in enumerate(plan.words)}
     return sorted(outcomes, key=lambda done: (done.condition.number, places[done.word]))
 
@@ -147,7 +143,7 @@ def _search(plan: Plan, condition: Condition, root: Path) -> Iterator[Outcome]:
 
 def _carried_out(plan: Plan, attempt: Attempt, root: Path) -> Iterator[Found | None]:
     """Yield what came of each start of an attempt; None where the word was not reached."""
-    carry_out([attempt], root, here(partial(_compute, plan)), label="maximize")
+    run_chunks([attempt], root, here(partial(_compute, plan)), label="maximize")
     arrays = read_chunk(root, attempt)
     stages = STAGES[attempt.condition.start]
     place = 0

@@ -1,8 +1,8 @@
 """What maximization does to recordings: classify, encode, climb to their own word, speak.
 
-An inquiry is the utterances of one split of a store. They are computed in chunks, see
-`keras_listen.chunks`; everything else, tables, maps and tickets, is made from the chunks'
-files; only examples come from elsewhere, see `keras_listen.examples`.
+A debugging run is the utterances of one split of a store. They are computed in chunks, see
+`experiment.chunks`; everything else, tables, maps and tickets, is made from the chunks'
+files; only examples come from elsewhere, see `debugging.neighbours`.
 
 chunks/<n>.npz                      what came of one chunk
 sounds/<id>-before.wav, -after.wav  the decoded encoding and what it became, with a vocoder
@@ -41,7 +41,7 @@ _LONGEST = 60
 
 
 @dataclass(frozen=True, eq=False)
-class Inquiry:
+class DebugSet:
     """Utterances to be looked into, and by what.
 
     Attributes:
@@ -61,7 +61,7 @@ class Inquiry:
     @classmethod
     def of(
         cls, experiment: Experiment, store: Store, positions: np.ndarray, vocoder: Any = None
-    ) -> Inquiry:
+    ) -> DebugSet:
         """Give every utterance its id: word and file name."""
         samples = []
         for position in positions:
@@ -95,7 +95,7 @@ class Inquiry:
 
 @dataclass(frozen=True)
 class Span:
-    """Points `first` up to `stop` of an inquiry."""
+    """Points `first` up to `stop` of a debugging run."""
 
     first: int
     stop: int
@@ -113,7 +113,7 @@ def select(
     words: Sequence[str] = (),
     speakers: Sequence[str] = (),
 ) -> tuple[np.ndarray, list[str]]:
-    """Choose the utterances of an inquiry.
+    """Choose the utterances of a debugging run.
 
     Args:
         store: where they are.
@@ -162,7 +162,7 @@ def _missing(words: Sequence[str]) -> list[str]:
     return [f"left out: words that the classifier does not know ({', '.join(words)})"]
 
 
-def compute(inquiry: Inquiry, root: Path, chunk: Span) -> dict[str, np.ndarray]:
+def compute_chunk(debug_set: DebugSet, root: Path, chunk: Span) -> dict[str, np.ndarray]:
     """Maximize the utterances of a chunk to their own words.
 
     With a vocoder, writes their sounds too.
@@ -174,24 +174,28 @@ def compute(inquiry: Inquiry, root: Path, chunk: Span) -> dict[str, np.ndarray]:
         never [shape=(samples,)]; before, first, after: latents of the start, of that step (of the
         start where there was none) and of the end [shape=(samples, values)].
     """
-    size = inquiry.experiment.block_size
+    size = debug_set.experiment.block_size
     parts = []
     for span in spans(chunk.stop - chunk.first, size):
         parts.append(
-            _compute_block(inquiry, root, chunk.first + span.start, chunk.first + span.stop)
+            _compute_block(debug_set, root, chunk.first + span.start, chunk.first + span.stop)
         )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _compute_block(inquiry: Inquiry, root: Path, first: int, stop: int) -> dict[str, np.ndarray]:
-    experiment = inquiry.experiment
-    features = inquiry.store.read(inquiry.positions[first:stop])
+def _compute_block(debug_set: DebugSet, root: Path, first: int, stop: int) -> dict[str, np.ndarray]:
+    experiment = debug_set.experiment
+    features = debug_set.store.read(debug_set.positions[first:stop])
     raw = experiment.classifier.predict(features, block_size=experiment.block_size)
-    found = experiment.compute(inquiry.samples[first:stop], features[..., 0]).maximization
+    found = experiment.compute(debug_set.samples[first:stop], features[..., 0]).maximization
     for when, sounding in (("before", found.start_features), ("after", found.features)):
-        names = [f"{sample.id}-{when}" for sample in inquiry.samples[first:stop]]
+        names = [f"{sample.id}-{when}" for sample in debug_set.samples[first:stop]]
         speak(
-            inquiry, root / "sounds", names, sounding[..., 0], inquiry.seeds_of(range(first, stop))
+            debug_set,
+            root / "sounds",
+            names,
+            sounding[..., 0],
+            debug_set.seeds_of(range(first, stop)),
         )
     count = stop - first
     return {
@@ -205,29 +209,29 @@ def _compute_block(inquiry: Inquiry, root: Path, first: int, stop: int) -> dict[
 
 
 def speak(
-    inquiry: Inquiry, folder: Path, names: Sequence[str], features: np.ndarray, seeds: np.ndarray
+    debug_set: DebugSet, folder: Path, names: Sequence[str], features: np.ndarray, seeds: np.ndarray
 ) -> None:
     """Write what features sound like, if there is a vocoder.
 
     Args:
-        inquiry: whose vocoder.
+        debug_set: whose vocoder.
         folder: made where it is missing.
         names: of the files, without suffix.
         features: [shape=(samples, frames, mels)]; what is outside [0, 1] is clipped.
         seeds: [shape=(samples, 2)].
     """
-    if inquiry.vocoder is None:
+    if debug_set.vocoder is None:
         return
     make_folder(folder)
-    sounds, _ = synthesize(inquiry.vocoder, np.clip(features, 0, 1), seeds)
+    sounds, _ = synthesize(debug_set.vocoder, np.clip(features, 0, 1), seeds)
     for name, sound in zip(names, sounds, strict=True):
         with replacing(folder / f"{name}.wav") as beside:
-            beside.write_bytes(wav_bytes(sound, inquiry.vocoder.spec.sample_rate))
+            beside.write_bytes(wav_bytes(sound, debug_set.vocoder.spec.sample_rate))
 
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """What came of an inquiry, except for what is as wide as the latents.
+    """What came of a debugging run, except for what is as wide as the latents.
 
     Attributes:
         raw, reconstruction, maximized: probabilities on an utterance's own features, on its decoded
@@ -251,11 +255,11 @@ class Points:
         return self.raw if by == "raw" else self.reconstruction
 
 
-def gather(inquiry: Inquiry, root: Path) -> Points:
+def gather_points(debug_set: DebugSet, root: Path) -> Points:
     """Read the chunks of a folder."""
     names = ("raw", "path", "first_step", "before", "after")
     parts = []
-    for chunk in inquiry.chunks():
+    for chunk in debug_set.chunks():
         arrays = read_chunk(root, chunk, names)
         before, after, path = arrays["before"], arrays["after"], arrays["path"]
         narrow = narrowing(before.shape[1])
@@ -279,14 +283,14 @@ def narrowing(values: int):
     return lambda latents: latents @ directions
 
 
-def write_latents(inquiry: Inquiry, root: Path) -> None:
+def write_latents(debug_set: DebugSet, root: Path) -> None:
     """Write the latents of all points as one array each, without holding it."""
     for when in ("before", "after"):
         with replacing(root / f"latents_{when}.npy") as beside, open(beside, "wb") as file:
-            for number, chunk in enumerate(inquiry.chunks()):
+            for number, chunk in enumerate(debug_set.chunks()):
                 latents = read_chunk(root, chunk, (when,))[when]
                 if number == 0:
-                    shape = (len(inquiry.samples), latents.shape[1])
+                    shape = (len(debug_set.samples), latents.shape[1])
                     about = {"descr": "<f4", "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_1_0(file, about)
                 file.write(latents.astype("<f4").tobytes())

@@ -1,0 +1,167 @@
+"""Settings that `run`, `evaluate`, `debug` and `study make` share, declared once.
+
+An option that all four have is a field here (of the ascent: in `maximization.settings`) and a line
+of the keywords above it; the command line and the signatures of the public functions are made from
+these. Neither TensorFlow nor Keras is imported, because `--help` reads this module.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import Field, asdict, dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from ..errors import ParameterError
+from ..maximization.settings import AscentKeywords, AscentSettings, setting
+from ..models.blocks import BLOCK_SIZE
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class SharedKeywords(AscentKeywords, total=False):
+    """The keywords that become `SharedSettings`; None stands for the default."""
+
+    seed: int | None
+    bundle: str | Path | None
+    classifier: str | Path | None
+    words_file: str | Path | None
+    spec: str | Path | None
+    trust_model: bool | None
+    options: Iterable[str] | Mapping[str, Any] | None
+    block_size: int | None
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The models to listen to; `experiment.options.open_models` opens them.
+
+    Attributes:
+        bundle: folder of a bundle; the embedded one where None.
+        classifier: a `.keras` file that takes the place of the bundle's classifier.
+        words_file: its words, one a line, in the order of its outputs.
+        spec: TOML file with its FeatureSpec; the default one where None.
+        trust_model: open the file even if it holds Python code.
+    """
+
+    bundle: str | None = setting(None, "Folder of a bundle.  [the embedded one]", path=True)
+    classifier: str | None = setting(None, "A .keras file to listen to instead.", path=True)
+    words_file: str | None = setting(None, "Its words, one a line.", path=True)
+    spec: str | None = setting(None, "TOML file with its FeatureSpec.  [default]", path=True)
+    trust_model: bool = setting(False, "Open it even if it holds Python code.")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> ModelChoice:
+        """Return the choice among `given`; what is absent has its default."""
+        texts = {one.name: as_text(given.get(one.name)) for one in fields(cls)}
+        return cls(**texts | {"trust_model": bool(given.get("trust_model"))})
+
+    def settings(self) -> dict[str, Any]:
+        """Return the choice as manifests name it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SharedSettings:
+    """What every command that maximizes is given.
+
+    Attributes:
+        ascent: how to climb.
+        models: what is listened to.
+        options: of the components, as `KIND.NAME.KEY=VALUE`.
+        seed: of everything that is drawn.
+        block_size: samples computed together.
+    """
+
+    ascent: AscentSettings = field(default_factory=AscentSettings)
+    models: ModelChoice = field(default_factory=ModelChoice)
+    options: tuple[str, ...] = setting(
+        (), "Option of a component; keras-listen plugins lists them.", metavar="KIND.NAME.KEY=VALUE"
+    )
+    seed: int = setting(0, "Seed of everything random.")
+    block_size: int = setting(
+        BLOCK_SIZE, "Samples computed together; results depend on it in their last bits.", minimum=1
+    )
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> SharedSettings:
+        """Gather the keywords of a public function, or the command in a manifest.
+
+        Raises:
+            TypeError: there is no such keyword.
+        """
+        for name in given:
+            if name not in SharedKeywords.__annotations__:
+                near = get_close_matches(name, SharedKeywords.__annotations__, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise TypeError(f"got an unexpected keyword argument {name!r}{hint}")
+        return cls(
+            ascent=AscentSettings.of(given),
+            models=ModelChoice.of(given),
+            options=tuple(option_texts(given.get("options") or ())),
+            seed=given.get("seed") or 0,
+            block_size=BLOCK_SIZE if (size := given.get("block_size")) is None else size,
+        )
+
+
+def shared_fields() -> dict[str, Field]:
+    """Return the field behind each shared keyword, those of the ascent first."""
+    parts = (AscentSettings, SharedSettings, ModelChoice)
+    found = {one.name: one for part in parts for one in fields(part)}
+    return {name: found[name] for name in SharedKeywords.__annotations__}
+
+
+def shares_settings(function: Function) -> Function:
+    """Show the shared keywords in signature and docstring of a function that takes `**shared`.
+
+    In its docstring they stand in place of the line `        **shared`.
+    """
+    own, types = inspect.signature(function), get_type_hints(SharedKeywords)
+    shared = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=types[name]
+        )
+        for name, one in shared_fields().items()
+    ]
+    kept = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    function.__signature__ = own.replace(parameters=[*kept, *shared])
+    if function.__doc__:  # there is none under python -OO
+        lines = [f"        {name}: {f.metadata['help']}" for name, f in shared_fields().items()]
+        function.__doc__ = function.__doc__.replace("        **shared", "\n".join(lines))
+    return function
+
+
+def option_texts(options: Iterable[str] | Mapping[str, Any]) -> list[str]:
+    """Return options of components as `KIND.NAME.KEY=VALUE` texts."""
+    if isinstance(options, Mapping):
+        return [f"{path}={value}" for path, value in options.items()]
+    return list(options)
+
+
+def as_text(path: str | Path | None) -> str | None:
+    """Return a path as text, None as it is."""
+    return None if path is None else str(path)
+
+
+def as_texts(paths: Iterable[str | Path]) -> tuple[str, ...]:
+    """Return paths as text."""
+    return tuple(map(str, paths))
+
+
+def unique(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names in their order, each once."""
+    return tuple(dict.fromkeys(names))
+
+
+def require_least(command: Mapping[str, Any], least: Mapping[str, int]) -> None:
+    """Refuse numbers below the least that each of them can be; None is not given.
+
+    Raises:
+        ParameterError: one is.
+    """
+    for name, smallest in least.items():
+        if command[name] is not None and command[name] < smallest:
+            what = name.replace("_", " ")
+            raise ParameterError(f"{what} is {command[name]}; expected at least {smallest}")
