@@ -14,7 +14,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +31,16 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 
+#: Modules that register the layers of our own that a kind's `.keras` files hold, named by string:
+#: they stand in a room to the right of this one, as the built-in components that `plugins` names.
+#: Keras finds layers by their registered names, whatever module a file says they are from.
+_LAYERS = {"wavenet": "keras_listen.vocoders.wavenet.network"}
+
 #: Components that judge what the classifier was made to hear, in the order they are listed in.
 REFEREES = ("referee", "residual", "separable")
 
 
-class Component:
+class BundlePart:
     """One component of a bundle: models, arrays and what is known of them.
 
     Its files are checked against their checksums when it is opened. `spec` is the FeatureSpec it
@@ -75,6 +80,8 @@ class Component:
             raise BundleError(
                 f"in component {self.name} {unknown('model', f'{part}.keras', self.files)}"
             )
+        if layers := _LAYERS.get(self.about.get("kind")):
+            import_module(layers)
         return open_model(self.root / f"{part}.keras")
 
     @cached_property
@@ -116,13 +123,13 @@ class Bundle:
             self.spec = self._made_for = FeatureSpec.from_dict(self.about["spec"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BundleError(f"{path} is damaged: {error}") from error
-        self._opened: dict[str, Component] = {}
+        self._opened: dict[str, BundlePart] = {}
 
     def names(self) -> list[str]:
         """Return the names of the components, sorted."""
         return sorted(path.parent.name for path in self.root.glob("[!.]*/component.json"))
 
-    def component(self, name: str) -> Component:
+    def component(self, name: str) -> BundlePart:
         """Open a component, checking its files.
 
         Raises:
@@ -133,7 +140,7 @@ class Bundle:
                 raise BundleError(
                     f"in the bundle {self.root} {unknown('component', name, self.names())}"
                 )
-            self._opened[name] = Component(self.root / name, self._made_for)
+            self._opened[name] = BundlePart(self.root / name, self._made_for)
         return self._opened[name]
 
     @cached_property
@@ -188,7 +195,7 @@ class Bundle:
         texts: Mapping[str, str] | None = None,
         about: Mapping[str, Any] | None = None,
         compact: bool = False,
-    ) -> Component:
+    ) -> BundlePart:
         """Write a component; one of the same name is replaced in one step.
 
         Args:

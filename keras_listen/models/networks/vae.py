@@ -30,7 +30,7 @@ def build_vae_encoder(
     return keras.Model(inputs, [mean, log_variance], name=name)
 
 
-class Sample(layers.Layer):
+class SampleLatent(layers.Layer):
     """Draw a latent from mean and log-variance, and add the divergence from N(0, 1) to the loss.
 
     Args:
@@ -69,7 +69,7 @@ def build_vae(
     values = 1
     for size in encoder.input.shape[1:]:
         values *= size
-    z = Sample(beta / values, seed, name="sample")(encoder(encoder.input))
+    z = SampleLatent(beta / values, seed, name="sample")(encoder(encoder.input))
     return keras.Model(encoder.input, decoder(z), name="vae")
 
 
