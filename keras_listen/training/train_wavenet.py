@@ -21,10 +21,10 @@ from ..models.bundle import Bundle, bundle_for_vocoder
 from ..models.provenance import made_with
 from ..output.files import csv_text
 from ..output.progress import Track, quiet
-from ..vocoders.wavenet import WaveNetVocoder
 from ..vocoders.wavenet.network import WaveNetConfig, build_wavenet
 from ..vocoders.wavenet.outputs import make_output
 from ..vocoders.wavenet.signal import margins, to_net
+from ..vocoders.wavenet.vocoder import WaveNetVocoder
 from .checkpoint import Checkpoint
 from .recordings import Recordings, gather
 
