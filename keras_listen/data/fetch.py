@@ -37,8 +37,8 @@ except ImportError:  # Windows: two calls at once meet at the checksum instead.
 #: Written into the corpus last: a folder that has it is complete.
 MARKER = ".fetched.json"
 # Python before 3.11.4 has no filters. This one is a second line of defence: `_require_safe` refuses
-# more, as the filter strips the root of absolute paths, keeps links that stay inside the folder, and
-# takes the paths of Windows for names on other systems.
+# more, as the filter strips the root of absolute paths, keeps links that stay inside the folder,
+# and takes the paths of Windows for names on other systems.
 _FILTER = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 # Errors that Python's readers raise for damaged archives.
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, LZMAError, UnicodeError)
