@@ -178,7 +178,7 @@ class Bundle:
         of other architectures prove more.
         """
         names = self.names()
-        # `referee` is opened once, whichever way it is asked for.
+        # Shares the Classifier with the property `referee`.
         return {
             name: self.referee if name == "referee" else self.classifier_of(name)
             for name in REFEREES

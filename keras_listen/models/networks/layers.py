@@ -7,8 +7,8 @@ from keras import layers
 
 from ...errors import ParameterError
 
-#: How slowly the statistics that inference uses follow those of the batches. The usual 0.99 needs
-#: hundreds of steps before validation says anything, and a small corpus has few steps.
+#: Momentum of the statistics that inference uses. The usual 0.99 needs hundreds of steps before
+#: validation means anything, and a small corpus has few steps.
 _MOMENTUM = 0.8
 
 

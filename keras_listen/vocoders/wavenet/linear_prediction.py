@@ -214,13 +214,13 @@ def _short(signal, filters, forward):
         y = out[row] if forward else signal[row]
         for n in range(samples):
             f = filters[row, n * parts // samples]
-            said = 0.0
+            predicted = 0.0
             for k in range(min(order, n)):
-                said += f[1 + k] * y[n - 1 - k]
+                predicted += f[1 + k] * y[n - 1 - k]
             if forward:
-                out[row, n] = said + f[0] * signal[row, n]
+                out[row, n] = predicted + f[0] * signal[row, n]
             else:
-                out[row, n] = (signal[row, n] - said) / f[0]
+                out[row, n] = (signal[row, n] - predicted) / f[0]
     return out
 
 
@@ -234,14 +234,14 @@ def _long(signal, lags, gains, taps, forward):
         past = out[row] if forward else signal[row]
         for n in range(samples):
             part = n * parts // samples
-            said = 0.0
+            predicted = 0.0
             place = n - lags[row, part]
             whole = int(np.floor(place))
             if gains[row, part] > 0 and whole >= half and whole + half + 1 < n:
                 share = place - whole
                 for k in range(-half, half + 1):
                     between = (1 - share) * past[whole + k] + share * past[whole + k + 1]
-                    said += taps[k + half] * between
-            said *= gains[row, part]
-            out[row, n] = signal[row, n] + said if forward else signal[row, n] - said
+                    predicted += taps[k + half] * between
+            predicted *= gains[row, part]
+            out[row, n] = signal[row, n] + predicted if forward else signal[row, n] - predicted
     return out
