@@ -81,7 +81,7 @@ class _ConvolvedAndPooled(Part):
         self._convolution, self._pool = convolution, tuple(pooling.pool_size)
 
     @classmethod
-    def match(cls, steps: list[Step]):
+    def match(cls, steps: list[Step]) -> Part | None:
         first, second = _types(steps, layers.Conv2D, layers.MaxPooling2D)
         if first is None or not _is_plain_convolution(first, "valid"):
             return None
@@ -128,7 +128,7 @@ class _ConvolvedEnlarged(_Prepared):
         self._factors, self._convolution = tuple(enlarging.size), convolution
 
     @classmethod
-    def match(cls, steps: list[Step]):
+    def match(cls, steps: list[Step]) -> Part | None:
         first, second = _types(steps, layers.UpSampling2D, layers.Conv2D)
         if first is None or not _is_plain_convolution(second, "same"):
             return None
@@ -155,7 +155,7 @@ class _Folded(_Prepared):
         super().__init__(dense, convolution)
 
     @classmethod
-    def match(cls, steps: list[Step]):
+    def match(cls, steps: list[Step]) -> Part | None:
         dense, _, convolution = _types(steps, layers.Dense, layers.Reshape, layers.Conv2D)
         if dense is None or not _is_plain_convolution(convolution):
             return None

@@ -256,7 +256,7 @@ class ResidualLayer(layers.Layer):
     ):
         return tuple(signal_shape), (*signal_shape[:-1], self.skip_channels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "residual_channels": self.residual_channels,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -36,7 +37,7 @@ class Logistics:
         """Uniform draws for one sample: one for each component and one for the sample."""
         return self.channels // 3 + 1
 
-    def loss(self, parameters, samples):
+    def loss(self, parameters: Any, samples: Any) -> Any:
         """Return the negative log-likelihood [shape=(batch, samples)].
 
         Args:
@@ -81,7 +82,7 @@ class Gaussian:
     channels: int = 2
     draws: int = 2
 
-    def loss(self, parameters, samples):
+    def loss(self, parameters: Any, samples: Any) -> Any:
         """Return the negative log-density [shape=(batch, samples)]; see `Logistics.loss`."""
         mean, log_scale = parameters[..., 0], parameters[..., 1]
         log_scale = ops.maximum(log_scale, self.log_scale_floor)
@@ -103,7 +104,7 @@ class Softmax:
     channels: int
     draws: int = 1
 
-    def loss(self, parameters, samples):
+    def loss(self, parameters: Any, samples: Any) -> Any:
         """Return the cross-entropy [shape=(batch, samples)].
 
         Args:
