@@ -1,7 +1,7 @@
-"""The errors keras-listen raises on purpose.
+"""Errors that keras-listen raises for problems that a user can fix.
 
-Each message is one line: what was given, what was expected, how to mend it. The command line prints
-it as it is and exits with status 1.
+Each message is one line: what was given, what was expected, how to fix it. The command line prints
+the message alone and exits with status 1.
 """
 
 from __future__ import annotations
@@ -11,58 +11,62 @@ from difflib import get_close_matches
 
 
 class ListenError(Exception):
-    """Base of every error that a user can mend."""
+    """Base class of errors that a user can fix."""
 
 
 class ParameterError(ListenError, ValueError):
-    """A value that no setting of the program can use."""
+    """A setting has an invalid value."""
 
 
 class ReadError(ListenError):
-    """A sound that cannot be used: unreadable, empty, silent or not sound at all."""
+    """A sound file cannot be used: it is unreadable, empty, silent or no sound at all."""
 
 
 class CorpusError(ListenError):
-    """A corpus or store that is not there, is empty or has not enough words."""
+    """A corpus or store is missing, damaged, empty or has too few words."""
 
 
 class BundleError(ListenError):
-    """A bundle that is incomplete, damaged or of another version."""
+    """A bundle is incomplete, damaged or of another version."""
 
 
 class ModelError(ListenError):
-    """A model file that cannot be opened, or does not fit its words or features."""
+    """A model file cannot be opened, or the model does not fit its words or features."""
 
 
 class SpecError(ListenError):
-    """Two components that were made for different features."""
+    """Two components were made for different features."""
 
 
 class PluginError(ListenError):
-    """A plugin that failed, or two that claim one name."""
+    """A plugin failed, or two plugins register the same name."""
 
 
 class RunError(ListenError):
-    """An output folder that cannot be used."""
+    """An output folder cannot be used or written."""
 
 
 class StudyError(ListenError):
-    """An answer of a rater, or a request of one, that a study cannot take."""
+    """A listening test cannot accept a rater's answer or request."""
 
 
 class DatabaseError(StudyError):
-    """A database of ratings that is locked, damaged, of another schema or not there."""
+    """A database of ratings is locked, damaged, missing or has another schema."""
 
 
 class ClusterError(ListenError):
-    """A cluster that does not answer, has no workers, or whose workers cannot do the work."""
+    """A cluster does not answer, has no workers, or its workers cannot compute the jobs."""
 
 
 class Unavailable(ListenError):
-    """A component that is known but cannot work here.
+    """A component is registered but cannot work on this machine.
+
+    Args:
+        reason: one line.
+        fallback: name of the component of the same kind to use instead, or None.
 
     Attributes:
-        fallback: name of the component of the same kind to use instead, or None.
+        fallback: as given.
     """
 
     def __init__(self, reason: str, fallback: str | None = None):
@@ -71,7 +75,7 @@ class Unavailable(ListenError):
 
 
 def unknown(what: str, given: str, known: Iterable[str]) -> str:
-    """Say that `given` is no known `what`, with the nearest match and all that are known."""
+    """Return the message that no `what` is called `given`, with the nearest and all known names."""
     known = sorted(known)
     near = get_close_matches(given, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""

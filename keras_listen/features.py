@@ -1,8 +1,8 @@
-"""Waveform to features and back to magnitudes.
+"""Compute features from sound, and magnitudes from features.
 
 A feature is a normalised log-mel spectrogram [shape=(frames, mels), in [0, 1]], time first. The
-defaults are those of the LJSpeech preset of wavenet_vocoder as the published activation
-maximization code applies it, so that published networks can be listened to.
+defaults are those of the LJSpeech preset of wavenet_vocoder as applied by the published activation
+maximization code, so that published networks can be used.
 
 References:
     Soomro et al., "Towards Debugging Deep Neural Networks by Generating Speech Utterances",
@@ -24,7 +24,7 @@ import numpy as np
 
 from .errors import ParameterError, ReadError, SpecError
 
-#: What a vocoder need not agree in: how long features are made.
+#: Fields in which a vocoder's spec may differ: how features are brought to one length.
 LENGTH_FIELDS = ("frames", "longer", "shorter")
 
 _CHOICES = {
@@ -38,26 +38,27 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """Everything that changes a feature.
+    """All settings that features depend on.
 
     Attributes:
         sample_rate: Hz; sounds are resampled to it.
         n_fft: window and transform length, in samples.
         hop_length: samples from one frame to the next.
         window: "sqrt_hann" (the root of a half-sample-offset periodic Hann, times sqrt(0.5)), or
-            any name that `scipy.signal.get_window` knows.
+            any name known to `scipy.signal.get_window`.
         padding: "edges" adds n_fft - hop_length zeros on the left and as many on the right as fill
             the last frame; "center" adds n_fft // 2 zeros on both sides.
-        peak: the sound is scaled to this peak first; 0 leaves it as it is.
+        peak: peak that the sound is scaled to first; 0 for no scaling.
         power: exponent of the magnitudes, 1 or 2.
         n_mels, fmin, fmax: number of mel bands and their range in Hz.
         mel_scale, mel_norm: "slaney" or "htk"; "slaney" or "none".
         reference_db: subtracted after conversion to dB.
         floor_db: the dB value that becomes 0; 0 dB becomes 1.
         frames: number of frames of a feature.
-        longer: what happens to longer sounds: "drop_second" deletes the frames after the first (as
-            the published code does), "crop_end" the last ones, "crop_center" both ends.
-        shorter: what happens to shorter sounds: zeros follow ("pad_end") or surround them.
+        longer: how longer sounds are shortened: "drop_second" deletes the frames after the first
+            (as the published code does), "crop_end" the last ones, "crop_center" those at both
+            ends.
+        shorter: how shorter sounds are extended, by zeros: "pad_end" or "pad_center".
     """
 
     sample_rate: int = 22050
@@ -118,7 +119,7 @@ class FeatureSpec:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of the input of a classifier: (frames, mels, 1)."""
+        """Input shape of a classifier: (frames, mels, 1)."""
         return (self.frames, self.n_mels, 1)
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,7 +128,7 @@ class FeatureSpec:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> FeatureSpec:
-        """Make a spec from `fields`; those left out keep their defaults.
+        """Create a spec from `fields`; those left out keep their defaults.
 
         Raises:
             ParameterError: a field is unknown or has an impossible value.
@@ -153,12 +154,12 @@ class FeatureSpec:
         return cls.from_dict(fields)
 
     def differing(self, other: FeatureSpec, *, ignore: tuple[str, ...] = ()) -> list[str]:
-        """Name the fields in which `other` differs."""
+        """Return the names of the fields in which `other` differs, except those in `ignore`."""
         mine, theirs = self.to_dict(), other.to_dict()
         return [name for name in mine if name not in ignore and mine[name] != theirs[name]]
 
     def require(self, other: FeatureSpec, what: str, *, ignore: tuple[str, ...] = ()) -> None:
-        """Raise SpecError unless `other`, the spec of `what`, agrees with this one."""
+        """Raise SpecError unless `other`, the spec of `what`, is equal except in `ignore`."""
         if names := self.differing(other, ignore=ignore):
             pairs = ", ".join(
                 f"{name} {getattr(other, name)!r} instead of {getattr(self, name)!r}"
@@ -174,6 +175,7 @@ def window(spec: FeatureSpec) -> np.ndarray:
     if spec.window == "sqrt_hann":
         phase = 2 * np.pi * (np.arange(spec.n_fft) + 0.5) / spec.n_fft
         return np.sqrt(0.5) * np.sqrt(0.5 - 0.5 * np.cos(phase))
+    # Takes a quarter of a second to import, and the default window does not need it.
     import scipy.signal
 
     try:
@@ -185,6 +187,7 @@ def window(spec: FeatureSpec) -> np.ndarray:
 @lru_cache(maxsize=8)
 def mel_basis(spec: FeatureSpec) -> np.ndarray:
     """Return the mel filter bank [shape=(mels, 1 + n_fft // 2), non-negative]."""
+    # Slow to import, and needed for features only, not for their spec.
     import librosa
 
     basis = librosa.filters.mel(
@@ -202,7 +205,7 @@ def mel_basis(spec: FeatureSpec) -> np.ndarray:
 
 
 def count_frames(length: int, spec: FeatureSpec) -> int:
-    """Return the number of frames of a sound of `length` samples at the spec's rate."""
+    """Return the number of frames of a sound of `length` samples at the spec's sample rate."""
     if spec.padding == "center":
         return 1 + length // spec.hop_length
     margin = spec.n_fft - spec.hop_length
@@ -211,12 +214,12 @@ def count_frames(length: int, spec: FeatureSpec) -> int:
 
 
 def count_samples(frames: int, spec: FeatureSpec) -> int:
-    """Return the longest length, in samples, of a sound of exactly `frames` frames.
+    """Return the largest length, in samples, of a sound of exactly `frames` frames.
 
     With "edges" padding this is a whole number of hops: 22,272 for 90 frames of the default spec.
 
     Raises:
-        ParameterError: no sound is so short.
+        ParameterError: there are too few frames for a sound.
     """
     if spec.padding == "center":
         length = (frames - 1) * spec.hop_length
@@ -234,7 +237,7 @@ def left_padding(spec: FeatureSpec) -> int:
 
 
 def frame_padded(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Pad `y` [shape=(..., samples)] so that it is cut into `count_frames` whole frames."""
+    """Pad `y` [shape=(..., samples)] to exactly `count_frames` whole frames."""
     left = left_padding(spec)
     total = (count_frames(y.shape[-1], spec) - 1) * spec.hop_length + spec.n_fft
     right = max(0, total - left - y.shape[-1])
@@ -242,27 +245,28 @@ def frame_padded(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
 
 
 def normalize_magnitude(mel: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Turn mel magnitudes into features [in [0, 1]]: dB above the floor, over its depth."""
-    # A tenth of what becomes 0: with the published floor and reference the published 1e-5.
+    """Convert mel magnitudes to features [in [0, 1]]: dB above the floor, relative to 0 dB."""
+    # A tenth of the magnitude that becomes 0: the published 1e-5 for published floor and reference.
     least = 0.1 * 10.0 ** ((spec.floor_db + spec.reference_db) * spec.power / 20.0)
     decibel = 20.0 / spec.power * np.log10(np.maximum(least, mel)) - spec.reference_db
     return np.clip(1.0 - decibel / spec.floor_db, 0.0, 1.0)
 
 
 def denormalize_magnitude(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Undo `normalize_magnitude`: features to mel magnitudes (to the spec's power)."""
+    """Convert features to mel magnitudes (to the spec's power), inverting `normalize_magnitude`."""
     decibel = (1.0 - np.asarray(features, np.float64)) * spec.floor_db + spec.reference_db
     return 10.0 ** (decibel * spec.power / 20.0)
 
 
 def extract(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Turn a sound at the spec's rate into features of its own length.
+    """Compute the features of a sound, at their own length.
 
     Args:
-        y: samples [shape=(samples,)], float.
+        y: samples at the spec's sample rate [shape=(samples,)], float.
+        spec: of the features.
 
     Returns:
-        float32 [shape=(count_frames, mels), in [0, 1]]; all zeros where the sound is silent.
+        float32 [shape=(count_frames, mels), in [0, 1]]; all zeros if the sound is silent.
 
     Raises:
         ReadError: the sound is empty or has values that are not finite.
@@ -286,7 +290,7 @@ def extract(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
 
 
 def fit_frames(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Bring features [shape=(any, mels)] to the spec's number of frames."""
+    """Shorten or extend features [shape=(any, mels)] to the spec's number of frames."""
     surplus = len(features) - spec.frames
     if surplus > 0:
         if spec.longer == "drop_second":
@@ -298,15 +302,16 @@ def fit_frames(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:
 
 
 def extract_fitted(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Turn a sound into a feature [shape=(frames, mels)] of the spec's number of frames."""
+    """Compute a feature [shape=(frames, mels)] of a sound, at the spec's number of frames."""
     return fit_frames(extract(y, spec), spec)
 
 
 def require_sound(samples: np.ndarray | ReadError, path: str | Path) -> np.ndarray:
-    """Return what a reader gave for `path`, unless that is an error, empty, silent or not finite.
+    """Return the samples that a reader gave for `path`, or raise its error.
 
     Raises:
-        ReadError: the reader's, or one that names `path` and what is wrong.
+        ReadError: the reader's, or one that names `path` if the sound is empty, silent or not
+            finite.
     """
     if isinstance(samples, ReadError):
         raise samples

@@ -1,4 +1,4 @@
-"""What priors may offer as `rewritten`; see `models.rewrites`."""
+"""`Rewritten`, for priors that have the attribute `rewritten`; see `models.rewrites`."""
 
 from .models.rewrites import Rewritten
 

@@ -13,7 +13,7 @@ from ..errors import ListenError
 from .common import LazyGroup, remembering_interrupts
 
 _COMMANDS = {
-    "convert": "Turn published networks into a bundle.",
+    "convert": "Convert published networks to a bundle.",
     "debug": "Look into the utterances that were misclassified.",
     "doctor": "Say whether a model file can be listened to, and how to mend it.",
     "evaluate": "Count how often words are reached, and whether other classifiers agree.",

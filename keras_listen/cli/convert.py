@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from ..models.backend import start_quietly
+
 
 @click.group()
 def convert() -> None:
-    """Turn published networks into a bundle."""
+    """Convert published networks to a bundle."""
 
 
 @convert.command()
@@ -15,15 +17,14 @@ def convert() -> None:
 @click.argument("hparams", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option("--compact", is_flag=True, help="Store weights as float16: half the size.")
-def wavenet(checkpoint, hparams, out, compact) -> None:
-    """Turn a published vocoder into a bundle: CHECKPOINT.pth and HPARAMS.json into folder OUT.
+def wavenet(checkpoint: str, hparams: str, out: str, compact: bool) -> None:
+    """Convert a published vocoder: CHECKPOINT.pth and HPARAMS.json to a bundle in folder OUT.
 
-    For checkpoints of wavenet_vocoder's 2018 line. Needs torch. Use it with
+    Reads checkpoints of wavenet_vocoder's 2018 line and needs torch. Use the result with
     -o vocoder.wavenet.weights=OUT.
     """
-    from ..models.backend import start_quietly
-
     start_quietly(engine=False)
+    # Imports Keras, whose notices start_quietly mutes.
     from ..vocoders.wavenet.convert import convert_wavenet
 
     bundle = convert_wavenet(checkpoint, hparams, out, compact=compact)
@@ -31,19 +32,18 @@ def wavenet(checkpoint, hparams, out, compact) -> None:
 
 
 @convert.command()
-@click.option("--classifier", required=True, type=click.Path(), help="HDF5 file to listen to.")
-@click.option("--referee", type=click.Path(), help="HDF5 file of one trained apart.")
+@click.option("--classifier", required=True, type=click.Path(), help="HDF5 file of the classifier.")
+@click.option("--referee", type=click.Path(), help="HDF5 file of a separately trained classifier.")
 @click.option("--autoencoder-weights", type=click.Path(), help="HDF5 file of the autoencoder.")
 @click.option("--words-file", required=True, type=click.Path(), help="Words, one a line.")
 @click.option("--out", required=True, type=click.Path(), help="Folder of the bundle, new or empty.")
-def keras2(classifier, words_file, out, **others) -> None:
-    """Turn networks that the published tooling trained with Keras 2 into a bundle.
+def keras2(classifier: str, words_file: str, out: str, **others: str | None) -> None:
+    """Convert networks that the published tooling trained with Keras 2 to a bundle.
 
-    The words are in the order of the classifier's outputs. The autoencoder becomes the prior ae.
+    Words are in the order of the classifier's outputs. The autoencoder becomes the prior ae.
     """
-    from ..models.backend import start_quietly
-
     start_quietly(engine=False)
+    # They import Keras, whose notices start_quietly mutes.
     from ..models.classifier import read_words
     from ..models.formats.keras2 import convert_keras2
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import click
 
+from ..data.corpus import read_corpus
+from ..data.prepare import prepare as extract
+from ..features import FeatureSpec
 from .common import bar, split_list
 
 
 @click.command()
 @click.argument("corpus", type=click.Path())
 @click.argument("store", type=click.Path())
-@click.option("--words", callback=split_list, help="Words wanted, as a,b,c.  [all]")
+@click.option("--words", callback=split_list, help="Words to use, separated by commas.  [all]")
 @click.option(
     "--min-utterances",
     type=click.IntRange(min=1),
@@ -18,18 +21,23 @@ from .common import bar, split_list
     show_default=True,
     help="Leave out words with fewer files.",
 )
-@click.option("--reader", default="soundfile", show_default=True, help="What reads the files.")
+@click.option("--reader", default="soundfile", show_default=True, help="Reader of the sound files.")
 @click.option("--spec", type=click.Path(), help="TOML file with another FeatureSpec.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [one a core]")
-def prepare(corpus, store, words, min_utterances, reader, spec, workers) -> None:
-    """Extract the features of CORPUS, a Speech Commands style tree, into STORE.
+@click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [one per core]")
+def prepare(
+    corpus: str,
+    store: str,
+    words: list[str],
+    min_utterances: int,
+    reader: str,
+    spec: str | None,
+    workers: int | None,
+) -> None:
+    """Extract the features of CORPUS into STORE.
 
-    A call that was interrupted goes on where it stopped when it is given again.
+    CORPUS is a folder in the layout of Speech Commands. An interrupted call continues where it
+    stopped when it is repeated.
     """
-    from ..data.corpus import read_corpus
-    from ..data.prepare import prepare as extract
-    from ..features import FeatureSpec
-
     tree = read_corpus(corpus, words=words, min_utterances=min_utterances)
     done = extract(
         tree,

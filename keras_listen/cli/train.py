@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ..data.store import Store
+from ..models.backend import start_quietly
+from ..training.figures import draw_training, write_heard
 from .common import bar, duration, split_list
 
 
@@ -17,21 +21,39 @@ from .common import bar, duration, split_list
     default="classifier,referee,ae,vae,residual,separable",
     show_default=True,
     callback=split_list,
-    help="Components to train; also: wavenet, which needs --audio and no STORE.",
+    help="Components to train. wavenet is another one; it needs --audio and no STORE.",
 )
-@click.option("--epochs", type=int, help="Passes over the training split, for each component.")
-@click.option("--augment/--no-augment", default=True, help="Change features on the fly.  [augment]")
+@click.option(
+    "--epochs", type=int, help="Passes over the training split, for each component.  [the recipe's]"
+)
+@click.option(
+    "--augment/--no-augment", default=True, help="Augment features on the fly.  [augment]"
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--beta", type=float, help="Weight of the VAE's divergence.  [1]")
-@click.option("--audio", multiple=True, type=click.Path(), help="Recordings for a wavenet.")
-@click.option("--steps", type=int, help="Updates of a wavenet.  [50000]")
-@click.option("--hparams", type=click.Path(), help="JSON file with the size of a wavenet.")
+@click.option(
+    "--audio",
+    multiple=True,
+    type=click.Path(),
+    help="Folder of recordings for the wavenet; may be repeated.",
+)
+@click.option("--steps", type=int, help="Number of updates of the wavenet.  [50000]")
+@click.option("--hparams", type=click.Path(), help="JSON file with the settings of the wavenet.")
 @click.option("--compact", is_flag=True, help="Store weights as float16: half the size.")
-def train(folders, only, audio, steps, hparams, seed, compact, **settings) -> None:
-    """Train classifiers and priors on STORE, or a vocoder on recordings, and put them into BUNDLE.
+def train(
+    folders: tuple[str, ...],
+    only: list[str],
+    audio: tuple[str, ...],
+    steps: int | None,
+    hparams: str | None,
+    seed: int,
+    compact: bool,
+    **settings: Any,
+) -> None:
+    """Train classifiers and priors on STORE, or a vocoder on recordings, and add them to BUNDLE.
 
-    A call that was interrupted goes on after its last finished epoch (or checkpoint) when it is
-    given again; components that BUNDLE already has are kept.
+    An interrupted call continues after its last finished epoch (or checkpoint) when it is repeated;
+    components that BUNDLE already has are kept.
     """
     vocoder, others = "wavenet" in only, [name for name in only if name != "wavenet"]
     wanted = 2 if others else 1
@@ -53,14 +75,11 @@ def train(folders, only, audio, steps, hparams, seed, compact, **settings) -> No
 
 
 def _train_on_store(store: str, bundle: str, **settings) -> None:
-    from ..data.store import Store
-    from ..models.backend import start_quietly
-
     opened = Store.open(store)
     counts = ", ".join(f"{count} {split}" for split, count in opened.counts().items())
     click.echo(f"{len(opened.words)} words: {counts}")
     start_quietly(engine=False)
-    from ..training.figures import draw_training
+    # Imports Keras, whose notices start_quietly mutes.
     from ..training.train import train as train_components
 
     result = train_components(opened, bundle, **settings, announce=_Announcer("epoch"))
@@ -72,11 +91,16 @@ def _train_on_store(store: str, bundle: str, **settings) -> None:
     click.echo(f"bundle: {result.root}; curves and confusion: {pictures}")
 
 
-def _train_vocoder(audio, bundle: str, steps, hparams, seed: int, compact: bool) -> None:
-    from ..models.backend import start_quietly
-
+def _train_vocoder(
+    audio: tuple[str, ...],
+    bundle: str,
+    steps: int | None,
+    hparams: str | None,
+    seed: int,
+    compact: bool,
+) -> None:
     start_quietly(engine=False)
-    from ..training.figures import draw_training, write_heard
+    # Imports Keras, whose notices start_quietly mutes.
     from ..training.train_wavenet import VocoderRecipe, read_config, train_wavenet
 
     announcer = _Announcer("step")
@@ -95,17 +119,17 @@ def _train_vocoder(audio, bundle: str, steps, hparams, seed: int, compact: bool)
     click.echo(f"bundle: {result.root}; sounds of each checkpoint: {result.root / 'heard'}")
 
 
-def _short(value) -> str:
+def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     return "in component.json" if isinstance(value, list) else str(value)
 
 
 class _Announcer:
-    """Prints a line an epoch, or a checkpoint, with the time left for the component.
+    """Prints a line for each epoch or checkpoint, with the time left for the component.
 
     Args:
-        unit: "epoch" or "step"; rows have the number reached and, in the plural, the last one.
+        unit: "epoch" or "step"; rows hold the current number and, in the plural, the last one.
     """
 
     def __init__(self, unit: str) -> None:
@@ -117,7 +141,7 @@ class _Announcer:
         now, reached = time.monotonic(), row[self.unit]
         if name != self.name:
             self.name, self.spent, self.done, self.reached = name, 0.0, 0.0, None
-        # How far a resumed training had come is known only after its first row.
+        # The progress of a resumed training is known only after its first row.
         step = 1 if self.reached is None and self.unit == "epoch" else 0
         if self.reached is not None:
             step = reached - self.reached

@@ -1,1 +1,1 @@
-"""From sound files to stores of features."""
+"""Sound files, corpora and stores of features."""

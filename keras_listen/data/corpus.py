@@ -1,7 +1,7 @@
-"""A Speech Commands style tree: words, splits and speakers.
+"""Corpora in the layout of Speech Commands: words, splits and speakers.
 
-`<word>/<speaker>_nohash_<n>.wav`, `validation_list.txt` and `testing_list.txt` beside the words,
-and the recordings of `_background_noise_`.
+Such a folder holds `<word>/<speaker>_nohash_<n>.wav`, beside the words `validation_list.txt` and
+`testing_list.txt`, and recordings in `_background_noise_`.
 
 References:
     Warden, "Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition", 2018,
@@ -38,7 +38,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The utterances of a tree, sorted by word and file."""
+    """The utterances of a corpus, sorted by word and file, and its background recordings."""
 
     root: Path
     utterances: tuple[Utterance, ...]
@@ -51,15 +51,19 @@ class Corpus:
 
 
 def speaker_of(name: str) -> str:
-    """Return the speaker of a file name: what stands before `_nohash_`, or the whole stem."""
+    """Return the speaker of a file name: the part before `_nohash_`, or the whole stem."""
     return re.sub(r"_nohash_.*$", "", Path(name).stem)
 
 
 def split_by_hash(speaker: str, *, validation: float = 10.0, testing: float = 10.0) -> str:
-    """Choose a speaker's split by the corpus's own rule, so that no speaker is in two.
+    """Return a speaker's split by the rule of Speech Commands, so that no speaker is in two.
 
-    The SHA-1 of the speaker's name, modulo 2^27, as a percentage of 2^27 - 1 (TensorFlow's
-    speech_commands example).
+    The rule takes the SHA-1 of the speaker's name, modulo 2^27, as a percentage of 2^27 - 1
+    (TensorFlow's speech_commands example).
+
+    Args:
+        speaker: name of the speaker.
+        validation, testing: shares of these splits, in percent.
     """
     digest = int(hashlib.sha1(speaker.encode()).hexdigest(), 16)
     percentage = digest % (_LARGEST_HASH + 1) * (100.0 / _LARGEST_HASH)
@@ -71,11 +75,11 @@ def split_by_hash(speaker: str, *, validation: float = 10.0, testing: float = 10
 def read_corpus(
     root: str | Path, *, words: Collection[str] | None = None, min_utterances: int = 1
 ) -> Corpus:
-    """Walk a corpus.
+    """List the utterances of a corpus.
 
     Args:
-        root: folder with one folder a word.
-        words: the words wanted; all by default.
+        root: folder with one folder for each word.
+        words: words to use; all by default.
         min_utterances: words with fewer files are left out.
 
     Raises:
@@ -128,7 +132,7 @@ def _sounds(folder: Path) -> list[str]:
 
 
 def _splits(root: Path):
-    """Return split_of(word, name): by the lists where there are any, else by the speaker's hash."""
+    """Return a function from word and file name to split: by lists if any, else by hash."""
     listed = list_splits(root)
     if listed is None:
         return lambda word, name: split_by_hash(speaker_of(name))
@@ -136,7 +140,7 @@ def _splits(root: Path):
 
 
 def list_splits(root: Path) -> dict[str, str] | None:
-    """Read the list files of a corpus: split by file, without suffix; None where there are none.
+    """Read the list files of a corpus: the split by file without suffix, None without lists.
 
     The lists name wav files; the same recording in another format belongs to the same split.
 

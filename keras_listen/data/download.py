@@ -1,4 +1,4 @@
-"""Downloading over HTTP, going on where an interrupted call stopped."""
+"""Download a file over HTTP, continuing an interrupted download."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ from ..errors import CorpusError, RunError
 from ..output.progress import Track
 
 _CHUNK = 2**20
-# Seconds without a byte until the server counts as gone.
+# Seconds without a byte after which the server is given up.
 _TIMEOUT = 60.0
-# 16-bit speech shrinks to some 70 %; small files fill whole blocks of the disk.
+# 16-bit speech compresses to about 70 %; small files occupy whole blocks of the disk.
 _UNPACKED_SIZE = 1.5
 
 
 def download_rest(url: str, part: Path, size: int | None, track: Track) -> None:
-    """Bring into `part` what is not there yet.
+    """Download the rest of a file to `part`.
+
+    Args:
+        url: http(s) address.
+        part: file with the bytes that have arrived so far, if any.
+        size: length of the whole file in bytes, where it is known.
+        track: progress, see `keras_listen.output.progress`, in units of 1 MiB.
 
     Raises:
-        CorpusError: the server cannot be reached, refuses, offers something else, or stops early.
+        CorpusError: the server cannot be reached, refuses, offers another file, or stops early.
+        RunError: the disk has too little room.
     """
     import requests
     import urllib3
@@ -34,7 +41,7 @@ def download_rest(url: str, part: Path, size: int | None, track: Track) -> None:
         with _ask(url, have) as response:
             start, total = _offer(response, url, have, size)
             require_space(part.parent, (total or 0) - start, total or 0)
-            # The bytes as they are stored, even where a server calls the gzip an encoding.
+            # The bytes as they are stored, even if the server declares gzip as an encoding.
             chunks = response.raw.stream(_CHUNK, decode_content=False)
             count = None if total is None else ceil((total - start) / _CHUNK)
             with (
@@ -51,7 +58,7 @@ def download_rest(url: str, part: Path, size: int | None, track: Track) -> None:
 
 
 def _ask(url: str, have: int):
-    """Ask for a file from byte `have` on; the response may hold all of it all the same."""
+    """Request a file from byte `have` on; the response may nevertheless hold all of it."""
     import requests
 
     headers = {"Accept-Encoding": "identity"}
@@ -71,7 +78,7 @@ def _starts_elsewhere(response, have: int) -> bool:
 
 
 def _offer(response, url: str, have: int, size: int | None) -> tuple[int, int | None]:
-    """Return the first byte that a response holds and the length of the whole file, if known."""
+    """Return the first byte in a response and the length of the whole file, if known."""
     if response.status_code not in (200, 206):
         raise CorpusError(
             f"{url} answered {response.status_code} {response.reason}; expected the archive: try "
@@ -89,7 +96,7 @@ def _offer(response, url: str, have: int, size: int | None) -> tuple[int, int | 
 
 
 def _explain(error: Exception, url: str, part: Path, total: int | None) -> NoReturn:
-    """Raise a CorpusError that tells a server out of reach from a download that broke off."""
+    """Raise a CorpusError, either for an unreachable server or for an aborted download."""
     deepest: BaseException = error
     while deepest.__context__ is not None:
         deepest = deepest.__context__

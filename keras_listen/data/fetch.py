@@ -1,8 +1,8 @@
-"""Fetching a corpus: downloaded, checked, unpacked so that no file lands outside of it.
+"""Fetch a corpus: download the archive, verify its checksum, unpack it safely.
 
     <folder>.download/archive/  the archive, or the part of it that has arrived
-    <folder>.download/tree/     what is unpacked so far
-    <folder>/                   the corpus, renamed into place when it is whole
+    <folder>.download/tree/     files unpacked so far
+    <folder>/                   the corpus, renamed into place when it is complete
 
 References:
     Warden, "Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition", 2018,
@@ -34,23 +34,25 @@ try:
 except ImportError:  # Windows: two calls at once meet at the checksum instead.
     fcntl = None
 
-#: Written into the tree last: a folder that has it is whole.
+#: Written into the corpus last: a folder that has it is complete.
 MARKER = ".fetched.json"
-# Python before 3.11.4 has no filters; the check of our own refuses all that this one would.
+# Python before 3.11.4 has no filters. This one is a second line of defence: `_require_safe` refuses
+# more, as the filter strips the root of absolute paths, keeps links that stay inside the folder,
+# and takes the paths of Windows for names on other systems.
 _FILTER = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-# What damaged archives make Python's readers raise.
+# Errors that Python's readers raise for damaged archives.
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, LZMAError, UnicodeError)
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A packed corpus.
+    """An archive of a corpus.
 
     Attributes:
         url: its http(s) address.
         sha256: its SHA-256, 64 hexadecimal digits.
-        size: its length in bytes, where that is known beforehand.
-        files: about how many files it holds, to tell the time left.
+        size: its length in bytes, where it is known beforehand.
+        files: approximate number of files, to estimate the time left.
 
     Raises:
         ParameterError: `sha256` is no SHA-256.
@@ -79,7 +81,7 @@ SPEECH_COMMANDS = Archive(
 
 @dataclass(frozen=True)
 class Fetched:
-    """A corpus: its folder, its number of files, and whether this very call put it there."""
+    """A fetched corpus: its folder, its number of files, and whether this call fetched it."""
 
     root: Path
     files: int
@@ -89,20 +91,21 @@ class Fetched:
 def fetch(
     target: str | Path, archive: Archive = SPEECH_COMMANDS, *, track: Track = quiet
 ) -> Fetched:
-    """Download an archive and unpack it into `target`; go on where an earlier call was interrupted.
+    """Download an archive and unpack it into `target`, continuing an interrupted call.
 
     Args:
         target: a folder that does not exist, is empty, or holds this corpus already.
-        archive: what to fetch.
-        track: progress, see `keras_listen.output.progress`; called for the download (in MiB) and
-            for unpacking.
+        archive: the archive to fetch.
+        track: progress, see `keras_listen.output.progress`; used for the download (units of 1 MiB)
+            and for unpacking.
 
     Raises:
-        CorpusError: the target holds something else, the archive cannot be had or is not the one
-            expected, or it is not safe to unpack.
-        RunError: the disk has too little room or cannot be written, or another call is at it.
+        CorpusError: the target holds something else, the archive cannot be downloaded, is not the
+            expected one, or is not safe to unpack.
+        RunError: the disk has too little room or cannot be written, or another call is fetching
+            into the same folder.
     """
-    # Where the folder is a link, the disk behind it takes the download too.
+    # Where the folder is a link, the download goes to the same disk.
     target = Path(os.path.realpath(target))
     try:
         found = _finished(target, archive)
@@ -125,7 +128,7 @@ def fetch(
 
 
 def _finished(target: Path, archive: Archive) -> Fetched | None:
-    """Return what an earlier call put into `target`, or None where it is free."""
+    """Return the corpus that an earlier call fetched into `target`, or None where it is free."""
     if target.exists() and not target.is_dir():
         raise CorpusError(f"{target} is a file; expected a new or empty folder for the corpus")
     if not target.is_dir():
@@ -159,7 +162,7 @@ def _require_replaceable(target: Path) -> None:
 
 @contextlib.contextmanager
 def _alone(work: Path) -> Iterator[None]:
-    """Hold `work` for this process; the system lets go of it however the process ends."""
+    """Lock `work` for this process; the system releases it however the process ends."""
     with open(work / "lock", "a", encoding="utf-8") as lock:
         try:
             if fcntl is not None:
@@ -169,13 +172,13 @@ def _alone(work: Path) -> Iterator[None]:
                 f"another call is downloading to {work}; wait for it, or name another folder"
             ) from error
         except OSError:
-            # A file system without locks; the checksum still guards the result.
+            # A file system without locks; the checksum still protects the result.
             pass
         yield
 
 
 def _clear(work: Path) -> None:
-    """Remove what `fetch` put beside the target, and nothing else that may stand there."""
+    """Remove the files that `fetch` put beside the target, and no others."""
     for name in ("archive", "tree"):
         shutil.rmtree(work / name, ignore_errors=True)
     with contextlib.suppress(OSError):
@@ -184,11 +187,12 @@ def _clear(work: Path) -> None:
 
 
 def _download(archive: Archive, folder: Path, track: Track) -> Path:
-    """Return the archive's path once its checksum is right."""
+    """Download the archive, verify its checksum and return its path."""
+    # Slow to import, and not needed where the corpus is there already.
     import pooch
 
     make_folder(folder)
-    # Named by the checksum, what one mirror began another may finish.
+    # Named by the checksum, so that one mirror may finish what another began.
     part = folder / f"{archive.sha256[:16]}.part"
 
     def download(url: str, output: str, _pooch) -> None:
@@ -218,7 +222,7 @@ def _download(archive: Archive, folder: Path, track: Track) -> Path:
 
 
 def _share(part: Path, output: str) -> None:
-    """Show `part` under a second name: a call killed while the checksum is computed keeps it."""
+    """Link `part` to `output`: it then outlives a call killed while the checksum is computed."""
     os.unlink(output)
     try:
         os.link(part, output)
@@ -238,11 +242,10 @@ def _hushed(log: logging.Logger) -> Iterator[None]:
 
 
 def _unpack(packed: Path, tree: Path, archive: Archive, track: Track) -> int:
-    """Unpack into an empty `tree`; return the number of files.
+    """Unpack into an empty `tree` and return the number of files.
 
     Raises:
-        CorpusError: the archive is damaged, empty, or would write outside of `tree`; nothing of it
-            is kept.
+        CorpusError: the archive is damaged, empty, or unsafe; nothing of it is kept.
     """
     require_space(packed.parent, 0, packed.stat().st_size)
     shutil.rmtree(tree, ignore_errors=True)
@@ -274,8 +277,8 @@ def _unpack(packed: Path, tree: Path, archive: Archive, track: Track) -> int:
 
 
 def _require_safe(member: tarfile.TarInfo, archive: Archive) -> None:
-    """Refuse what no corpus holds: links, devices and paths that lead out of the folder."""
-    # As Windows reads paths, both kinds of slash part them and both kinds of root are seen.
+    """Raise CorpusError for members that no corpus has: links, devices, paths out of the folder."""
+    # By the rules of Windows, both kinds of slash separate and both kinds of root are recognised.
     path = PureWindowsPath(member.name)
     if path.anchor or ".." in path.parts:
         what = "a path that leads out of its folder"

@@ -1,4 +1,4 @@
-"""From a corpus to a store: every core, little memory, and a killed call is continued."""
+"""Prepare a store from a corpus: on every core, in little memory, continuing a killed call."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Skipped = tuple[str, str]
 
 @dataclass(frozen=True)
 class Preparation:
-    """What `prepare` did.
+    """Result of `prepare`.
 
     Attributes:
         store: the store.
         skipped: file and reason of each file that was not used.
-        resumed: utterances taken over from an earlier call.
+        resumed: number of utterances that an earlier call had extracted.
     """
 
     store: Store
@@ -50,17 +50,17 @@ def prepare(
     workers: int | None = None,
     track: Track = quiet,
 ) -> Preparation:
-    """Extract a corpus into a store.
+    """Extract the features of a corpus into a store.
 
-    Work goes on in `<target>.partial`, which becomes `target` when all is done. A store that was
-    already made from the same files with the same settings is returned as it is.
+    They are written to `<target>.partial`, which is renamed to `target` at the end. A store that
+    was already made from the same files with the same settings is returned as it is.
 
     Args:
-        corpus: what to extract.
+        corpus: utterances to extract.
         target: folder of the store.
         spec: features; the published ones by default.
         reader: name of the reader.
-        workers: processes; one a core by default.
+        workers: number of processes; one for each core by default.
         track: progress, see `keras_listen.output.progress`.
 
     Raises:
@@ -88,7 +88,7 @@ def prepare(
 
 
 def _plan(corpus: Corpus, spec: FeatureSpec, reader: str) -> str:
-    """Return a digest of everything that decides what the store will hold."""
+    """Return a digest of everything that determines the contents of the store."""
     files = [corpus.root / u.file for u in corpus.utterances] + list(corpus.noise)
     stamps = [_stamp(path) for path in files]
     parts = [SCHEMA, spec.to_dict(), reader, [asdict(u) for u in corpus.utterances], stamps]
@@ -96,7 +96,7 @@ def _plan(corpus: Corpus, spec: FeatureSpec, reader: str) -> str:
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """Return size and time of a file, or None for a link to nowhere: the reader will tell."""
+    """Return size and time of a file, or None for a broken link, which the reader reports."""
     try:
         about = path.stat()
     except OSError:
@@ -128,7 +128,7 @@ def _plan_of(target: Path) -> str | None:
 
 
 class _Work:
-    """An unfinished store: features are appended chunk by chunk, `done.jsonl` says how far."""
+    """An unfinished store: features are appended in chunks, `done.jsonl` records the progress."""
 
     def __init__(self, root: Path, corpus: Corpus, spec: FeatureSpec, plan: str):
         self.root, self.corpus, self.spec, self.plan = root, corpus, spec, plan
@@ -140,9 +140,10 @@ class _Work:
         return self.spec.frames * self.spec.n_mels * 4
 
     def open(self) -> int:
-        """Make the folder, or take over what a killed call of the same plan left in it.
+        """Create the folder, or continue from what a killed call of the same plan left in it.
 
-        Returns the number of utterances taken over.
+        Returns:
+            the number of utterances that were extracted already.
         """
         plan = self.root / "plan"
         if not (plan.is_file() and plan.read_text(encoding="utf-8") == self.plan):
@@ -166,7 +167,7 @@ class _Work:
             np.lib.format.write_array_header_1_0(file, header)
 
     def extract_all(self, reader: Component, workers: int, track: Track) -> None:
-        """Extract every utterance that is not there yet."""
+        """Extract every utterance that has not been extracted yet."""
         files = [utterance.file for utterance in self.corpus.utterances]
         chunks = [files[at : at + _CHUNK] for at in range(self.done, len(files), _CHUNK)]
         if not chunks:
@@ -174,7 +175,7 @@ class _Work:
         import joblib
 
         tasks = (joblib.delayed(_extract)(self.corpus.root, c, self.spec, reader) for c in chunks)
-        # Loky keeps the linear algebra of each of its processes to its share of the cores.
+        # Loky limits the BLAS threads of each of its processes to its share of the cores.
         run = joblib.Parallel(n_jobs=min(workers, len(chunks)), return_as="generator")
         left = len(files) - self.done
         with track(total=left, label="features", unit="utterance") as advance:
@@ -209,7 +210,7 @@ class _Work:
         np.save(self.root / "noise.npy", np.concatenate(parts))
 
     def write_index(self, reader: Component) -> None:
-        """Write index, skipped files and, last, `store.json`."""
+        """Write the index, the list of skipped files and, last, `store.json`."""
         skipped = {file for file, _ in self.skipped}
         used = [(i, u) for i, u in enumerate(self.corpus.utterances) if u.file not in skipped]
         words = sorted({utterance.word for _, utterance in used})
@@ -250,7 +251,7 @@ def _whole_lines(path: Path) -> list[dict]:
 def _extract(
     root: Path, files: list[str], spec: FeatureSpec, reader: Component
 ) -> tuple[np.ndarray, list[Skipped]]:
-    """Extract one chunk; a file that is skipped leaves a row of zeros."""
+    """Extract one chunk; a skipped file leaves a row of zeros."""
     read = reader.create()
     features = np.zeros((len(files), spec.frames, spec.n_mels), np.float32)
     skipped: list[Skipped] = []

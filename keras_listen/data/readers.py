@@ -1,4 +1,4 @@
-"""Readers: sound files to mono float32 samples at the rate asked for."""
+"""Readers: decode sound files to mono float32 samples at a given rate."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ReadError
-from ..hookspecs import hookimpl
+from ..hookspecs import Register, hookimpl
 from .sound_files import (
     EMPTY,
+    Reader,
     Sounds,
     count_resampled,
     cut_short,
@@ -28,8 +29,9 @@ from .tfio_reader import tfio_reader
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
 
-def soundfile_reader(bundle: None):
+def soundfile_reader(bundle: None) -> Reader:
     """Read whatever libsndfile reads, resampled by soxr at high quality."""
+    # Slow to import: listing the readers must not need them.
     import soundfile
     import soxr
 
@@ -45,7 +47,7 @@ def soundfile_reader(bundle: None):
 
     def resample(samples: np.ndarray, source: int, target: int) -> np.ndarray:
         length = count_resampled(samples.size, source, target)
-        # soxr rounds the length; what is missing is the fraction of a sample after the last.
+        # soxr rounds the length; the missing part is a fraction of a sample at the end.
         samples = soxr.resample(samples, source, target, quality="HQ")[:length]
         return np.pad(samples, (0, length - samples.size))
 
@@ -66,7 +68,7 @@ def soundfile_reader(bundle: None):
 
 
 def tfio_unavailable() -> str | None:
-    """Say why tensorflow-io cannot decode here, from version metadata alone."""
+    """Return why tensorflow-io cannot decode here, from version metadata alone, or None."""
     if sys.version_info >= (3, 13):
         return "tensorflow-io has no release for Python 3.13 or newer"
     try:
@@ -92,6 +94,6 @@ def _version(distribution: str) -> str | None:
 
 
 @hookimpl
-def register_readers(register) -> None:
+def register_readers(register: Register) -> None:
     register("soundfile", soundfile_reader)
     register("tfio", tfio_reader, unavailable=tfio_unavailable)

@@ -1,9 +1,9 @@
-"""What readers share: lengths, headers, and what is wrong with a file, in one line."""
+"""Lengths, headers and one-line errors of sound files, for the readers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,29 +11,32 @@ import numpy as np
 
 from ..errors import ReadError
 
+#: Paths with their samples, or the reason why there are none.
 Sounds = Iterator[tuple[Path, "np.ndarray | ReadError"]]
+#: Takes paths and a rate in Hz, see `hookspecs.register_readers`.
+Reader = Callable[[Iterable[Path], int], Sounds]
 
 EMPTY = "the file holds no samples"
-#: Some recorders count the 44 bytes of the header into the length of the data.
+#: Some recorders include the 44 bytes of the header in the length of the data.
 _WAV_SLACK = 44
-#: Lengths from here on mean "until the file ends": the writer could not go back to fill them in.
+#: Lengths from this on mean "until the end of the file": the writer could not fill them in later.
 _WAV_UNKNOWN = 0x7FFFF000
-#: Beyond these rates, in Hz, a header is wrong; resampling by what it says could take for ever.
+#: Outside these rates, in Hz, a header is wrong, and resampling could take for ever.
 RATES = range(100, 1_000_001)
 
 
 def count_resampled(samples: int, source: int, target: int) -> int:
-    """Return how many samples a sound of `samples` has after resampling, rates in Hz."""
+    """Return the number of samples of a sound of `samples` after resampling; rates in Hz."""
     return -(-samples * target // source)
 
 
 def unreadable(path: Path, why: str) -> ReadError:
-    """Return the error of a reader for `path`."""
+    """Return the error that a reader gives for `path`."""
     return ReadError(f"{path}: cannot be read as sound: {why}")
 
 
 def damaged(why: str) -> ReadError:
-    """Return the error for sound that a decoder gave up on."""
+    """Return the error for sound that a decoder failed on."""
     return ReadError(f"the file is damaged or cut short ({why})")
 
 
@@ -45,23 +48,23 @@ def cut_short(there: int, declared: int, unit: str) -> ReadError:
 
 
 def reason(error: Exception) -> str:
-    """Say in one line what is wrong with a file that exists or not."""
+    """Return in one line what is wrong with a file, from the error of opening or reading it."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, IsADirectoryError):
         return "it is a folder"
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    # What libsndfile says of any file called .mp3 that holds no MP3.
+    # libsndfile's message for any file called .mp3 that holds no MP3.
     if "possibly a pipe" in text:
         text = "Format not recognised"
     return " ".join(text.split()).strip(" .") or type(error).__name__
 
 
 def is_guessed(path: Path) -> bool:
-    """Say whether libsndfile guesses the length of an MP3: its header does not give it."""
+    """Return whether libsndfile guesses the length of an MP3, because its header has none."""
     data = path.read_bytes()
     start = id3_length(data)
-    # Both names of the one header; it follows the first frame's own, of at most 40 bytes.
+    # Both names of the same header, which follows the first frame's own, of at most 40 bytes.
     return not any(mark in data[start : start + 64] for mark in (b"Xing", b"Info"))
 
 
@@ -73,14 +76,14 @@ def id3_length(data: bytes) -> int:
 
 
 def plausible(rate: int) -> int:
-    """Return `rate` in Hz, or raise ReadError if no sound is recorded at it."""
+    """Return `rate` in Hz, or raise ReadError if it is outside of `RATES`."""
     if rate not in RATES:
         raise ReadError(f"its header gives a sample rate of {rate} Hz")
     return rate
 
 
 def wav_chunks(file: BinaryIO) -> dict[bytes, tuple[int, int]]:
-    """Return offset and declared length of the chunks of a RIFF file, up to its sound, in bytes."""
+    """Return offset and declared length, in bytes, of the chunks of a RIFF file up to "data"."""
     chunks: dict[bytes, tuple[int, int]] = {}
     at = 12
     while b"data" not in chunks:
@@ -95,10 +98,10 @@ def wav_chunks(file: BinaryIO) -> dict[bytes, tuple[int, int]]:
 
 
 def wav_data(file: BinaryIO, start: int, declared: int) -> int:
-    """Return how many of the `declared` bytes of sound from `start` on are there.
+    """Return the number of bytes of sound from `start` on, at most `declared`.
 
     Raises:
-        ReadError: it is cut short.
+        ReadError: the file is cut short.
     """
     there = max(0, file.seek(0, os.SEEK_END) - start)
     if there + _WAV_SLACK < declared < _WAV_UNKNOWN:
@@ -107,7 +110,7 @@ def wav_data(file: BinaryIO, start: int, declared: int) -> int:
 
 
 def require_whole(path: Path) -> None:
-    """Raise ReadError or OSError for files of which libsndfile says nothing, or nothing helpful."""
+    """Raise ReadError or OSError for damaged files that libsndfile accepts or does not explain."""
     with open(path, "rb") as file:
         head = file.read(12)
         if not head:

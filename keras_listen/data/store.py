@@ -1,7 +1,7 @@
-"""Extracted features on disk: memory-mapped, with their index.
+"""Stores: extracted features of a corpus on disk, memory-mapped, with their index.
 
 A store is a folder:
-    store.json      schema, FeatureSpec, words, where it came from
+    store.json      schema, FeatureSpec, words, provenance
     features.npy    float32 [shape=(rows, frames, mels), in [0, 1]]
     index.csv       row, word, speaker, file, split of every utterance that was read
     skipped.csv     file and reason of every file that was not
@@ -20,20 +20,23 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CorpusError
+from ..errors import CorpusError, ParameterError, unknown
 from ..features import FeatureSpec
 from ..output.files import json_text, sha256
 from .corpus import SPLITS, Utterance
 
 SCHEMA = 1
 
+#: Stands for the utterances of every split.
+ALL = "all"
+
 
 @dataclass(frozen=True)
 class Store:
-    """A prepared corpus.
+    """The features of a corpus and their index.
 
     Attributes:
-        root: its folder.
+        root: folder of the store.
         spec: the FeatureSpec of its features.
         words: sorted words; a label is a position here.
         utterances: one for each row of the arrays below.
@@ -78,11 +81,11 @@ class Store:
         return cls(root, spec, words, utterances, rows)
 
     def identity(self) -> dict[str, Any]:
-        """Return what tells the store from one that was prepared anew, without reading it all.
+        """Return values that change when the store is prepared anew, without reading all of it.
 
-        That is the checksums of its description, which has a digest of the sounds' sizes and times,
-        and of its index, and the size of its features [bytes]. Plugins that were there when it was
-        prepared do not count, but for the reader.
+        These are checksums of its description, which has a digest of the sounds' sizes and times,
+        and of its index, and the size of its features [bytes]. Of the plugins that were installed
+        when it was prepared, only the reader counts.
 
         Raises:
             CorpusError: a file is missing.
@@ -111,7 +114,7 @@ class Store:
 
     @cached_property
     def noise(self) -> np.ndarray:
-        """Features of the background recordings in a row [shape=(frames, mels)]; may be empty."""
+        """Features of the background recordings, concatenated [shape=(any, mels)]; may be empty."""
         return self._map("noise.npy")
 
     def _map(self, name: str) -> np.ndarray:
@@ -131,21 +134,28 @@ class Store:
     def split(self, name: str) -> np.ndarray:
         """Return the positions of a split's utterances [shape=(any,), int64].
 
+        Args:
+            name: "training", "validation" or "testing", or "all" for the utterances of every split.
+
         Raises:
+            ParameterError: there is no such split.
             CorpusError: the split is empty.
         """
-        found = np.array([i for i, u in enumerate(self.utterances) if u.split == name], np.int64)
-        if not found.size:
+        if name not in (*SPLITS, ALL):
+            raise ParameterError(unknown("split", name, (*SPLITS, ALL)))
+        wanted = [i for i, u in enumerate(self.utterances) if name in (u.split, ALL)]
+        if not wanted:
             raise CorpusError(f"the store {self.root} has no {name} utterance; prepare more files")
-        return found
+        return np.array(wanted, np.int64)
 
     def batch(self, positions: np.ndarray) -> np.ndarray:
         """Read features of utterances [shape=(len(positions), frames, mels, 1), float32]."""
         return np.asarray(self.features[self.rows[positions]])[..., None]
 
     def read(self, positions: np.ndarray) -> np.ndarray:
-        """Do what `batch` does, and let go of the file: pages of a mapping that was read count as
-        memory of the process for as long as it stands.
+        """Read features as `batch` does, then unmap the file.
+
+        Pages of a mapping that have been read count as memory of the process as long as it is open.
         """
         return np.asarray(self._map("features.npy")[self.rows[positions]])[..., None]
 

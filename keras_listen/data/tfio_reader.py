@@ -1,4 +1,4 @@
-"""The reader that decodes and resamples in a tf.data pipeline of tensorflow-io."""
+"""The reader `tfio`: decodes and resamples in a tf.data pipeline of tensorflow-io."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ..errors import ReadError
 from ..models.backend import start_quietly
 from .sound_files import (
     EMPTY,
+    Reader,
     Sounds,
     count_resampled,
     damaged,
@@ -33,14 +34,16 @@ from .sound_files import (
 )
 
 
-def tfio_reader(bundle: None, *, parallel: Annotated[int, "files at once; 0: one a core"] = 0):
+def tfio_reader(
+    bundle: None, *, parallel: Annotated[int, "files at once; 0: one a core"] = 0
+) -> Reader:
     """Decode and resample wav, flac, ogg and mp3 in a tf.data pipeline of tensorflow-io."""
     start_quietly()
     import tensorflow as tf
 
     step = _tfio_step()
     options = tf.data.Options()
-    # Where tf.data chooses the number of files, its tuner holds up the end by up to a minute.
+    # Where tf.data chooses the number of files, its tuner delays the end by up to a minute.
     options.autotune.enabled = False
 
     def pipeline(paths: list[Path], sample_rate: int) -> tf.data.Dataset:
@@ -57,7 +60,7 @@ def tfio_reader(bundle: None, *, parallel: Annotated[int, "files at once; 0: one
         paths = list(paths)
         sounds = iter(pipeline(paths, sample_rate))
         for path in paths:
-            # A file that an operation fails on is an error of this step; the next goes on after it.
+            # An operation that fails on a file fails this step only; the next one continues.
             try:
                 samples, problem = next(sounds)
             except tf.errors.OpError as error:
@@ -71,7 +74,7 @@ def tfio_reader(bundle: None, *, parallel: Annotated[int, "files at once; 0: one
 
 
 def _operation_text(error: Exception) -> str:
-    """Return what an operation said, without where in the graph it stands."""
+    """Return an operation's message without its place in the graph."""
     text = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|.* Iterator::\S*:", "", str(error).partition("\n")[0])
     return " ".join(text.split())
 
@@ -80,7 +83,7 @@ def _operation_text(error: Exception) -> str:
 def _tfio_step():
     """Return a traced function from (name of a file, rate in Hz) to (samples, problem).
 
-    Samples are mono, float32, in [-1, 1]; `problem` is empty, or says why there are none.
+    Samples are mono, float32, in [-1, 1]; `problem` is empty, or the reason why there are none.
     """
     import tensorflow as tf
 
@@ -140,13 +143,13 @@ def _tfio_decoders():
     }
 
 
-#: What a file may hold; the graph gets the place in here.
+#: Kinds of files; the graph gets the position in here.
 _KINDS = ("nothing", "wav8", "wav16", "wav24", "wav32", "wav float")
 _KINDS += ("flac8", "flac16", "flac24", "vorbis", "mp3")
 
 
 def _scaled(samples):
-    """Turn whole numbers into float32 in [-1, 1]; those of 24 bits come as the top of 32."""
+    """Convert integers to float32 in [-1, 1]; those of 24 bits are in the upper bits of 32."""
     import tensorflow as tf
 
     zero, full = {tf.uint8: (128, 2**7), tf.int16: (0, 2**15), tf.int32: (0, 2**31)}[samples.dtype]
@@ -154,7 +157,7 @@ def _scaled(samples):
 
 
 def _tfio_resample(samples, source, target, margins, skip):
-    """Resample, without the delay that tensorflow-io leaves in; see `_margins`."""
+    """Resample, compensating the delay of tensorflow-io's filter; see `_margins`."""
     import tensorflow as tf
     import tensorflow_io as tfio
 
@@ -165,7 +168,7 @@ def _tfio_resample(samples, source, target, margins, skip):
 
 @contextlib.contextmanager
 def _hushed(logger: logging.Logger) -> Iterator[None]:
-    """Keep `logger` from warning; tracing `tfio.audio.resample` always does."""
+    """Suppress warnings of `logger`; tracing `tfio.audio.resample` always gives one."""
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
@@ -175,11 +178,11 @@ def _hushed(logger: logging.Logger) -> Iterator[None]:
 
 
 def _fetch(name: bytes, target: int) -> tuple[bytes, bytes, np.ndarray]:
-    """Read the file called `name` and find out what it takes to decode and resample it.
+    """Read the file called `name` and determine how to decode and resample it.
 
     Returns:
-        What is wrong with it, or nothing; bytes that tensorflow-io can be trusted with; and kind,
-        source rate in Hz, zeros before, zeros after, samples to skip [shape=(5,), int64].
+        the problem with it, or nothing; bytes that tensorflow-io decodes safely; and kind, source
+        rate in Hz, zeros before, zeros after, samples to skip [shape=(5,), int64].
     """
     path = Path(os.fsdecode(name))
     try:
@@ -193,9 +196,9 @@ def _fetch(name: bytes, target: int) -> tuple[bytes, bytes, np.ndarray]:
 def _margins(source: int, target: int) -> tuple[int, int, int]:
     """Return zeros before and after a sound, and resampled samples to skip, that undo the delay.
 
-    tensorflow-io resamples by Speex at quality 4 and leaves the delay of its filter in: half of 64
-    taps, stretched when the rate goes down. Zeros that fill up the delay to a whole number of
-    periods of the two rates make it a whole number of resampled samples.
+    tensorflow-io resamples by Speex at quality 4 and does not compensate the delay of its filter:
+    half of 64 taps, stretched when the rate goes down. Zeros that extend the delay to a whole
+    number of periods of the two rates make it a whole number of resampled samples.
     """
     divisor = math.gcd(source, target)
     period, resampled_period = source // divisor, target // divisor
@@ -230,7 +233,7 @@ def _unsupported(what: str) -> ReadError:
 
 
 def _describe_wav(data: bytes) -> tuple[str, int, bytes]:
-    """Describe a wav; its bytes get a plain header, for odd ones lead the operation astray."""
+    """Describe a wav; its bytes get a plain header, as the operation misreads unusual ones."""
     file = io.BytesIO(data)
     chunks = wav_chunks(file)
     if data[8:12] != b"WAVE" or b"fmt " not in chunks or b"data" not in chunks:
@@ -254,15 +257,15 @@ def _describe_wav(data: bytes) -> tuple[str, int, bytes]:
     return kind, rate, header + data[start : start + length]
 
 
-#: A frame (of silence, mono) that no stream can hold: it says it is the last of 2**36 samples.
+#: A frame (of silence, mono) that no stream can hold: it claims to be the last of 2**36 samples.
 _FLAC_STOP = bytes.fromhex("fff91008febfbfbfbfbfbf680000004cce")
 
 
 def _describe_flac(data: bytes) -> tuple[str, int, bytes]:
-    """Describe a flac; frames on which the operation fails follow it.
+    """Describe a flac; frames on which the operation fails are appended to its bytes.
 
     Without them it would never return from a file that is cut between two frames: it waits for the
-    next one. A broken frame may swallow what follows, but not more than 8 bytes a sample.
+    next one. A broken frame may consume what follows, but at most 8 bytes for each sample.
     """
     block, numbers = struct.unpack_from(">H6xQ", data, 10)
     rate, channels, bits = numbers >> 44, (numbers >> 41 & 7) + 1, (numbers >> 36 & 31) + 1
@@ -278,7 +281,7 @@ def _describe_flac(data: bytes) -> tuple[str, int, bytes]:
 def _flac_damage(samples: np.ndarray, digest: bytes) -> bytes:
     """Compare decoded `samples` with the MD5 `digest` in the header; all zeros mean there is none.
 
-    The operation leaves out frames that are damaged, and says nothing.
+    The operation silently omits damaged frames.
     """
     if samples.dtype == np.uint8:
         signed = samples ^ np.uint8(128)

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-from ..data.corpus import SPLITS
 from ..data.store import Store
 from ..errors import CorpusError, ParameterError, unknown
 from ..experiment.chunks import BLOCKS, read_chunk
@@ -128,9 +127,7 @@ def select(
         ParameterError: a name is unknown.
         CorpusError: nothing is left.
     """
-    if split not in (*SPLITS, "all"):
-        raise ParameterError(unknown("split", split, (*SPLITS, "all")))
-    found = range(len(store.utterances)) if split == "all" else store.split(split)
+    found = store.split(split)
     _require_known("word", words, store.words)
     _require_known("speaker", speakers, {u.speaker for u in store.utterances})
     wanted = set(words or store.words)

@@ -1,1 +1,1 @@
-"""Networks, the Classifier around one, and bundles of them."""
+"""Networks, the Classifier, bundles, model formats and pretrained weights."""

@@ -1,4 +1,4 @@
-"""Which backend Keras computes with, and how it starts."""
+"""Start the backend of Keras and check that it is TensorFlow where that is needed."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def require_tensorflow() -> None:
 
 
 def start_quietly(*, engine: bool = True) -> None:
-    """Import Keras and start its backend without the notices that it prints on the way.
+    """Import Keras and start its backend without the notices that it prints at start.
 
-    They are written by compiled code before any log level counts, so the only way is to point
-    standard error elsewhere for as long as it takes.
+    They are written by compiled code before any log level takes effect, so standard error is
+    redirected meanwhile.
 
     Args:
-        engine: whether the engine is needed, and so TensorFlow.
+        engine: whether the engine will be used, which needs TensorFlow.
 
     Raises:
         ListenError: the engine is needed and Keras is set to another backend.
@@ -52,12 +52,12 @@ def start_quietly(*, engine: bool = True) -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
-            # Several classifiers are traced once each; it takes that for one that is traced anew.
+            # It would warn of retracing, as several classifiers are traced once each.
             tf.get_logger().setLevel("ERROR")
 
 
 def tensorflow_threads() -> int:
-    """Return how many threads TensorFlow shares one operation among."""
+    """Return the number of threads that TensorFlow uses for one operation."""
     import tensorflow as tf
 
     chosen = tf.config.threading.get_intra_op_parallelism_threads()

@@ -1,9 +1,9 @@
-"""Computing in one fixed, padded block.
+"""Compute in padded blocks of one size, so that results are reproducible bit for bit.
 
 A sample's bits depend on the shape of the batch it is computed in. In most batches they also depend
-on its place: matrix products take rows in panels of 24, and what remains goes through another
+on its position: matrix products take rows in panels of 24, and the remainder goes through another
 kernel. So everything that must be reproducible is computed in blocks of one size, whose rows are
-padded to whole panels; there a sample has the same bits wherever it stands (measured with AVX2).
+padded to whole panels; there a sample has the same bits at any position (measured with AVX2).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ..errors import ParameterError
 #: Rows that a matrix product takes at once.
 _PANEL = 24
 
-#: Samples of a block: whole panels, so that nothing is computed in vain.
+#: Samples in a block: whole panels, so that no padding is needed.
 BLOCK_SIZE = 3 * _PANEL
 
 
 def spans(count: int, size: int) -> Iterator[slice]:
-    """Cut `count` samples into blocks of `size`; the last may be shorter.
+    """Divide `count` samples into blocks of `size`; the last may be shorter.
 
     Raises:
         ParameterError: the size is below 1.
@@ -34,7 +34,7 @@ def spans(count: int, size: int) -> Iterator[slice]:
 
 
 def pad_block(array: np.ndarray, size: int) -> np.ndarray:
-    """Repeat the last row of `array` until the rows of a block of `size` samples are there."""
+    """Pad `array` to the rows of a block of `size` samples by repeating its last row."""
     array = np.asarray(array)
     rows = -(-size // _PANEL) * _PANEL
     return np.concatenate([array, np.repeat(array[-1:], rows - len(array), axis=0)])
@@ -43,12 +43,12 @@ def pad_block(array: np.ndarray, size: int) -> np.ndarray:
 def in_blocks(
     function: Callable[[np.ndarray], Any], array: np.ndarray, size: int = BLOCK_SIZE
 ) -> np.ndarray:
-    """Apply `function` block by block and put the results together.
+    """Apply `function` block by block and concatenate the results.
 
     Args:
-        function: takes a padded block [shape=(rows, ...)] and returns one row for each of its.
+        function: takes a padded block [shape=(rows, ...)] and returns one row for each row.
         array: [shape=(samples, ...)], at least one sample.
-        size: samples of a block.
+        size: samples in a block.
     """
     parts = []
     for span in spans(len(array), size):

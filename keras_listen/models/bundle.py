@@ -1,8 +1,8 @@
-"""A directory of models that belong together.
+"""Bundles: folders of models that were made for the same words and features.
 
-    bundle.json               schema, words, FeatureSpec, provenance; written once
+    bundle.json                 schema, words, FeatureSpec, provenance; written once
     <component>/component.json  kind, files with their SHA-256, provenance, figures
-    <component>/<part>.keras    its models; arrays stand in `arrays.npz`
+    <component>/<part>.keras    the component's models; arrays are in `arrays.npz`
 
 Adding a component writes its own folder and touches no other file.
 """
@@ -14,7 +14,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,19 +27,36 @@ from .formats.keras_file import open_model, save_model
 from .provenance import made_with
 
 if TYPE_CHECKING:
+    import keras
+
     from .classifier import Classifier
 
 SCHEMA = 1
 
-#: Components that judge what the classifier was made to hear, in the order they are listed in.
+#: Modules that register the layers of our own that a kind's `.keras` files hold, named by string:
+#: they stand in a room to the right of this one, as the built-in components that `plugins` names.
+#: Keras finds layers by their registered names, whatever module a file says they are from.
+_LAYERS = {"wavenet": "keras_listen.vocoders.wavenet.network"}
+
+#: Names of the components that serve as referees, in the order they are listed in.
 REFEREES = ("referee", "residual", "separable")
 
 
-class Component:
-    """One component of a bundle: models, arrays and what is known of them.
+class BundlePart:
+    """One component of a bundle: its models, arrays and description.
 
-    Its files are checked against their checksums when it is opened. `spec` is the FeatureSpec it
-    was made for.
+    Its files are checked against their checksums when it is opened.
+
+    Args:
+        root: folder of the component.
+        spec: FeatureSpec that it was made for.
+
+    Attributes:
+        about: the contents of `component.json`.
+        files: SHA-256 of each file, by name.
+
+    Raises:
+        BundleError: the description is damaged, or a file is missing or was changed.
     """
 
     def __init__(self, root: Path, spec: FeatureSpec):
@@ -60,11 +77,11 @@ class Component:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """Measured figures, as written when the component was added."""
+        """Measured figures, as written by training."""
         return self.about.get("figures", {})
 
     @lru_cache(maxsize=8)  # noqa: B019 a component lives as long as its bundle
-    def model(self, part: str = "model"):
+    def model(self, part: str = "model") -> keras.Model:
         """Open the model in `<part>.keras`.
 
         Raises:
@@ -75,6 +92,8 @@ class Component:
             raise BundleError(
                 f"in component {self.name} {unknown('model', f'{part}.keras', self.files)}"
             )
+        if layers := _LAYERS.get(self.about.get("kind")):
+            import_module(layers)
         return open_model(self.root / f"{part}.keras")
 
     @cached_property
@@ -87,10 +106,15 @@ class Component:
 
 
 class Bundle:
-    """Words, FeatureSpec and components, opened when they are asked for.
+    """A folder of models for the same words and features; components are opened on demand.
 
     Args:
         root: the folder.
+
+    Attributes:
+        about: the contents of `bundle.json`.
+        words: of the classifiers, in the order of their outputs.
+        spec: FeatureSpec of the classifier.
 
     Raises:
         BundleError: it is missing, damaged or of another version.
@@ -116,13 +140,13 @@ class Bundle:
             self.spec = self._made_for = FeatureSpec.from_dict(self.about["spec"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BundleError(f"{path} is damaged: {error}") from error
-        self._opened: dict[str, Component] = {}
+        self._opened: dict[str, BundlePart] = {}
 
     def names(self) -> list[str]:
         """Return the names of the components, sorted."""
         return sorted(path.parent.name for path in self.root.glob("[!.]*/component.json"))
 
-    def component(self, name: str) -> Component:
+    def component(self, name: str) -> BundlePart:
         """Open a component, checking its files.
 
         Raises:
@@ -133,44 +157,45 @@ class Bundle:
                 raise BundleError(
                     f"in the bundle {self.root} {unknown('component', name, self.names())}"
                 )
-            self._opened[name] = Component(self.root / name, self._made_for)
+            self._opened[name] = BundlePart(self.root / name, self._made_for)
         return self._opened[name]
 
     @cached_property
-    def classifier(self):
-        """The Classifier that is listened to."""
+    def classifier(self) -> Classifier:
+        """The Classifier under study."""
         return self.classifier_of("classifier")
 
     @cached_property
-    def referee(self):
-        """A separately trained Classifier that judges, or None where the bundle has none."""
+    def referee(self) -> Classifier | None:
+        """The component `referee` as a Classifier, or None where the bundle has none."""
         return self.classifier_of("referee") if "referee" in self.names() else None
 
     @cached_property
     def referees(self) -> dict[str, Classifier]:
-        """Every Classifier that judges, by its name and in the order of `REFEREES`.
+        """All referees of the bundle, by name and in the order of `REFEREES`.
 
-        That a twin of the classifier agrees with it proves little; networks of other architectures
-        prove more. Names that the bundle does not have are left out.
+        `referee` has the architecture of the classifier, so its agreement proves little; networks
+        of other architectures prove more.
         """
         names = self.names()
-        # `referee` is opened once, whichever way it is asked for.
+        # Shares the Classifier with the property `referee`.
         return {
             name: self.referee if name == "referee" else self.classifier_of(name)
             for name in REFEREES
             if name in names
         }
 
-    def classifier_of(self, name: str):
-        """Open the component `name` as a Classifier with the bundle's words and spec."""
+    def classifier_of(self, name: str) -> Classifier:
+        """Open the component `name` as a Classifier of the bundle's words."""
+        # Imports Keras, which takes seconds; reading a bundle's description does not need it.
         from .classifier import Classifier
 
         component = self.component(name)
         what = f"{name} of the bundle {self.root}"
         return Classifier(component.model(), self.words, component.spec, what=what)
 
-    def with_classifier(self, classifier) -> Bundle:
-        """Return this bundle with another Classifier to listen to, and that one's features.
+    def with_classifier(self, classifier: Classifier) -> Bundle:
+        """Return a copy of this bundle with another classifier and that classifier's features.
 
         Components keep the features they were made for; where these differ, they do not fit.
         """
@@ -188,11 +213,11 @@ class Bundle:
         texts: Mapping[str, str] | None = None,
         about: Mapping[str, Any] | None = None,
         compact: bool = False,
-    ) -> Component:
-        """Write a component; one of the same name is replaced in one step.
+    ) -> BundlePart:
+        """Write a component, replacing one of the same name atomically.
 
         Args:
-            name: folder name.
+            name: of the component and of its folder.
             models: Keras models by part.
             arrays: NumPy arrays by name.
             texts: further text files by file name.
@@ -223,7 +248,7 @@ class Bundle:
         return self.component(name)
 
     def describe(self, name: str, **about: Any) -> None:
-        """Add fields, such as figures measured on its files, to a component's description."""
+        """Add fields to a component's description, such as figures measured on its files."""
         path = self.root / name / "component.json"
         write_json(path, json.loads(path.read_text(encoding="utf-8")) | about)
         self._opened.pop(name, None)
@@ -235,11 +260,11 @@ def create_bundle(
     spec: FeatureSpec,
     provenance: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """Make an empty bundle in `root`, or open one that is there with the same words and spec.
+    """Create an empty bundle in `root`, or open an existing one of the same words and spec.
 
     Raises:
-        BundleError: there is a bundle of other words.
-        SpecError: there is a bundle of other features.
+        BundleError: the folder holds a bundle of other words.
+        SpecError: the folder holds a bundle of other features.
     """
     root = Path(root)
     if (root / "bundle.json").exists():
@@ -265,7 +290,7 @@ def create_bundle(
 
 
 def bundle_for_vocoder(root: str | Path, spec: FeatureSpec | None = None) -> Bundle:
-    """Open the bundle in `root` to add a vocoder for `spec`, or make one without words.
+    """Open the bundle in `root` to add a vocoder for `spec`, or create one without words.
 
     Raises:
         BundleError: it is damaged or of another version.
@@ -280,7 +305,7 @@ def bundle_for_vocoder(root: str | Path, spec: FeatureSpec | None = None) -> Bun
 
 
 def load_bundle(path: str | Path | None = None) -> Bundle:
-    """Open a bundle; without `path`, the one that comes with the package.
+    """Open the bundle in the folder `path`, by default the one embedded in the package.
 
     Raises:
         BundleError: it is missing, damaged or of another version.
@@ -289,5 +314,5 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
 
 
 def embedded_path() -> Path:
-    """Return the folder of the bundle that comes with the package."""
+    """Return the folder of the bundle embedded in the package."""
     return Path(str(resources.files("keras_listen") / "models" / "pretrained"))

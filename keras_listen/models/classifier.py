@@ -1,4 +1,7 @@
-"""A Keras model with its words and features: logits, probabilities, activations of any layer."""
+"""The Classifier: a Keras model with its words and features.
+
+Gives logits, probabilities and the activations of any layer.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,7 +22,7 @@ from .blocks import BLOCK_SIZE, in_blocks
 from .formats.keras_file import open_model
 from .rewrites import Rewritten, interruptible
 
-#: Makes a function of features from a model, in inference mode.
+#: Turns a model into a function of features, in inference mode.
 Compute = Callable[[keras.Model], Callable]
 
 #: Layers that pass probabilities on as they are.
@@ -33,7 +37,7 @@ class Classifier:
             [shape=(batch, words)]: probabilities from a final softmax, or logits without one.
         words: in the order of the model's outputs.
         spec: the features it was trained on.
-        what: how messages call it.
+        what: its name in messages.
 
     Raises:
         ModelError: model, words and spec do not fit together.
@@ -60,30 +64,33 @@ class Classifier:
 
     @property
     def has_logits(self) -> bool:
-        """Whether the softmax can be undone exactly."""
+        """Whether logits are available, that is, the softmax can be bypassed exactly."""
         return self.head.logits is not None
 
     def require_logits(self) -> None:
-        """Raise ModelError unless the softmax can be undone exactly."""
+        """Raise ModelError unless logits are available."""
         if not self.has_logits:
             raise ModelError(f"{self.what} has no logits: {self.head.reason}")
 
-    def logits(self, features):
-        """Return what goes into the softmax [shape=(batch, words)].
+    def logits(self, features: Any) -> Any:
+        """Return logits, the input of the softmax [shape=(batch, words)].
+
+        Args:
+            features: tensor [shape=(batch, frames, mels, 1), in [0, 1]].
 
         Raises:
-            ModelError: the softmax cannot be undone exactly.
+            ModelError: the softmax cannot be bypassed exactly.
         """
         self.require_logits()
         return self.head.logits(features)
 
-    def probabilities(self, features):
-        """Return probabilities [shape=(batch, words), rows sum to 1]."""
+    def probabilities(self, features: Any) -> Any:
+        """Return probabilities of the words [shape=(batch, words), rows sum to 1]."""
         if self.head.logits is None:
             return self._function("", self.model)(features)
         return ops.softmax(self.head.logits(features))
 
-    def activations(self, features, layer: str):
+    def activations(self, features: Any, layer: str) -> Any:
         """Return the output of the layer called `layer`.
 
         Raises:
@@ -101,7 +108,7 @@ class Classifier:
 
     @cached_property
     def penultimate(self) -> keras.Model:
-        """The model up to what goes into its last layer that has weights."""
+        """The model up to the input of its last layer that has weights."""
         tensor = self.model.outputs[0]
         while True:
             layer, use, _ = tensor._keras_history
@@ -112,7 +119,7 @@ class Classifier:
 
     @cached_property
     def rewritten(self) -> Classifier:
-        """The same classifier, computed in the faster ways of `keras_listen.rewrites`."""
+        """The same classifier, computed by the faster operations of `keras_listen.rewrites`."""
         other = copy.copy(self)
         made: list[Rewritten] = []
 
@@ -127,7 +134,7 @@ class Classifier:
         return other
 
     def _function(self, name: str, model: keras.Model) -> Callable:
-        """Return what computes a part of the model, made once."""
+        """Return the function that computes a part of the model; it is made once."""
         if name not in self._computed:
             self._computed[name] = self._compute(model)
         return self._computed[name]
@@ -160,7 +167,7 @@ class Classifier:
         """Return the position of `word`.
 
         Raises:
-            ParameterError: the classifier does not know it.
+            ParameterError: the classifier has no such word.
         """
         if word not in self.words:
             raise ParameterError(unknown("word of this classifier", word, self.words))
@@ -168,15 +175,15 @@ class Classifier:
 
 
 class Head:
-    """How a model ends.
+    """The end of a model and how to obtain its logits.
 
     Attributes:
         kind: "softmax", "logits", "hidden softmax" or "sigmoid".
-        logits: function from features to logits, or None where they cannot be had.
-        reason: why they cannot be had.
+        logits: function from features to logits, or None where there is none.
+        reason: why there is none.
     """
 
-    def __init__(self, kind: str, logits=None, reason: str = ""):
+    def __init__(self, kind: str, logits: Callable | None = None, reason: str = ""):
         self.kind, self.logits, self.reason = kind, logits, reason
 
 
@@ -185,7 +192,7 @@ def _plainly(model: keras.Model) -> Callable:
 
 
 def find_head(model: keras.Model, compute: Compute = _plainly) -> Head:
-    """Find the final softmax of a model and a way around it, computed by what `compute` makes."""
+    """Find the final softmax of a model and a function to its logits, made by `compute`."""
     layer, entering = _end(model)
     activation = getattr(layer, "activation", None)
     if activation is keras.activations.sigmoid:
@@ -208,12 +215,12 @@ def find_head(model: keras.Model, compute: Compute = _plainly) -> Head:
 
 
 def _single(inputs: list):
-    """Return the only input as a tensor: Keras tells it from a list of one."""
+    """Return the only input as a tensor: Keras treats a list of one differently."""
     return inputs[0]
 
 
 def _end(model: keras.Model):
-    """Return the last layer that computes something, and what goes into it in this model.
+    """Return the last layer that changes values, and its input in this model.
 
     A layer may have been used in other models before, so the model's own graph is followed.
     """
@@ -233,7 +240,7 @@ def _is_plain(layer, activation) -> bool:
 
 
 def _tap_input(model: keras.Model, entering: list, compute: Compute, finish=lambda x: x):
-    """Return a function from features to what `finish` makes of the tensor `entering`."""
+    """Return a function from features to the tensor `entering`, processed by `finish`."""
     before = compute(keras.Model(_single(model.inputs), _single(entering)))
     shape = (-1, model.output_shape[-1])
     return lambda features: ops.reshape(finish(before(features)), shape)
@@ -248,7 +255,7 @@ def _dense_logits(model: keras.Model, layer, entering: list, compute: Compute):
 
 
 def _sums_to_one(model: keras.Model) -> bool:
-    """Probe whether outputs are probabilities, whatever layer made them."""
+    """Test by a probe whether outputs are probabilities, whatever layer they come from."""
     shape = [4, *(64 if size is None else size for size in model.input_shape[1:])]
     probe = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
     out = ops.convert_to_numpy(model(probe, training=False))
@@ -256,7 +263,7 @@ def _sums_to_one(model: keras.Model) -> bool:
 
 
 def check_shapes(model: keras.Model, words: Sequence[str], spec: FeatureSpec) -> list[str]:
-    """Say in what way model, words and spec do not fit together; empty where they do."""
+    """Return the ways in which model, words and spec do not fit together; empty if they do."""
     problems = []
     # Subclassed models have none, a Sequential without Input none before it is built.
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):

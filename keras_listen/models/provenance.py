@@ -1,4 +1,4 @@
-"""What was there when a file was made: versions of libraries and plugins."""
+"""Versions of libraries and plugins, recorded in every file that is made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..plugins import default_registry
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what decides results."""
+    """Return the versions of this package and of the libraries that results depend on."""
     found = {"keras-listen": __version__}
     for name in ("tensorflow", "keras", "numpy", "librosa"):
         try:
@@ -22,6 +22,6 @@ def versions() -> dict[str, str]:
 def made_with() -> dict[str, dict[str, str]]:
     """Return the versions of libraries and of all plugins, for a manifest or a provenance.
 
-    Which components were in use is for the manifest to tell, see `Component.identity`.
+    The manifest itself records which components were used, see `plugins.Component.identity`.
     """
     return {"versions": versions(), "plugins": default_registry().versions()}

@@ -1,1 +1,1 @@
-"""Training the models of a bundle."""
+"""Train classifiers, autoencoders and WaveNets, and add them to bundles."""

@@ -1,8 +1,8 @@
-"""Augmentation of features, on the fly and on the features alone.
+"""Augment features on the fly, without recomputing them from sound.
 
-Sounds can be shifted and stretched in time, warped along the mel axis (another vocal tract), made
-louder or softer, mixed with the corpus's background recordings and masked in a strip of frames and
-of bands.
+Features can be shifted and stretched in time, warped along the mel axis (as by another vocal
+tract), made louder or softer, mixed with the corpus's background recordings, and masked in a strip
+of frames and of bands.
 
 References:
     Park et al., "SpecAugment", Interspeech 2019, https://arxiv.org/abs/1904.08779
@@ -20,7 +20,7 @@ from ..features import FeatureSpec
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far features may be changed.
+    """Ranges of the changes to features.
 
     Attributes:
         shift: largest shift in time, in frames either way.
@@ -28,7 +28,7 @@ class Augmentation:
         warp: largest relative change along the mel axis.
         gain_db: largest change of level, in dB either way.
         noise_db: range of the level of background noise against its own full level, in dB.
-        noise_share: share of the utterances that get noise.
+        noise_share: share of the utterances that noise is mixed into.
         mask_frames, mask_mels: longest masked strip, in frames and in bands.
     """
 
@@ -79,7 +79,7 @@ class Augmentation:
         gain = generator.uniform(-self.gain_db, self.gain_db, (len(features), 1, 1)).astype(
             np.float32
         )
-        # What lies on the floor stays there: it is padding or below hearing.
+        # Values on the floor stay there: they are padding or inaudible.
         return np.where(features > 0, np.clip(features - gain / np.float32(spec.floor_db), 0, 1), 0)
 
     def _mix(
@@ -114,7 +114,7 @@ class Augmentation:
         return features
 
 
-#: For autoencoders, which should reproduce sounds and not repair them.
+#: For autoencoders, which should reproduce sounds rather than repair them.
 GENTLE = Augmentation(noise_share=0.0, mask_mels=0, gain_db=4.0, stretch=0.1, warp=0.05)
 
 
@@ -124,9 +124,12 @@ def add_sounds(
     """Mix features of two independent sounds, whose powers add.
 
     Args:
-        features, added: of one shape [in [0, 1]].
+        features, added: of the same shape [in [0, 1]].
         level: factor of the power of `added`, above 0.
         spec: of both.
+
+    Returns:
+        features of the mixture [of the same shape, at most 1].
     """
     # Power is 10^(dB / 10), and a feature is dB scaled; the reference cancels out.
     scale = np.float32(-spec.floor_db * np.log(10) / 10)
@@ -135,7 +138,7 @@ def add_sounds(
 
 
 def interpolate(features: np.ndarray, where: np.ndarray, *, axis: int) -> np.ndarray:
-    """Read `features` along `axis` at fractional positions; beyond the ends there is silence.
+    """Interpolate `features` along `axis` at fractional positions; beyond the ends is silence.
 
     Args:
         features: [shape=(batch, frames, mels)].

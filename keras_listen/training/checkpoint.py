@@ -1,4 +1,4 @@
-"""Training on disk, so that a killed call goes on where it was."""
+"""Checkpoints of a training on disk, from which a killed call is continued."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..output.files import make_folder, write_json
 
 
 class Checkpoint:
-    """Weights with optimizer, arrays beside them, and what else a training must remember.
+    """Weights with the optimizer's state, further arrays, and plain values of a training.
 
     Args:
-        root: folder of its own.
+        root: folder for its files alone.
         model: compiled.
-        settings: what must be the same for a call to continue another.
+        settings: must be equal for a call to continue an earlier one.
     """
 
     def __init__(self, root: Path, model: keras.Model, settings: dict[str, Any]):
@@ -27,7 +27,8 @@ class Checkpoint:
     def load(self) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
         """Load the last state of the same settings into the model.
 
-        Returns what was saved beside the weights, or None where there is nothing to continue.
+        Returns:
+            state and arrays as given to `save`, or None where there is nothing to continue.
         """
         try:
             saved = json.loads((self.root / "state.json").read_text(encoding="utf-8"))
@@ -45,12 +46,12 @@ class Checkpoint:
         return state, arrays
 
     def save(self, state: dict[str, Any], turn: int, **arrays: np.ndarray) -> None:
-        """Write everything; `state.json` comes last and makes it count.
+        """Write everything, `state.json` last: only then does it take effect.
 
         Args:
             state: plain values.
-            turn: 0 or 1, in turn: the files that `state.json` names are never being written.
-            arrays: kept beside the weights.
+            turn: 0 and 1 alternately, so that files named by `state.json` are never overwritten.
+            arrays: saved beside the weights.
         """
         self.model.save_weights(self._weights(turn))
         if arrays:

@@ -1,4 +1,4 @@
-"""Pictures of a training: curves and confusion matrices."""
+"""Draw figures of a training: curves, confusion matrices, and a vocoder's sounds."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from ..features import FeatureSpec, extract
 from ..models.bundle import Bundle
-from ..output.files import make_folder, replacing
+from ..output.files import make_folder
 from ..output.plots import save_figure
-from ..vocoders.synthesis import mel_distance, wav_bytes
+from ..vocoders.synthesis import mel_distance, write_wav
 
 
 def draw_training(bundle: Bundle) -> Path:
-    """Draw every component's curves and confusion matrix into `<bundle>/pictures`."""
+    """Draw every component's curves and confusion matrix into `<bundle>/pictures`; return that."""
     folder = make_folder(bundle.root / "pictures")
     for name in bundle.names():
         component = bundle.component(name)
@@ -28,7 +28,7 @@ def draw_training(bundle: Bundle) -> Path:
 
 
 def draw_curves(table: Path, target: Path, name: str) -> None:
-    """Draw loss and metric by epoch or step, training beside validation, from a `curves.csv`."""
+    """Draw loss and metric of training and validation by epoch or step, from a `curves.csv`."""
     from matplotlib.figure import Figure
 
     with open(table, newline="", encoding="utf-8") as file:
@@ -70,19 +70,19 @@ def draw_confusion(matrix: np.ndarray, words: tuple[str, ...], target: Path, nam
 def write_heard(
     folder: Path, step: int, name: str, sound: np.ndarray, features: np.ndarray, spec: FeatureSpec
 ) -> None:
-    """Write a sound that a vocoder in training made, and its features beside those it was given.
+    """Write a sound from a vocoder in training, and draw its features beside the given ones.
 
     Args:
-        folder: made where it is missing.
-        step, name: of the checkpoint and the recording; the files are called by them.
+        folder: created where it is missing.
+        step, name: of the checkpoint and the recording; they name the files.
         sound: [shape=(samples,)].
-        features: what the sound was made from [shape=(frames, mels)].
+        features: the vocoder's input [shape=(frames, mels)].
+        spec: of the features.
     """
     from matplotlib.figure import Figure
 
     stem = make_folder(folder) / f"{step:06d}-{name}"
-    with replacing(stem.with_suffix(".wav")) as beside:
-        beside.write_bytes(wav_bytes(np.clip(sound, -1, 1), spec.sample_rate))
+    write_wav(stem.with_suffix(".wav"), np.clip(sound, -1, 1), spec.sample_rate)
     figure = Figure(figsize=(9, 3), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     distance = mel_distance(features, sound, spec)

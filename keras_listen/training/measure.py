@@ -1,4 +1,4 @@
-"""Figures of trained components on a split of a store, and the statistics of their latents."""
+"""Measure trained components on a split of a store, and the statistics of their latents."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .recipes import CLASSIFIERS
 ACTIVE_VARIANCE = 0.01
 
 
-def latent_arrays(encoder, store: Store) -> dict[str, np.ndarray]:
-    """Say how the latents of training utterances are distributed.
+def latent_arrays(encoder: keras.Model, store: Store) -> dict[str, np.ndarray]:
+    """Compute the statistics of the latents of training utterances.
 
     Returns:
         latent_mean and latent_deviation of each unit [shape=(units,), float32].
@@ -35,8 +35,9 @@ def measure(bundle: Bundle, name: str, store: Store, split: str = "testing") -> 
     """Measure a stored component on a split.
 
     For a classifier: accuracy and confusion matrix (rows: spoken, columns: predicted). For an
-    autoencoder: mean squared error and, where the bundle has a classifier, its accuracy on the
-    features and on their reconstructions; for a VAE also the number of active units.
+    autoencoder: mean squared error and, where the bundle has a classifier, the classifier's
+    accuracy on the features and on their reconstructions; for a VAE also the number of active
+    units.
     """
     positions = store.split(split)
     features, labels = store.batch(positions), store.labels[positions]

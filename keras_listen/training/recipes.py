@@ -1,4 +1,4 @@
-"""What can be trained, and how: the components of a bundle, their networks and settings."""
+"""Recipes of training: settings and networks of the components that can be trained."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .augmentation import GENTLE, Augmentation
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one component is trained.
+    """Settings of the training of one component.
 
     Attributes:
         epochs: passes over the training split.
-        batch_size: utterances a step.
+        batch_size: utterances in a step.
         learning_rate: of Adam at the start; it falls to 1 % of that along half a cosine.
-        augmentation: changes made to the features on the fly, or None.
-        seed_offset: added to the run's seed, so that twins differ.
+        augmentation: applied to the features on the fly, or None.
+        seed_offset: added to the seed, so that components of the same network differ.
         monitor: validation figure whose best epoch is kept.
         beta: weight of a VAE's divergence against its reconstruction.
     """
@@ -42,7 +42,7 @@ RECIPES = {
     "separable": Recipe(120, Augmentation(), "accuracy", seed_offset=7),
 }
 
-#: What tells words apart, and the architecture of each.
+#: Builders of the components that classify words.
 CLASSIFIERS = {
     "classifier": build_classifier,
     "referee": build_classifier,

@@ -1,7 +1,7 @@
-"""Recordings to train a vocoder on: samples and features side by side, frame by frame.
+"""Recordings to train a vocoder on: samples and features, aligned frame by frame.
 
-A recording is kept as the published preprocessing leaves it: padded as for its features and cut to
-whole hops, so that the samples of frame `j` are those from `j * hop_length` on.
+As in the published preprocessing, a recording is padded as for its features and cut to whole hops,
+so that the samples of frame `j` are those from `j * hop_length` on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..output.files import make_folder, write_json
 from ..output.progress import Track, quiet
 from ..plugins import Component, default_registry
 
-#: Share of the recordings that training never sees, where no list says which, in percent.
+#: Share of the recordings used for validation where there are no list files, in percent.
 _VALIDATION = 5.0
 _CHUNK = 32
 _FULL_SCALE = 32767
@@ -33,15 +33,15 @@ _FULL_SCALE = 32767
 
 @dataclass(frozen=True)
 class Recordings:
-    """Samples and features of many recordings, one after the other, memory-mapped.
+    """Samples and features of many recordings, concatenated and memory-mapped.
 
     Attributes:
         samples: [shape=(frames, hop_length), int16].
         features: [shape=(frames, mels), float32, in [0, 1]].
         names: of each recording: its path in its folder, with hyphens.
-        starts: first frame of each, and one past the last [shape=(recordings + 1,)].
-        validation: which of them training never sees [shape=(recordings,), bool].
-        skipped: file and reason of what could not be used.
+        starts: first frame of each, then the total [shape=(recordings + 1,)].
+        validation: whether a recording is for validation only [shape=(recordings,), bool].
+        skipped: file and reason of each recording that could not be used.
     """
 
     samples: np.ndarray
@@ -53,18 +53,18 @@ class Recordings:
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """Frames of each recording [shape=(recordings,)]."""
+        """Number of frames of each recording [shape=(recordings,)]."""
         return np.diff(self.starts)
 
     def crop(
         self, recording: int, first: int, frames: int, margin: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Cut a piece out of a recording; beyond its ends there is silence.
+        """Return a piece of a recording; beyond its ends is silence.
 
         Args:
             recording: number of the recording.
-            first: first frame, counted from the recording's own.
-            frames: length.
+            first: first frame, counted from the beginning of the recording.
+            frames: length of the piece.
             margin: further frames of features on either side.
 
         Returns:
@@ -90,10 +90,10 @@ def gather(
     reader: str = "soundfile",
     track: Track = quiet,
 ) -> Recordings:
-    """Read every sound under `folders` into `target`, or take over what an earlier call read.
+    """Read every sound under `folders` into `target`, or reuse what an earlier call has read.
 
-    Where a folder has a validation or testing list, the former's files are for validation and the
-    latter's are left out; elsewhere the file name's hash chooses 5 % for validation.
+    Where a folder has a validation or testing list, files of the former are for validation and
+    those of the latter are left out; elsewhere a hash of the speaker chooses 5 % for validation.
 
     Raises:
         CorpusError: a folder does not exist, or no recording could be used.
@@ -132,7 +132,7 @@ def _index(target: Path) -> dict:
 
 
 def _walk(folder: Path) -> list[tuple[Path, str, str]]:
-    """Return the sounds under a folder, with names and splits; not those of `_` folders."""
+    """Return the sounds under a folder with names and splits, except those in `_` folders."""
     if not folder.is_dir():
         raise CorpusError(f"the folder of recordings {folder} does not exist")
     listed = list_splits(folder)
@@ -150,7 +150,14 @@ def _walk(folder: Path) -> list[tuple[Path, str, str]]:
     return found
 
 
-def _read_all(files, target: Path, spec: FeatureSpec, reader: Component, plan, track) -> None:
+def _read_all(
+    files: Sequence[tuple[Path, str, str]],
+    target: Path,
+    spec: FeatureSpec,
+    reader: Component,
+    plan: str,
+    track: Track,
+) -> None:
     import joblib
 
     shutil.rmtree(target, ignore_errors=True)

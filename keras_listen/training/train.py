@@ -1,11 +1,11 @@
-"""Training the models of a bundle from a store: resumable, best weights kept.
+"""Train the components of a bundle on a store; resumable, and the best epoch's weights are kept.
 
     classifier, referee   the same network with two seeds
     ae, vae               autoencoders whose decoders serve as priors
     residual, separable   referees of other architectures
 
-Each epoch ends with its state on disk in `<bundle>/.training/<component>`; a call that was killed
-continues there. What is finished becomes a component of the bundle.
+Each epoch ends with its state on disk in `<bundle>/.training/<component>`, from which a call after
+a killed one continues. Finished models become components of the bundle.
 """
 
 from __future__ import annotations
@@ -42,7 +42,14 @@ Announce = Callable[[str, dict[str, float]], None]
 
 @dataclass
 class Trainee:
-    """A model in training, the parts that are saved, and how to judge them."""
+    """A model in training.
+
+    Attributes:
+        model: compiled.
+        parts: the models that are saved, by name.
+        labelled: whether it is trained to give labels, or else to reproduce features.
+        curves: a row of figures for each epoch.
+    """
 
     model: keras.Model
     parts: dict[str, keras.Model]
@@ -62,34 +69,26 @@ def train(
     compact: bool = False,
     announce: Announce = lambda name, row: None,
 ) -> Bundle:
-    """Train components and add them to the bundle in `target`; those already there are kept.
+    """Train components and add them to the bundle in `target`; existing ones are kept.
 
     Args:
-        store: features to train on; its splits are followed.
-        target: folder of the bundle, made where it is missing.
-        only: components wanted, in this order.
-        epochs: passes over the training split, for each component; by default each has its own.
-        augment: change features on the fly.
+        store: features to train on, with their splits.
+        target: folder of the bundle, created where it is missing.
+        only: components to train, in this order.
+        epochs: passes over the training split, for each component; by default those of its recipe.
+        augment: augment features on the fly.
         seed: of initial weights, order, dropout and augmentation.
         beta: weight of the VAE's divergence, 1 by default.
-        compact: store weights as float16; figures are measured on what is stored.
-        announce: called with the component's name and its row of figures after each epoch.
+        compact: store weights as float16; figures are measured on the stored weights.
+        announce: called after each epoch with the component's name and its row of figures.
 
     Raises:
-        ParameterError: an unknown component, or too small features.
+        ParameterError: an unknown component, an impossible setting, or too small features.
         CorpusError: the store has an empty split.
         BundleError: the folder holds a bundle of other words or features.
         RunError: the disk is full or cannot be written.
     """
-    for name in only:
-        if name not in RECIPES:
-            raise ParameterError(unknown("component to train", name, RECIPES))
-    if epochs is not None and epochs < 1:
-        raise ParameterError(f"epochs is {epochs}; expected at least 1")
-    if seed < 0:
-        raise ParameterError(f"seed is {seed}; expected at least 0")
-    if beta is not None and not 0 <= beta < math.inf:
-        raise ParameterError(f"beta is {beta}; expected at least 0")
+    _require_settings(only, epochs, seed, beta)
     bundle = create_bundle(target, store.words, store.spec, {"corpus": _corpus_facts(store)})
     for name in only:
         if name in bundle.names():
@@ -112,6 +111,21 @@ def train(
         (bundle.root / ".training").rmdir()
     _complete_figures(bundle, store)
     return bundle
+
+
+def _require_settings(
+    only: Sequence[str], epochs: int | None, seed: int, beta: float | None
+) -> None:
+    """Raise ParameterError unless `train` can use its arguments."""
+    for name in only:
+        if name not in RECIPES:
+            raise ParameterError(unknown("component to train", name, RECIPES))
+    if epochs is not None and epochs < 1:
+        raise ParameterError(f"epochs is {epochs}; expected at least 1")
+    if seed < 0:
+        raise ParameterError(f"seed is {seed}; expected at least 0")
+    if beta is not None and not 0 <= beta < math.inf:
+        raise ParameterError(f"beta is {beta}; expected at least 0")
 
 
 def _complete_figures(bundle: Bundle, store: Store) -> None:
@@ -154,7 +168,7 @@ def _build(name: str, store: Store, recipe: Recipe, seed: int) -> Trainee:
 class _Batches:
     """Batches of utterances, in the order of `positions`.
 
-    With an augmentation, the changes to a batch depend on `key` and the batch's number alone.
+    With an augmentation, the changes to a batch depend only on `key` and the batch's number.
     """
 
     store: Store
@@ -165,7 +179,7 @@ class _Batches:
     key: tuple[int, ...] = ()
 
     def shuffled(self, augmentation: Augmentation | None, key: tuple[int, ...]) -> _Batches:
-        """Return the same utterances in an order and with changes that depend on `key` alone."""
+        """Return the same utterances, shuffled and augmented depending only on `key`."""
         order = np.random.default_rng(key).permutation(self.positions)
         return replace(self, positions=order, augmentation=augmentation, key=key)
 
@@ -190,7 +204,7 @@ def _fit(
     root: Path,
     announce: Announce,
 ) -> None:
-    """Train to the last epoch and load the best one's weights."""
+    """Train to the last epoch, then load the weights of the best one."""
     state = _State(_work(root, name), trainee, _settings(store, recipe, seed))
     size, labelled = recipe.batch_size, trainee.labelled
     training = _Batches(store, store.split("training"), size, labelled)
@@ -223,9 +237,9 @@ def _pass(model: keras.Model, step: Callable[..., dict], batches: _Batches) -> d
 
 
 def _reseed(model: keras.Model, key: tuple[int, ...]) -> None:
-    """Let an epoch's dropout and sampling depend on `key` alone.
+    """Make an epoch's dropout and sampling depend only on `key`.
 
-    Keras saves no state of its random generators, so a resumed training would draw others.
+    Keras does not save the state of its random generators, so a resumed training would differ.
     """
     draws = np.random.default_rng(key)
     for variable in model.variables:
@@ -239,7 +253,7 @@ def _rate(recipe: Recipe, epoch: int) -> float:
 
 
 def _settings(store: Store, recipe: Recipe, seed: int) -> dict[str, Any]:
-    """Return what must be the same for a call to continue another."""
+    """Return the settings that must be equal for a call to continue an earlier one."""
     return {
         "seed": seed,
         "recipe": repr(recipe),
@@ -248,7 +262,7 @@ def _settings(store: Store, recipe: Recipe, seed: int) -> dict[str, Any]:
 
 
 class _State:
-    """Training on disk: the last epoch, the best one's weights, and the curves."""
+    """State of a training on disk: the last epoch, the best epoch's weights, and the curves."""
 
     def __init__(self, root: Path, trainee: Trainee, settings: dict[str, Any]):
         self.trainee, self.checkpoint = trainee, Checkpoint(root, trainee.model, settings)
@@ -264,7 +278,7 @@ class _State:
         return len(state["curves"])
 
     def save(self, row: dict[str, float], monitor: str, *, larger: bool) -> None:
-        """Write the epoch just finished."""
+        """Save the epoch that has just finished."""
         self.trainee.curves.append(row)
         value = row[monitor]
         if self.best is None or (value > self.best if larger else value < self.best):
@@ -280,6 +294,7 @@ class _State:
         return self.checkpoint.root / "best.weights.h5"
 
     def load_best(self) -> None:
+        """Load the weights of the best epoch into the model."""
         self.trainee.model.load_weights(self._best)
 
 
@@ -292,7 +307,7 @@ def _add(
     seed: int,
     compact: bool,
 ) -> None:
-    """Write the component, then measure what was written on the testing split."""
+    """Write the component, then measure the stored weights on the testing split."""
     epochs = [row["epoch"] for row in trainee.curves]
     provenance = {
         "recipe": json.loads(json.dumps(recipe, default=lambda value: value.__dict__)),

@@ -1,6 +1,6 @@
-"""Training a WaveNet on a folder of recordings: resumable, on whatever backend Keras has.
+"""Train a WaveNet on folders of recordings; resumable, on any backend of Keras.
 
-Every step sees random crops. What is kept is the moving average of the weights, as published.
+Every step uses random crops. The result is the moving average of the weights, as published.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from ..models.bundle import Bundle, bundle_for_vocoder
 from ..models.provenance import made_with
 from ..output.files import csv_text
 from ..output.progress import Track, quiet
-from ..vocoders.wavenet import WaveNetVocoder
 from ..vocoders.wavenet.network import WaveNetConfig, build_wavenet
 from ..vocoders.wavenet.outputs import make_output
 from ..vocoders.wavenet.signal import margins, to_net
+from ..vocoders.wavenet.vocoder import WaveNetVocoder
 from .checkpoint import Checkpoint
 from .recordings import Recordings, gather
 
-#: A net that one processor core can train in hours and that speaks faster than real time. It
-#: speaks excitation, as levels: after 4 million samples such a net's sounds were within 5 dB of the
-#: features, those of one with a Gaussian 10 dB, and those of nets that spoke the sound itself 9 to
-#: 17 dB (one run each).
+#: A network that one processor core can train in hours and that generates faster than real time. It
+#: predicts excitation, as levels: after 4 million samples such a network's sounds were within 5 dB
+#: of the features, those of one with a Gaussian 10 dB, and those of networks that predicted the
+#: sound itself 9 to 17 dB (one run each).
 SMALL = WaveNetConfig(
     output="softmax",
     out_channels=256,
@@ -49,9 +49,9 @@ SMALL = WaveNetConfig(
     linear_prediction=32,
     pitch_prediction=0.85,
 )
-#: Utterances that are synthesised at each checkpoint, and their longest length in frames.
+#: Number of recordings that are synthesised at each checkpoint, and their maximal length in frames.
 _HEARD, _HEARD_FRAMES = 3, 120
-#: Validation crops whose loss is watched.
+#: Number of validation crops.
 _WATCHED = 64
 
 Announce = Callable[[dict[str, float]], None]
@@ -63,12 +63,12 @@ class VocoderRecipe:
     """How a WaveNet is trained.
 
     Attributes:
-        steps: updates. The rate stays constant and falls to zero along the last fifth, so that a
-            finished training can be told to go on.
-        batch_size, crop_frames: crops a step and their length.
-        learning_rate, warmup: of Adam, reached after so many steps.
+        steps: number of updates. The learning rate stays constant and falls to zero along the last
+            fifth, so that a finished training can be continued.
+        batch_size, crop_frames: number of crops in a step and their length.
+        learning_rate, warmup: rate of Adam, and the number of steps until it is reached.
         averaging: share of the old weights that the moving average keeps at each step.
-        checkpoint: steps from one state on disk to the next.
+        checkpoint: number of steps between two states on disk.
     """
 
     steps: int = 50000
@@ -92,9 +92,9 @@ class VocoderRecipe:
 
 
 def read_config(path: str | Path | None) -> WaveNetConfig:
-    """Read a WaveNet's size from a JSON file of settings; the small one's where None.
+    """Read a WaveNet's configuration from a JSON file of settings; None gives `SMALL`.
 
-    What the file leaves out is as in the small one.
+    Settings that the file leaves out are those of `SMALL`.
 
     Raises:
         ParameterError: the file cannot be read or names an unknown setting.
@@ -121,15 +121,15 @@ def train_wavenet(
     heard: Heard = lambda step, name, sound, features, spec: None,
     track: Track = quiet,
 ) -> Bundle:
-    """Train a WaveNet and add it to the bundle in `target`; one that is there is kept.
+    """Train a WaveNet and add it to the bundle in `target`; an existing one is kept.
 
     Args:
-        folders: recordings, at any depth.
-        target: folder of the bundle; one without words is made where it is missing.
+        folders: folders with recordings, at any depth.
+        target: folder of the bundle; where it is missing, a bundle without words is created.
         config: of the network.
-        recipe: how to train.
+        recipe: settings of the training.
         spec: FeatureSpec of a new bundle; the published one by default.
-        seed: of weights and crops.
+        seed: of initial weights and crops.
         compact: store weights as float16.
         announce: called with the figures of each checkpoint.
         heard: called at each checkpoint with its step and, for some validation recordings, name,
@@ -139,7 +139,7 @@ def train_wavenet(
     Raises:
         CorpusError: no recording can be used.
         ParameterError: the network does not fit the features.
-        SpecError: the bundle there is of other features.
+        SpecError: the folder holds a bundle of other features.
     """
     recipe = recipe or VocoderRecipe()
     bundle = bundle_for_vocoder(target, spec)
@@ -151,26 +151,31 @@ def train_wavenet(
     recordings = gather(folders, work / "recordings", spec, track=track)
     keras.utils.set_random_seed(seed)
     training = _Training(build_wavenet(config), config, recipe, recordings, spec, seed, work)
-    training.run(announce, lambda step: _listen(training, spec, step, heard))
+    training.run(announce, lambda step: _synthesize_some(training, spec, step, heard))
     training.model.set_weights(training.average)
+    _add(bundle, training, compact)
+    shutil.rmtree(work, ignore_errors=True)
+    return bundle
+
+
+def _add(bundle: Bundle, training: _Training, compact: bool) -> None:
+    """Add the trained network to the bundle."""
     bundle.add(
         "wavenet",
         {"model": training.model},
         texts={"curves.csv": csv_text(training.curves)},
         about={
             "kind": "wavenet",
-            "config": config.to_dict(),
+            "config": training.config.to_dict(),
             "provenance": {
-                "recipe": asdict(recipe),
-                "seed": seed,
-                "recordings": len(recordings.names),
+                "recipe": asdict(training.recipe),
+                "seed": training.seed,
+                "recordings": len(training.recordings.names),
                 **made_with(),
             },
         },
         compact=compact,
     )
-    shutil.rmtree(work, ignore_errors=True)
-    return bundle
 
 
 def _check(config: WaveNetConfig, spec: FeatureSpec) -> None:
@@ -207,18 +212,18 @@ class _Training:
         self.curves: list[dict[str, float]] = []
         self.average = model.get_weights()
         output = make_output(config)
-        # Keras hands targets over with a last axis, and flattens the loss to a mean itself.
+        # Keras passes targets with a last axis, and reduces the loss to a mean itself.
         model.compile(
             keras.optimizers.Adam(recipe.learning_rate, clipnorm=1.0),
-            loss=lambda wanted, said: keras.ops.mean(output.loss(said, wanted)),
+            loss=lambda wanted, predicted: keras.ops.mean(output.loss(predicted, wanted)),
         )
         validation = recordings.validation
         self._seen = np.flatnonzero(~validation)
-        # A few recordings may all have fallen to one side.
+        # A few recordings may all be in one of the two parts.
         if not len(self._seen):
             self._seen = np.flatnonzero(validation)
         self.unseen = np.flatnonzero(validation) if validation.any() else self._seen
-        # A recording is chosen by its length, so that every moment is as likely.
+        # A recording is chosen in proportion to its length, so that every moment is equally likely.
         lengths = recordings.lengths[self._seen].astype(float)
         self._chances = lengths / lengths.sum()
         digest = hashlib.sha256(json.dumps(recordings.names).encode()).hexdigest()
@@ -266,10 +271,10 @@ class _Training:
         self._checkpoint.save(state, len(self.curves) % 2, **arrays)
 
     def _move_average(self, step: int, every: int = 10) -> None:
-        """Move the average every tenth step by ten steps' share; it costs nothing then."""
+        """Update the moving average every tenth step, for ten steps at once: this costs little."""
         if (step + 1) % every:
             return
-        # In the beginning the average would hold on to the random start.
+        # At the beginning the average would keep too much of the random initial weights.
         keep = min(self.recipe.averaging, (step + 1) / (step + 10)) ** every
         for mean, now in zip(self.average, self.model.get_weights(), strict=True):
             mean *= keep
@@ -278,7 +283,7 @@ class _Training:
     def batch(
         self, draws: np.random.Generator, chosen: Sequence[int]
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Draw crops; return the net's inputs and the samples that it should predict."""
+        """Draw crops; return the network's inputs and the samples that it should predict."""
         frames = self.recipe.crop_frames
         chances = self._chances if chosen is self._seen else None
         picked = draws.choice(chosen, self.recipe.batch_size, p=chances)
@@ -300,7 +305,7 @@ class _Training:
     def _crops(
         self, picked: Sequence[int], firsts: Sequence[int], draws: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return what the net should speak in crops, and the features that it needs for that."""
+        """Return the signal that the network should predict in crops, and the features for it."""
         frames, context = self.recipe.crop_frames, self.config.context_layers
         around = margins(self.config, self.spec)
         whole = around.before + frames + around.after
@@ -317,7 +322,7 @@ class _Training:
         return samples, features[:, first - context : first + frames + context]
 
     def validate(self) -> float:
-        """Return the mean loss on crops of recordings that training never sees, always the same."""
+        """Return the mean loss on fixed crops of the validation recordings."""
         draws, losses = np.random.default_rng(1), []
         for _ in range(-(-_WATCHED // self.recipe.batch_size)):
             inputs, wanted = self.batch(draws, self.unseen)
@@ -326,7 +331,7 @@ class _Training:
         return float(np.mean(losses))
 
 
-def _listen(training: _Training, spec: FeatureSpec, step: int, heard: Heard) -> None:
+def _synthesize_some(training: _Training, spec: FeatureSpec, step: int, heard: Heard) -> None:
     """Copy-synthesise some validation recordings with the averaged weights."""
     if not training.config.conditioning_channels:
         return

@@ -23,7 +23,8 @@ from ..features import (
     mel_basis,
     window,
 )
-from ..hookspecs import hookimpl
+from ..hookspecs import Register, hookimpl
+from ..models.bundle import Bundle
 from ..seeds import generator
 
 #: Multiplicative updates after the first guess of the linear magnitudes.
@@ -31,11 +32,11 @@ _MEL_UPDATES = 10
 
 
 class GriffinLim:
-    """Phase reconstruction with the window and framing of the features.
+    """Reconstructs phases with the window and framing of the features.
 
     Args:
         spec: of the features.
-        iterations: projections; beyond 32 real speech hardly comes closer.
+        iterations: number of projections; more than 32 hardly improve real speech.
         momentum: 0 for the original algorithm, 0.99 for the fast one.
     """
 
@@ -51,20 +52,21 @@ class GriffinLim:
 
         Args:
             features: [shape=(batch, frames, mels), in [0, 1]], any number of frames.
-            seeds: of the first phases [shape=(batch, 2), uint32].
+            seeds: of the initial phases [shape=(batch, 2), uint32].
 
         Returns:
-            float32 [shape=(batch, count_samples(frames))], at the features' own level.
+            float32 [shape=(batch, count_samples(frames))], at the level of the features.
         """
         from threadpoolctl import threadpool_limits
 
-        # One sound at a time keeps its bits free of its batch-mates; threads use the cores, and
-        # those of matrix products inside would only wait for each other.
+        # One sound at a time, so that its bits do not depend on the rest of the batch; threads use
+        # the cores, and BLAS threads inside them would only wait for each other.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
             sounds = list(pool.map(self._reconstruct, np.asarray(features), seeds))
         return np.stack(sounds).astype(np.float32)
 
     def _reconstruct(self, features: np.ndarray, seed: np.ndarray) -> np.ndarray:
+        # Slow to import: listing the vocoders must not need it.
         import librosa
 
         spec = self.spec
@@ -84,10 +86,10 @@ class GriffinLim:
 
 
 def invert_mel(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Find non-negative linear magnitudes (to the spec's power) whose mel bands are these.
+    """Estimate non-negative linear magnitudes (to the spec's power) of mel features.
 
-    A first guess through the pseudo-inverse, then multiplicative updates, which stay above zero
-    and lower the squared error of the bands at each step.
+    A first estimate by the pseudo-inverse is refined by multiplicative updates, which stay above
+    zero and lower the squared error of the bands at each step.
 
     Args:
         features: [shape=(batch, frames, mels), in [0, 1]].
@@ -116,15 +118,15 @@ def _inversion(spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def griffin_lim(
-    bundle,
+    bundle: Bundle,
     *,
     iterations: Annotated[int, "projections"] = 32,
     momentum: Annotated[float, "0 for the original algorithm"] = 0.99,
-):
+) -> GriffinLim:
     """Phase by the fast Griffin-Lim algorithm; needs no weights."""
     return GriffinLim(bundle.spec, iterations, momentum)
 
 
 @hookimpl
-def register_vocoders(register) -> None:
+def register_vocoders(register: Register) -> None:
     register("griffin-lim", griffin_lim)

@@ -1,5 +1,7 @@
-"""Features to sound with any vocoder: with progress, level kept in range, and a check by ear's
-stand-in, the distance of the mel bands."""
+"""Synthesize sound from features with any vocoder, and vocode files.
+
+Shows progress, keeps sounds in range, and measures the distance of the sound's mel bands.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,12 @@ from ..seeds import derive
 
 log = logging.getLogger("keras_listen")
 
-#: Sounds vocoded together; what is finished is written before the next batch begins.
+#: Number of sounds vocoded together; they are written before the next batch begins.
 _BATCH = 64
 
 
 def tells_progress(vocoder: Any) -> bool:
-    """Say whether a vocoder tells how long it takes and how far it is, as slow ones do."""
+    """Return whether a vocoder estimates its time and reports progress, as slow ones do."""
     return hasattr(vocoder, "report") and hasattr(vocoder, "seconds_for")
 
 
@@ -45,14 +47,15 @@ def synthesize(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Turn features into sounds and scale down those that are too loud.
 
-    A vocoder with `seconds_for` and `report` (see hookspecs) has its time announced and its
-    progress shown.
+    If the vocoder has `seconds_for` and `report` (see hookspecs), its estimate of the time is
+    logged and its progress shown.
 
     Args:
+        vocoder: see hookspecs.
         features: [shape=(batch, frames, mels), in [0, 1]].
         seeds: [shape=(batch, 2), uint32].
         track: progress, see `keras_listen.output.progress`.
-        lengths: frames of each, where features were filled up; the sound behind them is silenced.
+        lengths: frames of each, where features are padded; the sound after them is set to 0.
 
     Returns:
         sounds [shape=(batch, samples), in [-1, 1]] and the gain of each [shape=(batch,)].
@@ -71,7 +74,7 @@ def synthesize(
 
 
 def _require_length(vocoder: Any, samples: int, frames: int) -> None:
-    """Make sure that sounds have as many frames as what they were made of."""
+    """Raise the vocoder's fault unless sounds have as many frames as their features."""
     found = count_frames(samples, vocoder.spec)
     if found != frames:
         raise fault(
@@ -87,7 +90,7 @@ class _Stopped(Exception):
 
 
 def _tracked(vocoder: Any, features: np.ndarray, seeds: np.ndarray, track: Track) -> np.ndarray:
-    """Let the vocoder work in a thread of its own and show what it reports."""
+    """Run the vocoder in a thread of its own and show the progress that it reports."""
     count, frames = features.shape[:2]
     total = count * count_samples(frames, vocoder.spec)
     seconds = vocoder.seconds_for(count, frames)
@@ -129,12 +132,28 @@ def _tracked(vocoder: Any, features: np.ndarray, seeds: np.ndarray, track: Track
 
 
 def wav_bytes(sound: np.ndarray, sample_rate: int) -> bytes:
-    """Return a sound [shape=(samples,), in [-1, 1]] as a 16-bit wav file."""
+    """Encode a sound [shape=(samples,), in [-1, 1]] as a 16-bit wav file."""
     import soundfile
 
     wav = io.BytesIO()
     soundfile.write(wav, sound, sample_rate, format="WAV", subtype="PCM_16")
     return wav.getvalue()
+
+
+def write_wav(path: str | Path, sound: np.ndarray, sample_rate: int) -> None:
+    """Write a sound as a 16-bit wav file, which appears only when it is complete.
+
+    Args:
+        path: of the file.
+        sound: [shape=(samples,), in [-1, 1]].
+        sample_rate: Hz.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written.
+    """
+    # libsndfile writes to memory only, because it does not say what is wrong with a disk.
+    with replacing(path) as beside:
+        beside.write_bytes(wav_bytes(sound, sample_rate))
 
 
 @dataclass(frozen=True)
@@ -143,11 +162,11 @@ class Spoken:
 
     Attributes:
         name: of the file, without suffix.
-        path: the wav that was written.
-        frames: of the features.
+        path: of the wav file.
+        frames: number of frames of the features.
         mel_distance: mean absolute difference between the features and those of the sound, in dB.
-        clipped_share: share of the features that lay outside [0, 1].
-        gain: below 1 where the sound had to be scaled down.
+        clipped_share: share of the features that were outside [0, 1].
+        gain: below 1 where the sound was scaled down.
     """
 
     name: str
@@ -164,6 +183,7 @@ def mel_distance(features: np.ndarray, sound: np.ndarray, spec: FeatureSpec) -> 
     Args:
         features: [shape=(frames, mels), in [0, 1]].
         sound: [shape=(count_samples(frames),)].
+        spec: of the features.
     """
     again = extract(sound, spec)
     frames = min(len(again), len(features))
@@ -183,18 +203,18 @@ def vocode(
 
     Args:
         inputs: sound files, `.npy` files of features [shape=(frames, mels)], or folders of them.
-        target: folder for the sounds, made with the first of them.
+        target: folder for the sounds, created with the first of them.
         vocoder: see hookspecs.
-        seed: of everything that is drawn; a file's draws depend on it and on the file's name.
+        seed: of all random draws; those for a file depend on it and on the file's name.
         reader: name of the reader of recordings.
         track: progress, see `keras_listen.output.progress`.
 
     Yields:
-        one Spoken a file, as soon as its sound is written.
+        one Spoken for each file, as soon as its sound is written.
 
     Raises:
-        ReadError: a recording cannot be used; nothing has been written then.
-        ParameterError: a file of features cannot be used; nothing has been written then.
+        ReadError: a recording cannot be used; then nothing has been written.
+        ParameterError: a file of features cannot be used; then nothing has been written.
     """
     spec = vocoder.spec
     items = _load(list(_files(inputs)), spec, reader)
@@ -206,8 +226,7 @@ def vocode(
         for (name, features, outside), sound, gain in zip(batch, sounds, gains, strict=True):
             sound = sound[: count_samples(len(features), spec)]
             path = make_folder(target) / f"{name}.wav"
-            with replacing(path) as beside:
-                beside.write_bytes(wav_bytes(sound, spec.sample_rate))
+            write_wav(path, sound, spec.sample_rate)
             distance = mel_distance(features, sound, spec)
             yield Spoken(name, path, len(features), distance, outside, float(gain))
 
@@ -231,7 +250,7 @@ Item = tuple[str, np.ndarray, float]
 
 
 def _load(paths: Sequence[Path], spec: FeatureSpec, reader: str) -> list[Item]:
-    """Return name, clipped features and the share that was clipped, of every file."""
+    """Return name, clipped features and the share of clipped values of every file."""
     read = default_registry().create("reader", reader)
     items, seen = [], Counter()
     for path in paths:
@@ -259,7 +278,7 @@ def load_feature_file(path: str | Path, spec: FeatureSpec) -> np.ndarray:
 
     Raises:
         ReadError: it cannot be read.
-        ParameterError: it has another shape, no frame, or values that are not finite.
+        ParameterError: it has another shape, no frame, or values that are not finite floats.
     """
     try:
         features = np.load(path, allow_pickle=False)
@@ -276,7 +295,7 @@ def load_feature_file(path: str | Path, spec: FeatureSpec) -> np.ndarray:
 
 
 def _batches(items: Sequence[Item], causal: bool) -> Iterator[list[Item]]:
-    """Group files; only with a causal vocoder do files of different lengths share a batch."""
+    """Group files into batches; files of different lengths share one if the vocoder is causal."""
     groups: dict[int, list[Item]] = {}
     for item in items:
         groups.setdefault(0 if causal else len(item[1]), []).append(item)

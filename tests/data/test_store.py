@@ -384,6 +384,19 @@ def test_pickled_arrays_are_never_opened(store_copy):
         _ = Store.open(store_copy).features
 
 
+def test_all_stands_for_the_utterances_of_every_split(tiny_store):
+    every = tiny_store.split("all")
+    assert every.dtype == np.int64
+    assert every.tolist() == list(range(len(tiny_store.utterances)))
+    parts = [tiny_store.split(name) for name in ("training", "validation", "testing")]
+    assert sorted(np.concatenate(parts)) == every.tolist()
+
+
+def test_an_unknown_split_is_refused_with_the_nearest(tiny_store):
+    with pytest.raises(ParameterError, match="no split is called 'test'; did you mean 'testing'"):
+        tiny_store.split("test")
+
+
 def test_an_empty_split_is_named(tmp_path, tiny_corpus):
     shutil.copytree(tiny_corpus, tmp_path / "corpus")
     (tmp_path / "corpus" / "testing_list.txt").write_text("")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -367,3 +369,43 @@ def test_a_model_with_a_class_of_its_own_names_it(tmp_path):
     keras.Model(x, layers.Dense(3)(layers.Flatten()(Whistle()(x)))).save(tmp_path / "model.keras")
     with pytest.raises(ModelError, match=r"needs a custom class .*Whistle.*register it"):
         open_model(tmp_path / "model.keras")
+
+
+def test_every_embedded_model_opens_in_a_process_that_imported_nothing_else():
+    # The WaveNet first: its file holds layers of our own, which Keras knows once they are imported.
+    script = """
+import sys
+from keras_listen import load_bundle
+bundle = load_bundle()
+assert "keras_listen.vocoders.wavenet.network" not in sys.modules
+for name in sorted(bundle.names(), reverse=True):
+    for file in bundle.component(name).files:
+        if file.endswith(".keras"):
+            print(name, bundle.component(name).model(file.removesuffix(".keras")).name)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n") == [
+        "wavenet wavenet",
+        "vae decoder",
+        "vae encoder",
+        "separable separable",
+        "residual residual",
+        "referee classifier",
+        "classifier classifier",
+        "ae decoder",
+        "ae encoder",
+        "",
+    ]
+
+
+def test_a_wavenet_opens_whose_file_names_the_module_that_its_layers_once_stood_in():
+    with zipfile.ZipFile(load_bundle().root / "wavenet" / "model.keras") as archive:
+        config = json.loads(archive.read("config.json"))
+    own = [layer for layer in config["config"]["layers"] if layer["registered_name"]]
+    modules = {layer["module"] for layer in own if layer["class_name"] == "ResidualLayer"}
+    assert modules == {"keras_listen.models.wavenet"}
+    model = load_bundle().component("wavenet").model()
+    assert type(model.get_layer("layer_0")).__module__ == "keras_listen.vocoders.wavenet.network"

@@ -9,7 +9,7 @@ import pytest
 from keras_listen.errors import ParameterError
 from keras_listen.models.networks.autoencoder import build_autoencoder, build_decoder, build_encoder
 from keras_listen.models.networks.classifier import SMALLEST, build_classifier
-from keras_listen.models.networks.vae import Sample, build_vae, build_vae_encoder
+from keras_listen.models.networks.vae import SampleLatent, build_vae, build_vae_encoder
 
 RNG = np.random.default_rng(0)
 
@@ -204,7 +204,7 @@ def test_a_fresh_vae_starts_at_a_small_variance():
 
 
 def test_draws_have_the_mean_and_the_variance_asked_for():
-    sample = Sample(0.0, seed=3)
+    sample = SampleLatent(0.0, seed=3)
     mean = np.full((20000, 2), [1.0, -2.0], np.float32)
     log_variance = np.full((20000, 2), [0.0, -4.0], np.float32)
     draws = np.asarray(sample([mean, log_variance], training=True))

@@ -14,7 +14,6 @@ import scipy.stats
 from keras_listen.errors import ParameterError
 from keras_listen.features import FeatureSpec, count_samples, extract, frame_padded
 from keras_listen.seeds import generator
-from keras_listen.vocoders.wavenet import WaveNetVocoder
 from keras_listen.vocoders.wavenet.generator import Forced, Generator
 from keras_listen.vocoders.wavenet.network import SKIP_SCALINGS, WaveNetConfig, build_wavenet
 from keras_listen.vocoders.wavenet.outputs import (
@@ -28,6 +27,7 @@ from keras_listen.vocoders.wavenet.outputs import (
     to_levels,
 )
 from keras_listen.vocoders.wavenet.signal import Margins, from_net, margins, to_net
+from keras_listen.vocoders.wavenet.vocoder import WaveNetVocoder
 
 SMALL = WaveNetConfig(
     layers=6,

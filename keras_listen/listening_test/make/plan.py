@@ -9,9 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ...data.corpus import SPLITS
 from ...data.store import Store
-from ...errors import CorpusError, ParameterError, unknown
+from ...errors import CorpusError, ParameterError
 from ...experiment.samples import Sample
 from ...seeds import derive, generator
 from .conditions import Condition
@@ -63,7 +62,7 @@ class Plan:
     @cached_property
     def _by_word(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = defaultdict(list)
-        for position in positions_of(self.store, self.split):
+        for position in self.store.split(self.split).tolist():
             found[self.store.utterances[position].word].append(position)
         return {word: self._shuffled(word, found.get(word, [])) for word in self.words}
 
@@ -110,15 +109,3 @@ class Plan:
         """Read the features of utterances [shape=(samples, frames, mels, 1)]."""
         positions = np.array([self.positions[sample.start] for sample in samples], np.int64)
         return self.store.read(positions)
-
-
-def positions_of(store: Store, split: str) -> Sequence[int]:
-    """Return the positions of a split's utterances, or of all.
-
-    Raises:
-        ParameterError: there is no such split.
-        CorpusError: it is empty.
-    """
-    if split not in (*SPLITS, "all"):
-        raise ParameterError(unknown("split", split, (*SPLITS, "all")))
-    return range(len(store.utterances)) if split == "all" else store.split(split).tolist()

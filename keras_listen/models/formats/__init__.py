@@ -1,1 +1,1 @@
-"""Files of models, of ours and of other systems."""
+"""Model files: Keras's own, and those of other systems."""

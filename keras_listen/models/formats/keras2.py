@@ -1,7 +1,7 @@
-"""Networks that the published tooling trained, in Keras 2's HDF5 files, to a bundle of ours.
+"""Convert networks that the published tooling trained, in Keras 2's HDF5 files, to a bundle.
 
-Nothing in such a file is executed: the networks are built here, and only arrays are taken from it,
-in the order in which they are stored.
+Nothing in such a file is executed: the networks are built here, and only arrays are read from the
+file, in the order in which they are stored.
 
 References:
     Soomro et al., Interspeech 2019, sections 3.1 and 3.2, and its code.
@@ -31,9 +31,9 @@ from ..networks.autoencoder import build_decoder, build_encoder
 from ..networks.classifier import build_classifier
 from ..provenance import made_with
 
-#: Layers that leave no trace in what a network computes.
+#: Layers without effect in inference.
 _PASSIVE = ("InputLayer", "Dropout")
-#: What changes a layer's outputs but not the shapes of its weights.
+#: Settings that change a layer's outputs but not the shapes of its weights.
 _SETTINGS = (
     "activation",
     "data_format",
@@ -45,7 +45,7 @@ _SETTINGS = (
     "strides",
     "target_shape",
 )
-#: What h5py raises, and what reading a distorted description runs into.
+#: Errors of h5py, and of reading a damaged description.
 _DAMAGES = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 
 Models = Mapping[str, keras.Model]
@@ -60,21 +60,21 @@ def convert_keras2(
     autoencoder_weights: str | Path | None = None,
     spec: FeatureSpec | None = None,
 ) -> Bundle:
-    """Convert the published networks' HDF5 files to a bundle, which appears in one step.
+    """Convert the published networks' HDF5 files to a bundle, which is written atomically.
 
     Args:
         classifier: file of the classifier, by `model.save` or `model.save_weights`.
         target: folder of the bundle, new or empty.
         words: in the order of the classifier's outputs.
-        referee: file of a classifier of the same words that was trained apart.
-        autoencoder_weights: file of the whole autoencoder, which becomes encoder and decoder.
-        spec: the features that all were trained on; the published ones by default.
+        referee: file of a separately trained classifier of the same words.
+        autoencoder_weights: file of the whole autoencoder, which is split into encoder and decoder.
+        spec: the features that all networks were trained on; the published ones by default.
 
     Raises:
         ModelError: a file is missing, damaged, without weights or of another network, or does not
             fit the words.
         ParameterError: fewer than two words, or features too small for the classifier.
-        RunError: the folder holds something, or cannot be written.
+        RunError: the folder is not empty, or cannot be written.
     """
     words, spec = tuple(words), spec or FeatureSpec()
     require_empty(target)
@@ -96,7 +96,7 @@ def read_classifier(
 
     Raises:
         ModelError: see `convert_keras2`.
-        ParameterError: fewer than two words, or features too small for it.
+        ParameterError: fewer than two words, or features too small for the classifier.
     """
     spec = spec or FeatureSpec()
     model = build_classifier(len(words), frames=spec.frames, mels=spec.n_mels)
@@ -109,7 +109,7 @@ def read_classifier(
 def read_autoencoder(
     path: str | Path, spec: FeatureSpec | None = None
 ) -> tuple[keras.Model, keras.Model]:
-    """Read the published autoencoder and cut it in two at its latent [shape=(batch, 256)].
+    """Read the published autoencoder and split it at its latent [shape=(batch, 256)].
 
     Returns:
         The encoder of features [shape=(batch, frames, mels, 1)], and the decoder back to them.
@@ -130,7 +130,7 @@ def _write(
     spec: FeatureSpec,
     components: Mapping[str, tuple[Path, Models]],
 ) -> Bundle:
-    """Write the bundle beside `target` and move it there, at last what makes it a bundle."""
+    """Write the bundle beside `target` and move its files there, `bundle.json` last."""
     place = target.resolve()  # "." has no name of its own
     fresh = place.with_name(f".{place.name}.partial")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -151,7 +151,7 @@ def _write(
 
 
 def _fill(models: Sequence[keras.Model], path: Path, what: str, words: Sequence[str] = ()) -> None:
-    """Give `models`, which follow each other, the weights in a file."""
+    """Load the weights in a file into `models`, which follow each other."""
     weights = [weight for model in models for weight in model.weights]
     with _opened(path) as file:
         _require_network(file, models, f"{path} is not the published {what}")
@@ -167,7 +167,7 @@ def _fill(models: Sequence[keras.Model], path: Path, what: str, words: Sequence[
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
-    """Open a file; whatever is found amiss with it while it is open becomes a ModelError."""
+    """Open a file; turn every error that its contents cause meanwhile into a ModelError."""
     if not path.is_file():
         raise ModelError(f"there is no file {path}")
     if not h5py.is_hdf5(path):
@@ -219,7 +219,7 @@ def _tensors(file: h5py.File, path: Path) -> list[tuple[str, h5py.Dataset]]:
 
 
 def _names(group: h5py.Group, attribute: str) -> list[str]:
-    """Return a list of names; Keras cuts one that is too long for HDF5 into numbered pieces."""
+    """Return a list of names; Keras splits one that is too long for HDF5 into numbered pieces."""
     if attribute in group.attrs:
         return [_text(name) for name in group.attrs[attribute]]
     names: list[str] = []
@@ -240,7 +240,7 @@ def _require_words(
     path: Path,
     words: Sequence[str],
 ) -> None:
-    """Raise ModelError where all fits but the number of words."""
+    """Raise ModelError if everything fits but the number of words."""
     shapes = [tensor.shape for _, tensor in tensors]
     wanted = [tuple(weight.shape) for weight in weights]
     outputs = shapes[-1]
@@ -283,10 +283,10 @@ def _require_fit(
 
 
 def _require_network(file: h5py.File, models: Sequence[keras.Model], complaint: str) -> None:
-    """Raise ModelError unless the network that a whole-model file describes computes the same.
+    """Raise ModelError unless the network described in a whole-model file is equivalent.
 
-    Its weights could have the same shapes and yet be used in another way. The description is read
-    as text. A file of weights alone has none.
+    Weights of the same shapes could be used by another network. The description is read as text; a
+    file of weights alone has none.
     """
     if "model_config" not in file.attrs:
         return

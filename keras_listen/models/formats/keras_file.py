@@ -1,4 +1,4 @@
-"""Opening and writing Keras model files."""
+"""Open and write Keras model files."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def open_model(path: str | Path, *, trust: bool = False) -> keras.Model:
         )
     if not zipfile.is_zipfile(path):
         raise ModelError(f"the model {path} is damaged: it is no complete .keras archive")
+    # Takes seconds, so not before there is a file to open.
     import keras
 
     try:
@@ -64,9 +65,13 @@ def _explain(error: Exception) -> str:
 
 
 def save_model(model: keras.Model, path: str | Path, *, compact: bool = False) -> None:
-    """Write a model without its optimizer; `compact` halves it by storing weights as float16.
+    """Write a model without its optimizer.
 
-    A compact file is an ordinary `.keras` file: Keras turns the weights back into float32.
+    Args:
+        model: built from inputs and outputs.
+        path: of the `.keras` file.
+        compact: halve the file by storing weights as float16. It remains an ordinary `.keras` file:
+            Keras converts the weights back to float32.
     """
     import keras
 

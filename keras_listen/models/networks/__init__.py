@@ -1,1 +1,1 @@
-"""Keras builders: layers and nothing else, in pure Keras 3."""
+"""Builders of the networks, in pure Keras 3."""

@@ -30,7 +30,7 @@ def build_encoder(
 
 
 def encoder_trunk(inputs: keras.KerasTensor) -> keras.KerasTensor:
-    """Apply the encoder's convolutions and flatten: (90, 80, 1) becomes 6400."""
+    """Apply the encoder's convolutions and flatten: shape (90, 80, 1) becomes (6400,)."""
     frames, mels = inputs.shape[1:3]
     x = inputs
     margins = ((0, -frames % FACTORS[0]), (0, -mels % FACTORS[1]))
@@ -49,7 +49,7 @@ def build_decoder(
     """Build the decoder: a latent to features [shape=(frames, mels, 1), in [0, 1]].
 
     Raises:
-        ParameterError: no frame or no mel band.
+        ParameterError: a size is below 1.
     """
     if min(frames, mels, latent) < 1:
         raise ParameterError(

@@ -1,4 +1,4 @@
-"""What several networks are made of."""
+"""Layers and checks that several networks share."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from keras import layers
 
 from ...errors import ParameterError
 
-#: How slowly the statistics that inference uses follow those of the batches. The usual 0.99 needs
-#: hundreds of steps before validation says anything, and a small corpus has few steps.
+#: Momentum of the statistics that inference uses. The usual 0.99 needs hundreds of steps before
+#: validation means anything, and a small corpus has few steps.
 _MOMENTUM = 0.8
 
 
 def require_size(words: int, frames: int, mels: int, smallest: int, shrinking: str) -> None:
-    """Raise ParameterError unless there are words to tell apart and features to tell them by.
+    """Raise ParameterError unless there are at least two words and the features are large enough.
 
     Args:
-        words, frames, mels: what a network is to be built for.
+        words, frames, mels: sizes that a network is to be built for.
         smallest: number of frames and of mels that it needs.
-        shrinking: what in it makes features smaller, for the message.
+        shrinking: which of its layers make features smaller, for the message.
     """
     if words < 2:
         raise ParameterError(f"a classifier of {words} word(s) is none; expected at least 2")
@@ -30,17 +30,17 @@ def require_size(words: int, frames: int, mels: int, smallest: int, shrinking: s
 
 
 def normalise(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """Normalise each map over the batch; the offset takes the place of a convolution's bias."""
+    """Apply batch normalisation, whose offset takes the place of a convolution's bias."""
     return layers.BatchNormalization(axis=-1, momentum=_MOMENTUM, name=f"{name}_norm")(x)
 
 
 def classify(x: keras.KerasTensor, words: int, dropout: float) -> keras.KerasTensor:
-    """Average each map over its places and tell words by the averages."""
+    """Apply global average pooling, dropout and a softmax over the words."""
     x = layers.GlobalAveragePooling2D(data_format="channels_last", name="average")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     return layers.Dense(words, activation="softmax", name="probabilities")(x)
 
 
 def rectify(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """Set what is below zero to zero."""
+    """Apply a relu."""
     return layers.Activation("relu", name=f"{name}_relu")(x)

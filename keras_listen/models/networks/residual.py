@@ -1,4 +1,4 @@
-"""A small residual network: a referee that is built unlike the classifier."""
+"""A small residual network: a referee of another architecture than the classifier."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from keras import layers
 
 from .layers import classify, normalise, rectify, require_size
 
-#: The steps of the stem, the pooling and the last two blocks multiply to this.
+#: Product of the strides of the stem, the pooling and the last two blocks.
 SMALLEST = 16
 _LAST = "channels_last"
 
@@ -18,9 +18,9 @@ def build_residual(
     """Build a residual network: a strided stem, three blocks of two convolutions, a softmax.
 
     Takes features [shape=(batch, frames, mels, 1)], returns probabilities [shape=(batch, words)].
-    Like res8 of Tang and Lin it has a stem, three blocks and an average over what is left. Unlike
-    there, sizes are halved early and again between blocks, while maps become more: so an epoch
-    takes about as long as one of the classifier.
+    Like res8 of Tang and Lin it has a stem, three blocks and a global average. Unlike there, sizes
+    are halved early and again between blocks while the number of maps grows, so an epoch takes
+    about as long as one of the classifier.
 
     Args:
         words: number of classes, at least 2.
@@ -48,7 +48,7 @@ def build_residual(
 
 
 def _block(x: keras.KerasTensor, filters: int, stride: int, name: str) -> keras.KerasTensor:
-    """Add two convolutions to their input, which is projected where the shape changes."""
+    """Apply two convolutions and add their input, projected where the shape changes."""
     kept = x
     if stride > 1 or x.shape[-1] != filters:
         kept = normalise(_conv(x, filters, 1, stride, f"{name}_projection"), f"{name}_projection")

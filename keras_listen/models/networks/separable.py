@@ -1,4 +1,4 @@
-"""A depthwise-separable network: a referee that is built unlike the classifier."""
+"""A depthwise-separable network: a referee of another architecture than the classifier."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from keras import layers
 
 from .layers import classify, normalise, rectify, require_size
 
-#: The steps along frames of the stem and of the first block multiply to this.
+#: Product of the strides along frames of the stem and of the first block.
 SMALLEST = 10
 _LAST = "channels_last"
 
@@ -18,9 +18,9 @@ def build_separable(
     """Build a DS-CNN: a wide strided convolution, depthwise-separable ones, a softmax.
 
     Takes features [shape=(batch, frames, mels, 1)], returns probabilities [shape=(batch, words)].
-    A separable convolution looks along frames and bands in each map alone, then mixes the maps
-    place by place. As there, a single wide convolution comes before them; it takes longer steps,
-    for features here have twice the frames and eight times the bands.
+    A separable convolution filters each map along frames and bands, then mixes the maps pointwise.
+    As in the paper, one wide convolution comes first; its strides are longer, as features here have
+    twice the frames and eight times the bands.
 
     Args:
         words: number of classes, at least 2.

@@ -23,15 +23,15 @@ def build_vae_encoder(
     inputs = keras.Input((frames, mels, 1), name="features")
     trunk = encoder_trunk(inputs)
     mean = layers.Dense(latent, name="mean")(trunk)
-    # Starting at a small variance keeps the first epochs from drowning in noise.
+    # A small initial variance keeps noise from dominating the first epochs.
     log_variance = layers.Dense(
         latent, kernel_initializer="zeros", bias_initializer=_constant(-2.0), name="log_variance"
     )(trunk)
     return keras.Model(inputs, [mean, log_variance], name=name)
 
 
-class Sample(layers.Layer):
-    """Draw a latent from mean and log-variance, and add the divergence from N(0, 1) to the loss.
+class SampleLatent(layers.Layer):
+    """Samples a latent from mean and log-variance; adds the divergence from N(0, 1) to the loss.
 
     Args:
         weight: factor of the divergence, summed over the latent and averaged over the batch.
@@ -63,13 +63,18 @@ def build_vae(
 ) -> keras.Model:
     """Join encoder, sampling and decoder for training with a mean binary cross-entropy.
 
-    `beta` weighs the divergence against the *summed* cross-entropy of a feature, as in the evidence
-    lower bound; because the loss is a mean over the feature's values, it is divided by their count.
+    Args:
+        encoder: from `build_vae_encoder`.
+        decoder: from a latent to features.
+        beta: weight of the divergence against the *summed* cross-entropy of a feature, as in the
+            evidence lower bound; because the loss is a mean over the feature's values, it is
+            divided by their count.
+        seed: of the samples drawn in training.
     """
     values = 1
     for size in encoder.input.shape[1:]:
         values *= size
-    z = Sample(beta / values, seed, name="sample")(encoder(encoder.input))
+    z = SampleLatent(beta / values, seed, name="sample")(encoder(encoder.input))
     return keras.Model(encoder.input, decoder(z), name="vae")
 
 

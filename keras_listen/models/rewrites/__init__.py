@@ -1,15 +1,15 @@
-"""Exact, faster ways to compute what Keras models compute, for the engine on a processor.
+"""Rewrites of Keras models: exact, faster computation on a CPU, for the engine.
 
-A model is a chain of layers; those that are known in one of three patterns are computed otherwise,
-the rest by Keras as they are. Whatever is no chain, or has nothing that is known, is left alone.
+In a model that is one chain of layers, those that match one of three patterns are computed by other
+operations, the others by Keras. A model that is no chain, or has no match, is left alone.
 
-- A convolution of one channel with relu and a max-pooling behind it: together, and backwards only
-  where a maximum was.
-- A convolution of an enlarged map: its products at the small size, added up at the large one.
-- Dense without activation, then a convolution: both are linear and become one product.
+- Conv2D of one channel with relu, then max-pooling: fused, and the gradient is computed only where
+  a maximum was.
+- Conv2D of an upsampled map: products at the small size, added up at the large one.
+- Dense without activation, then Conv2D: both are linear and become one product.
 
-The model stays what it is, and its weights are read when it is computed, so that training it
-further is not lost. On a GPU the library is fast, and nothing is rewritten.
+The model itself is not changed, and its weights are read whenever it is computed, so further
+training has its effect. On a GPU the library is fast, and nothing is rewritten.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from contextlib import contextmanager
 
 import keras
 
-#: Set to 0 in the environment, it leaves every model to Keras.
+#: Environment variable that turns rewrites off where it is 0.
 SWITCH = "KERAS_LISTEN_REWRITES"
 
 
 def enabled() -> bool:
-    """Say whether models are rewritten here: on TensorFlow, without a GPU, unless switched off."""
+    """Return whether models are rewritten: on TensorFlow, without a GPU, unless switched off."""
     if os.environ.get(SWITCH, "1") == "0" or keras.backend.backend() != "tensorflow":
         return False
+    # Only now: Keras may run on another backend, without TensorFlow.
     import tensorflow as tf
 
     return not tf.config.list_physical_devices("GPU")
@@ -43,13 +44,14 @@ class Rewritten:
     def __init__(self, model: keras.Model):
         self._parts: list = []
         if enabled():
+            # Imports TensorFlow.
             from .patterns import find
 
             self._parts = find(model)
         self._model = model
 
     def __call__(self, x):
-        """Compute the model's output."""
+        """Return the model's output."""
         if not self._parts:
             return self._model(x, training=False)
         for part in self._parts:
@@ -57,14 +59,14 @@ class Rewritten:
         return x
 
     def refresh(self) -> None:
-        """Compute again what was computed from the weights ahead, if they have changed."""
+        """Recompute what was precomputed from the weights, if they have changed."""
         for part in self._parts:
             part.refresh()
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt as itself where TensorFlow made another error of it.
+    """Raise KeyboardInterrupt where TensorFlow turned it into an error of its own.
 
     Ctrl-C may arrive while TensorFlow waits for one of the compiled loops, which are called from
     Python.

@@ -1,9 +1,8 @@
-"""Loops that stand in for library operations on a processor, compiled by numba.
+"""Loops that replace library operations on a CPU, compiled by numba.
 
-A sample is computed by itself, in an order that depends on nothing else: its bits are the same in
-any batch and with any number of threads. The innermost loops run over long stretches of memory,
-because only those become vector instructions: short ones spend their time on asking whether their
-arrays overlap.
+Each sample is computed by itself and in a fixed order, so its bits are the same in any batch and
+with any number of threads. The innermost loops run over long stretches of memory, because only
+those are vectorised: short ones spend their time on checks whether their arrays overlap.
 """
 
 from __future__ import annotations

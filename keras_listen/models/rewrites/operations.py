@@ -1,4 +1,4 @@
-"""TensorFlow operations with gradients, computed by the compiled loops."""
+"""TensorFlow operations whose values and gradients are computed by the compiled loops."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from ..backend import tensorflow_threads
 from . import kernels
 
 
-def convolve_and_pool(x, kernel, bias, pool: tuple[int, int]):
+def convolve_and_pool(
+    x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, pool: tuple[int, int]
+) -> tf.Tensor:
     """Convolve without padding, rectify, and take the largest value of each window.
 
     Args:
@@ -64,7 +66,9 @@ class _Plan:
         start = plane * self.length + (i // pool[0]) * across + j // pool[1]
         self.starts = start.reshape(pool[0] * pool[1], -1)
 
-    def forward(self, x, kernel, bias):
+    def forward(
+        self, x: np.ndarray, kernel: np.ndarray, bias: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         filters = self.result[-1]
         weights = np.ascontiguousarray(_filled(kernel.reshape(-1, filters), 0).T)
         # Terms that fill up have no weight; they may begin anywhere.
@@ -82,7 +86,7 @@ class _Plan:
         _in_parts(work, len(x))
         return y, choice
 
-    def back(self, dy, choice, kernel):
+    def back(self, dy: np.ndarray, choice: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         weights = _filled(kernel.reshape(-1, self.result[-1]), 1)
         dx = _aligned((len(dy), *self.size, 1), np.float32)
         maps = dx.reshape(-1, *self.size)
@@ -96,7 +100,9 @@ class _Plan:
         return dx
 
 
-def convolve_enlarged(x, taps, bias, factors: tuple[int, int], *, rectify: bool):
+def convolve_enlarged(
+    x: tf.Tensor, taps: tf.Tensor, bias: tf.Tensor, factors: tuple[int, int], *, rectify: bool
+) -> tf.Tensor:
     """Repeat rows and columns of a map, and convolve it with zeros around, "same" padding.
 
     Each value of the small map is multiplied with the kernel once, instead of once for each of its

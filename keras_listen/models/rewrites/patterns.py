@@ -1,4 +1,4 @@
-"""The patterns of layers that are computed otherwise, and the rest."""
+"""Patterns of layers that have a faster equivalent, and how a model is divided into them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def chain(model: keras.Model) -> list[Step]:
 
 
 def find(model: keras.Model) -> list[Part]:
-    """Return what computes a model, one part after the other; empty where no pattern is found."""
+    """Return the parts that compute a model in order; empty where no pattern is found."""
     found, run = [], []
     steps = chain(model)
     while steps:
@@ -56,14 +56,14 @@ def _as_it_is(run: list[Step]) -> list[Part]:
 
 
 class Part:
-    """Some layers of a model, as a function of what goes into the first."""
+    """Some layers of a model, as a function of the first layer's input."""
 
     def refresh(self) -> None:
-        """Prepare the weights again if they have changed."""
+        """Recompute the prepared weights if the layers' weights have changed."""
 
 
 class _AsItIs(Part):
-    """Layers that Keras computes."""
+    """Layers that are left to Keras."""
 
     def __init__(self, model: keras.Model):
         self._model = model
@@ -81,7 +81,7 @@ class _ConvolvedAndPooled(Part):
         self._convolution, self._pool = convolution, tuple(pooling.pool_size)
 
     @classmethod
-    def match(cls, steps: list[Step]):
+    def match(cls, steps: list[Step]) -> Part | None:
         first, second = _types(steps, layers.Conv2D, layers.MaxPooling2D)
         if first is None or not _is_plain_convolution(first, "valid"):
             return None
@@ -99,11 +99,7 @@ class _ConvolvedAndPooled(Part):
 
 
 class _Prepared(Part):
-    """Layers whose weights are put into another form ahead.
-
-    Args:
-        layers: whose kernels and biases are prepared.
-    """
+    """Layers whose kernels and biases are converted to another form ahead of time."""
 
     def __init__(self, *layers: keras.Layer):
         self._layers = layers
@@ -123,7 +119,7 @@ class _Prepared(Part):
 
 
 class _ConvolvedEnlarged(_Prepared):
-    """UpSampling2D that repeats, then Conv2D with padding."""
+    """UpSampling2D by repetition, then Conv2D with "same" padding."""
 
     length = 2
 
@@ -132,7 +128,7 @@ class _ConvolvedEnlarged(_Prepared):
         self._factors, self._convolution = tuple(enlarging.size), convolution
 
     @classmethod
-    def match(cls, steps: list[Step]):
+    def match(cls, steps: list[Step]) -> Part | None:
         first, second = _types(steps, layers.UpSampling2D, layers.Conv2D)
         if first is None or not _is_plain_convolution(second, "same"):
             return None
@@ -150,7 +146,7 @@ class _ConvolvedEnlarged(_Prepared):
 
 
 class _Folded(_Prepared):
-    """Dense without activation, Reshape, then Conv2D: as one product."""
+    """Dense without activation, Reshape, then Conv2D: computed as one matrix product."""
 
     length = 3
 
@@ -159,7 +155,7 @@ class _Folded(_Prepared):
         super().__init__(dense, convolution)
 
     @classmethod
-    def match(cls, steps: list[Step]):
+    def match(cls, steps: list[Step]) -> Part | None:
         dense, _, convolution = _types(steps, layers.Dense, layers.Reshape, layers.Conv2D)
         if dense is None or not _is_plain_convolution(convolution):
             return None

@@ -1,4 +1,4 @@
-"""Published WaveNet checkpoints to a bundle of ours.
+"""Convert published WaveNet checkpoints to bundles.
 
 The checkpoints are those of wavenet_vocoder's 2018 line (PyPI 0.1.1): a torch file of weights, in
 which weight normalisation is still apart, and a JSON file of hyper-parameters.
@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from ...errors import ModelError, ParameterError, Unavailable
@@ -23,6 +24,7 @@ from ...features import FeatureSpec
 from ...models.bundle import Bundle, bundle_for_vocoder
 from ...models.provenance import made_with
 from ...output.files import sha256
+from .network import WaveNetConfig, build_wavenet
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -85,13 +87,12 @@ def _read_hparams(path: Path) -> dict[str, Any]:
     return settings
 
 
-def config_of(settings: Mapping[str, Any]):
-    """Turn published hyper-parameters into a WaveNetConfig.
+def config_of(settings: Mapping[str, Any]) -> WaveNetConfig:
+    """Convert published hyper-parameters to a WaveNetConfig.
 
     Raises:
         ParameterError: one is missing or not understood.
     """
-    from .network import WaveNetConfig
 
     def get(name: str) -> Any:
         if name not in settings:
@@ -129,7 +130,7 @@ def config_of(settings: Mapping[str, Any]):
 
 
 def spec_of(settings: Mapping[str, Any]) -> FeatureSpec:
-    """Read the FeatureSpec off published hyper-parameters; what they leave out is as published."""
+    """Return the FeatureSpec of published hyper-parameters; fields they leave out keep defaults."""
     names = {
         "sample_rate": "sample_rate",
         "fft_size": "n_fft",
@@ -157,6 +158,7 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise ModelError(f"there is no checkpoint {path}")
     try:
+        # An extra, and slow to import.
         import torch
     except ImportError as error:
         raise Unavailable(
@@ -201,71 +203,104 @@ def _fold(state: Tensors) -> dict[str, np.ndarray]:
     return folded
 
 
-def to_keras(tensors: Tensors, config, what: str = "the checkpoint"):
+class _Weights:
+    """Published tensors, each taken once.
+
+    Args:
+        tensors: by published name.
+        what: how messages call the checkpoint.
+    """
+
+    def __init__(self, tensors: Tensors, what: str):
+        self.left, self.what = dict(tensors), what
+
+    def take(self, name: str, *shape: int) -> np.ndarray:
+        """Return a tensor, which must have this shape."""
+        if name not in self.left:
+            raise ModelError(
+                f"{self.what} has no tensor {name} of shape {shape}, which the hyper-parameters "
+                "ask for"
+            )
+        value = self.left.pop(name)
+        if value.shape != shape:
+            raise ModelError(
+                f"in {self.what}, tensor {name} has the shape {value.shape}; the hyper-parameters "
+                f"ask for {shape}"
+            )
+        return value
+
+    def pointwise(self, name: str, into: int, out: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return kernel [shape=(into, out)] and bias of a convolution of width 1."""
+        return self.take(f"{name}.weight", out, into, 1)[..., 0].T, self.take(f"{name}.bias", out)
+
+    def require_none_left(self) -> None:
+        """Raise ModelError if a tensor has not been taken."""
+        if self.left:
+            name = sorted(self.left)[0]
+            raise ModelError(
+                f"{self.what} has a tensor {name} of shape {self.left[name].shape}, for which the "
+                "hyper-parameters have no place"
+            )
+
+
+def to_keras(tensors: Tensors, config: WaveNetConfig, what: str = "the checkpoint") -> keras.Model:
     """Build the network of `config` with the published tensors as its weights.
+
+    Args:
+        tensors: by published name, weight normalisation folded in.
+        config: of the network.
+        what: how messages call the checkpoint.
 
     Raises:
         ModelError: naming the first tensor that is missing, of another shape or left over.
     """
-    from .network import build_wavenet
-
-    left = dict(tensors)
-
-    def take(name: str, *shape: int) -> np.ndarray:
-        if name not in left:
-            raise ModelError(
-                f"{what} has no tensor {name} of shape {shape}, which the hyper-parameters ask for"
-            )
-        value = left.pop(name)
-        if value.shape != shape:
-            raise ModelError(
-                f"in {what}, tensor {name} has the shape {value.shape}; the hyper-parameters ask "
-                f"for {shape}"
-            )
-        return value
-
-    def pointwise(name: str, into: int, out: int) -> tuple[np.ndarray, np.ndarray]:
-        return take(f"{name}.weight", out, into, 1)[..., 0].T, take(f"{name}.bias", out)
-
-    residual, gate = config.residual_channels, config.gate_channels
-    skip, half = config.skip_channels, config.gate_channels // 2
-    model = build_wavenet(config)
-    model.get_layer("first").set_weights(pointwise("first_conv", config.in_channels, residual))
+    weights, model = _Weights(tensors, what), build_wavenet(config)
+    residual, skip = config.residual_channels, config.skip_channels
+    first = weights.pointwise("first_conv", config.in_channels, residual)
+    model.get_layer("first").set_weights(first)
     for i in range(config.layers):
-        name = f"conv_layers.{i}"
-        kernel = take(f"{name}.conv.weight", gate, residual, config.kernel_size)
-        bias = take(f"{name}.conv.bias", gate).copy()
-        values = {"kernel": kernel.transpose(2, 1, 0).reshape(-1, gate), "bias": bias}
-        sides = {"conditioning": ("c", config.conditioning_channels)}
-        sides["speaker"] = ("g", config.speaker_channels)
-        for side, (letter, width) in sides.items():
-            if width:
-                side_kernel, side_bias = pointwise(f"{name}.conv1x1{letter}", width, gate)
-                values[f"{side}_kernel"] = side_kernel
-                bias += side_bias
-        out = [pointwise(f"{name}.conv1x1_out", half, residual)]
-        out.append(pointwise(f"{name}.conv1x1_skip", half, skip))
-        values["out_kernel"] = np.concatenate([kernel for kernel, _ in out], axis=1)
-        values["out_bias"] = np.concatenate([bias for _, bias in out])
         layer = model.get_layer(f"layer_{i}")
-        for attribute, value in values.items():
+        for attribute, value in _residual_layer(weights, config, f"conv_layers.{i}").items():
             getattr(layer, attribute).assign(value)
-    model.get_layer("hidden").set_weights(pointwise("last_conv_layers.1", skip, skip))
-    parameters = pointwise("last_conv_layers.3", skip, config.out_channels)
+    model.get_layer("hidden").set_weights(weights.pointwise("last_conv_layers.1", skip, skip))
+    parameters = weights.pointwise("last_conv_layers.3", skip, config.out_channels)
     model.get_layer("parameters").set_weights(parameters)
     if config.conditioning_channels and config.upsampling == "transposed":
         for i, scale in enumerate(config.upsample_scales):
             name = f"upsample_conv.{2 * i}"
-            kernel = take(f"{name}.weight", 1, 1, config.freq_axis_kernel_size, scale)
-            bias = take(f"{name}.bias", 1)
+            kernel = weights.take(f"{name}.weight", 1, 1, config.freq_axis_kernel_size, scale)
+            bias = weights.take(f"{name}.bias", 1)
             model.get_layer(f"upsample_{i}").set_weights([kernel[0, 0].T[..., None, None], bias])
     if config.speakers:
-        embedding = take("embed_speakers.weight", config.speakers, config.speaker_channels)
+        embedding = weights.take("embed_speakers.weight", config.speakers, config.speaker_channels)
         model.get_layer("speakers").set_weights([embedding])
-    if left:
-        name = sorted(left)[0]
-        raise ModelError(
-            f"{what} has a tensor {name} of shape {left[name].shape}, for which the "
-            "hyper-parameters have no place"
-        )
+    weights.require_none_left()
     return model
+
+
+def _residual_layer(weights: _Weights, config: WaveNetConfig, name: str) -> dict[str, np.ndarray]:
+    """Return the weights of a `ResidualLayer`, by attribute, from a published layer's tensors.
+
+    All convolutions that are added together share one bias here, and those of the residual and of
+    the skips are one matrix product.
+    """
+    residual, gate = config.residual_channels, config.gate_channels
+    kernel = weights.take(f"{name}.conv.weight", gate, residual, config.kernel_size)
+    bias = weights.take(f"{name}.conv.bias", gate).copy()
+    values = {"kernel": kernel.transpose(2, 1, 0).reshape(-1, gate), "bias": bias}
+    sides = {
+        "conditioning": ("c", config.conditioning_channels),
+        "speaker": ("g", config.speaker_channels),
+    }
+    for side, (letter, width) in sides.items():
+        if width:
+            side_kernel, side_bias = weights.pointwise(f"{name}.conv1x1{letter}", width, gate)
+            values[f"{side}_kernel"] = side_kernel
+            bias += side_bias
+    out_kernel, out_bias = weights.pointwise(f"{name}.conv1x1_out", gate // 2, residual)
+    skip_kernel, skip_bias = weights.pointwise(
+        f"{name}.conv1x1_skip", gate // 2, config.skip_channels
+    )
+    values["out_kernel"] = np.concatenate([out_kernel, skip_kernel], axis=1)
+    values["out_bias"] = np.concatenate([out_bias, skip_bias])
+    return values

@@ -1,8 +1,8 @@
-"""Generation with a WaveNet: many sounds at once, sample after sample.
+"""Generate sounds with a WaveNet: many at once, sample after sample.
 
 Everything that does not depend on the samples themselves (context, upsampling, the projection of
-the conditioning for all layers) is computed ahead, stretch by stretch; the compiled kernel does the
-rest.
+the conditioning for all layers) is computed ahead, stretch by stretch; the compiled kernel computes
+the rest.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from .outputs import make_output
 Report = Callable[[int], None]
 
 _KINDS = {"logistics": LOGISTICS, "gaussian": GAUSSIAN, "softmax": SOFTMAX}
-#: With more weights than this, in bytes, a step streams them from memory; then more sounds share a
-#: step, and the cores share each product instead of the sounds.
+#: With more weights than this, in bytes, each step streams them from memory; then more sounds share
+#: a step, and the cores divide each product among them instead of the sounds.
 _LARGE = 8 << 20
 #: Memory for the conditioning of one stretch of one block, in bytes.
 _STRETCH = 64 << 20
-#: Frames of one stretch at most, so that progress moves.
+#: Largest number of frames of a stretch, so that progress moves.
 _FRAMES = 16
-#: Samples of the trial that time is estimated from.
+#: Samples of the trial from which time is estimated.
 _TRIAL = 256
 
 
 @dataclass
 class Forced:
-    """Teacher forcing: what the net gets in place of its own samples, and what it says of them.
+    """Teacher forcing: inputs in place of the network's own samples, and its outputs for them.
 
     Attributes:
         samples: samples or levels [shape=(batch, samples)].
-        parameters: filled by `Generator.generate` [shape=(batch, samples, out_channels)].
+        parameters: set by `Generator.generate` [shape=(batch, samples, out_channels)].
     """
 
     samples: np.ndarray
@@ -56,17 +56,17 @@ class Generator:
     Args:
         model: from `build_wavenet(config)`, with its weights.
         config: of the network.
-        rows: sounds computed together; a batch is filled up to a multiple of it, so that a sound's
-            bits depend on nothing but itself and this number. By default 8, or 64 where the
-            weights do not fit into a cache; 1 is the fastest way to a single sound.
+        rows: sounds computed together; a batch is padded to a multiple of it, so that a sound's
+            bits depend only on itself and this number. By default 8, or 64 where the weights do
+            not fit into a cache; 1 is fastest for a single sound.
 
     Attributes:
-        rows: as given, or chosen.
-        large: whether the weights leave a core's cache at each step.
-        products: multiplications for one sample, conditioning left out.
+        rows: as given, or the default.
+        large: whether the weights exceed a core's cache.
+        products: multiplications for one sample, without conditioning.
     """
 
-    def __init__(self, model, config: WaveNetConfig, rows: int = 0):
+    def __init__(self, model: keras.Model, config: WaveNetConfig, rows: int = 0):
         self.config = config
         stack = [model.get_layer(f"layer_{i}") for i in range(config.layers)]
         self._net = (
@@ -104,20 +104,21 @@ class Generator:
         """Generate one sound for each row of `seeds`.
 
         Args:
-            features: [shape=(batch, frames, conditioning_channels)]; None for a net without local
-                conditioning.
+            features: [shape=(batch, frames, conditioning_channels)]; None for a network without
+                local conditioning.
             seeds: of the draws [shape=(batch, 2), uint32].
-            samples: length where there are no features; else it is frames * hop_length.
-            speakers: number of each sound's speaker [shape=(batch,)], for a net that has them.
+            samples: length where there are no features; otherwise it is frames * hop_length.
+            speakers: number of each sound's speaker [shape=(batch,)], for a network with speakers.
             forced: for teacher forcing.
-            report: called with the number of samples done since its last call, from any thread.
+            report: called, from any thread, with the number of samples generated since its last
+                call.
 
         Returns:
-            What the net speaks [shape=(batch, samples), float32]: companded or pre-emphasised where
-            its samples are, levels where they are levels.
+            The network's signal [shape=(batch, samples), float32], for `signal.from_net`:
+            companded, pre-emphasised or levels, as in its training.
 
         Raises:
-            ParameterError: the arguments do not fit the net.
+            ParameterError: the arguments do not fit the network.
         """
         self._check(features, samples, speakers)
         if features is not None:
@@ -149,10 +150,9 @@ class Generator:
         return out
 
     def seconds_for(self, sounds: int, samples: int) -> float:
-        """Estimate the time that `generate` takes, from a trial of a few frames.
+        """Estimate from a trial of a few frames how long `generate` takes, in seconds.
 
-        The first call also compiles the kernel, where that was never done on this machine; the
-        estimate leaves that out.
+        The first call on a machine also compiles the kernel, which the estimate leaves out.
         """
         blocks = -(-sounds // self.rows)
         rounds = blocks if self.large else -(-blocks // (os.cpu_count() or 1))
@@ -160,7 +160,7 @@ class Generator:
 
     @cached_property
     def _seconds_a_step(self) -> float:
-        """Time of one sample of one block, tried once."""
+        """Time of one sample of one block, measured once."""
         frames = -(-_TRIAL // self.config.hop_length)
         shape = (1, frames, self.config.conditioning_channels)
         features = np.zeros(shape, np.float32) if shape[2] else None
@@ -202,7 +202,7 @@ class Generator:
             )
 
     def _block(self, features, speakers, seeds, forced, out, parameters_out, report) -> None:
-        """Generate one block, whose inputs are filled up, into the rows of `out`."""
+        """Generate one block, whose inputs are padded, into the rows of `out`."""
         config = self.config
         output = make_output(config)
         count, samples = out.shape
@@ -241,7 +241,7 @@ class Generator:
             begin = end
 
     def _silence(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the state before the first sample: empty rings, and zero samples."""
+        """Return the state before the first sample: rings and last samples of silence."""
         config = self.config
         lengths = [(config.kernel_size - 1) * dilation for dilation in config.dilations]
         starts = np.cumsum([0, *lengths[:-1]])
@@ -251,7 +251,7 @@ class Generator:
     def _stretches(
         self, features: np.ndarray | None, speakers: np.ndarray | None, samples: int
     ) -> Iterator[tuple[np.ndarray, int]]:
-        """Yield what is added to the gates, stretch by stretch, and how often each row serves.
+        """Yield the conditioning of the gates by stretches, and how many samples share each row.
 
         A stretch has the shape (rows of time, layers, gate_channels, sounds).
         """
@@ -280,7 +280,7 @@ class Generator:
                 yield self._conditioning_kernel @ steps + constant, repeat
 
     def _apply_context(self, x: np.ndarray) -> np.ndarray:
-        """Apply the convolutions over frames; each takes one frame off either side."""
+        """Apply the convolutions over frames; each removes one frame on either side."""
         for kernel, bias in self._context:
             frames = x.shape[1] - 2
             x = sum(x[:, i : i + frames] @ kernel[i] for i in range(3)) + bias
@@ -293,7 +293,7 @@ class Generator:
             bands = kernel.shape[1]
             padded = np.pad(x, ((0, 0), (0, 0), (bands // 2, bands // 2)))
             size = x.shape[2]
-            # Band f gets what its neighbour f + bands // 2 - k spreads with weight k.
+            # Band f receives its neighbour f + bands // 2 - k with weight k.
             spread = sum(
                 padded[:, :, None, bands - 1 - k : bands - 1 - k + size] * kernel[:, k, 0, 0, None]
                 for k in range(bands)
@@ -321,7 +321,7 @@ def _stacked(layers, name: str) -> np.ndarray:
 
 
 def _fill(array: np.ndarray | None, block: slice, rows: int) -> np.ndarray | None:
-    """Cut a block out of `array` and repeat its last row up to `rows` rows."""
+    """Return a block of `array`, padded to `rows` rows by repeating the last one."""
     if array is None:
         return None
     part = np.asarray(array)[block]

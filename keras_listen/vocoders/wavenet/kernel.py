@@ -1,8 +1,8 @@
-"""The inner loop of a WaveNet, compiled: sample after sample for a block of sounds at once.
+"""The compiled inner loop of a WaveNet: sample after sample for a block of sounds at once.
 
-Past inputs of each dilated convolution stand in a ring; matrix products go through BLAS, a whole
-block of sounds in each; everything between them is in loops that vectorise. Compiled code is cached
-beside this file, or in the user's cache where that cannot be written.
+Past inputs of each dilated convolution are kept in a ring buffer; matrix products go through BLAS,
+a whole block of sounds in each; everything between them is in loops that vectorise. Compiled code
+is cached beside this file, or in the user's cache where that cannot be written.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _gate(gates, conditioning, out):
 
 @numba.njit(cache=True)
 def _product(weights, x, out):
-    """Write the matrix product; a single sound goes another way, which packs nothing."""
+    """Write the matrix product; a single sound takes the matrix-vector one, which packs nothing."""
     if x.shape[1] == 1:
         np.dot(weights, x.reshape(x.size), out.reshape(out.size))
     else:
@@ -121,8 +121,8 @@ def generate_steps(
 ):
     """Generate the samples of one stretch of time.
 
-    Channels come first and sounds last: each sound is a lane of the vectors that are computed with,
-    so that its bits do not depend on its place.
+    Channels come first and sounds last: each sound is one lane of the vector instructions, so that
+    its bits do not depend on its position.
 
     Args:
         net: weights, transposed: first kernel [shape=(residual, inputs)] and bias, the layers'
@@ -130,18 +130,18 @@ def generate_steps(
             residual + skip, gate // 2)] and out biases, then kernel and bias of the hidden and of
             the last layer.
         dilations: [shape=(layers,)].
-        skip_scale, end_scale: factors of the skips after each layer but the first, and in the end.
+        skip_scale, end_scale: factors of the skips after each layer but the first, and at the end.
         kind, floor: of the output, and the smallest log-scale.
-        conditioning: what is added to the gates, biases included [shape=(steps // repeat, layers,
-            gate, sounds)].
-        repeat: steps for which one row of the conditioning serves.
-        state: rings [shape=(all, residual, sounds)], where each layer's begins, and the last
-            samples or levels [shape=(sounds,)]; changed in place.
+        conditioning: added to the gates, biases included [shape=(steps // repeat, layers, gate,
+            sounds)].
+        repeat: number of steps that share one row of the conditioning.
+        state: ring buffers [shape=(all, residual, sounds)], the first row of each layer's, and the
+            last samples or levels [shape=(sounds,)]; changed in place.
         begin: number of the first step.
         noise: uniform draws [shape=(sounds, steps, draws)].
         forced: samples to continue with instead of those drawn [shape=(sounds, steps)], or empty.
         out: samples or levels drawn [shape=(sounds, steps)].
-        parameters_out: what they are drawn from [shape=(sounds, steps, channels)], or empty.
+        parameters_out: their distributions' parameters [shape=(sounds, steps, channels)], or empty.
     """
     first, first_bias, kernels, out_kernels, out_biases, hidden, hidden_bias, end, end_bias = net
     rings, starts, last = state

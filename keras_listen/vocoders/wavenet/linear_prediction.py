@@ -1,9 +1,9 @@
-"""Sound to excitation and back, by filters that the features describe.
+"""Convert sound to excitation and back, by linear prediction from the features.
 
-Two predictors say what of a sound follows from the features: a short one, from the envelope of the
-spectrum, and a long one, from the pitch. What is left, the excitation, has about unit variance at
-any loudness and in any vowel: a net that speaks excitation need not learn what the features say
-already, and white noise in its place speaks intelligibly.
+Two predictors are computed from the features: a short-term one from the spectral envelope and a
+long-term one from the pitch. Their residual, the excitation, has about unit variance at any
+loudness and in any vowel: a network that predicts it need not learn what the features determine
+already, and even white noise in its place gives intelligible speech.
 
 References:
     Makhoul, "Linear Prediction: A Tutorial Review", Proceedings of the IEEE, 1975
@@ -22,31 +22,31 @@ import numpy as np
 from ...features import FeatureSpec, mel_basis, window
 from .pitch import LOWEST, estimate
 
-#: Filters a frame.
+#: Filters per frame.
 _PARTS = 4
-#: Fall beyond the outermost bands, of which the features say nothing: dB a kHz, and dB at most.
+#: Slope beyond the outermost bands, which the features do not cover: dB per kHz, and dB at most.
 _SLOPE, _FALL = 20.0, 20.0
-#: Added to the power at no lag, as a share of it: keeps filters of narrow spectra tame.
+#: White-noise correction, added to the power at lag 0 as a share of it: keeps filters stable.
 _CORRECTION = 1e-7
-#: Voices are periodic up to here, in Hz, and noisy above.
+#: Voices are periodic below this frequency, in Hz, and noisy above.
 _PERIODIC = 2500.0
-#: Length of the low-pass of the pitch predictor; half of it is shorter than any period.
+#: Length of the low-pass of the long-term predictor; half of it is shorter than any period.
 _TAPS = 31
-#: Below this, in Hz, there is rumble and no speech.
+#: Below this frequency, in Hz, there is rumble and no speech.
 _RUMBLE = 70.0
-#: Length of the filter that separates what features speak of from the rest.
+#: Length of the filter that separates the features' bands from the rest.
 _BAND_TAPS = 1023
 
 
 @dataclass(frozen=True)
 class Filters:
-    """What is predicted of sounds, in parts of equal length, four a frame.
+    """Prediction filters of sounds, in parts of equal length, four per frame.
 
     Attributes:
         short: gain, then coefficients of the past samples, latest first
             [shape=(batch, parts, 1 + order)].
         lags: periods of the pitch, in samples [shape=(batch, parts)].
-        gains: share of the period before that comes again, 0 in noise [shape=(batch, parts)].
+        gains: share of the preceding period that is repeated, 0 in noise [shape=(batch, parts)].
     """
 
     short: np.ndarray
@@ -55,7 +55,7 @@ class Filters:
 
 
 def reach(spec: FeatureSpec) -> int:
-    """Return the number of frames before a sample's own that its filters may come from."""
+    """Return the number of frames before a sample's own that its filters may depend on."""
     return 1 + -(-spec.n_fft // (2 * spec.hop_length))
 
 
@@ -71,14 +71,14 @@ def look_ahead(spec: FeatureSpec) -> int:
 
 
 def filters_of(features: np.ndarray, spec: FeatureSpec, order: int, pitch: float) -> Filters:
-    """Return the filters of the sound that the features describe.
+    """Compute the prediction filters of a sound from its features.
 
     Args:
         features: [shape=(batch, reach + frames, mels), in [0, 1]]: those of `reach(spec)` frames
             before the sound, and its own.
         spec: of the features.
-        order: coefficients of the short predictor.
-        pitch: largest gain of the long one, 0 up to below 1.
+        order: number of coefficients of the short-term predictor.
+        pitch: largest gain of the long-term predictor, from 0 to below 1.
     """
     features = np.asarray(features, np.float64)
     before = reach(spec)
@@ -86,7 +86,7 @@ def filters_of(features: np.ndarray, spec: FeatureSpec, order: int, pitch: float
     # The middle of frame j's window is n_fft / 2 samples after the first sample of frame j.
     middles = (np.arange(_PARTS * frames) + 0.5) / _PARTS - spec.n_fft / (2 * spec.hop_length)
     place = middles + before
-    # The middle of a short window may come after the sample: then the last frame serves.
+    # The middle of a short window may come after the sample: then the last frame is used.
     place = np.minimum(place, features.shape[1] - 1 - 1e-9)
     low = place.astype(int)
     share = (place - low)[:, None]
@@ -96,7 +96,7 @@ def filters_of(features: np.ndarray, spec: FeatureSpec, order: int, pitch: float
     correlation = np.fft.irfft(power, axis=-1)[..., : order + 1]
     correlation[..., 0] *= 1 + _CORRECTION
     hertz, voiced = estimate(features, spec)
-    # Pitch between two frames may be octaves from both: the nearer frame's is taken.
+    # Interpolated pitch may be octaves from both frames': that of the nearer frame is taken.
     lags = spec.sample_rate / hertz[:, np.round(place).astype(int)]
     gains = voiced[:, low] * (1 - share[:, 0]) + voiced[:, low + 1] * share[:, 0]
     short = _levinson(correlation).astype(np.float32)
@@ -105,7 +105,7 @@ def filters_of(features: np.ndarray, spec: FeatureSpec, order: int, pitch: float
 
 @lru_cache(maxsize=4)
 def _interpolation(spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Return what makes features the logarithm of a power spectrum: matrix and constant."""
+    """Return matrix and constant that turn features into the logarithm of a power spectrum."""
     basis = mel_basis(spec)
     bins = np.arange(basis.shape[1]) * spec.sample_rate / spec.n_fft
     coverage = np.maximum(basis.sum(axis=1), 1e-10)
@@ -121,7 +121,7 @@ def _interpolation(spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _levinson(correlation: np.ndarray) -> np.ndarray:
-    """Solve for the predictors of autocorrelations [shape=(..., 1 + order)]; gain first."""
+    """Return the predictors of autocorrelations [shape=(..., 1 + order)], gain first."""
     order = correlation.shape[-1] - 1
     error = correlation[..., 0].copy()
     solved = np.zeros((*correlation.shape[:-1], 1 + order))
@@ -139,19 +139,20 @@ def _levinson(correlation: np.ndarray) -> np.ndarray:
 def excitation_of(
     sounds: np.ndarray, filters: Filters, spec: FeatureSpec, draws: np.random.Generator
 ) -> np.ndarray:
-    """Turn sounds into their excitation, of about unit variance.
+    """Convert sounds to their excitation, of about unit variance.
 
-    Of rumble, below 70 Hz, and of what is above the highest band features say nothing; it is
-    replaced by white noise, so that a net need not learn it.
+    Features do not cover rumble, below 70 Hz, and frequencies above the highest band; these are
+    replaced by white noise, so that a network need not learn them.
 
     Args:
-        sounds: [shape=(batch, samples)], after silence.
+        sounds: [shape=(batch, samples)]; silence is assumed before them.
         filters: of these samples.
         spec: of the features.
-        draws: of the noise.
+        draws: source of the noise.
 
     Returns:
-        float32 [shape=(batch, samples)]; the ends, `memory` and `look_ahead`, lack what is beyond.
+        float32 [shape=(batch, samples)]; `memory` frames at the beginning and `look_ahead` frames
+        at the end lack the influence of sound beyond.
     """
     from scipy.signal import fftconvolve
 
@@ -165,7 +166,7 @@ def excitation_of(
 
 
 def sound_of(excitation: np.ndarray, filters: Filters, spec: FeatureSpec) -> np.ndarray:
-    """Turn excitation into sound, without what lies beyond the features' bands.
+    """Convert excitation to sound, band-limited to the features' bands.
 
     Args:
         excitation: [shape=(batch, samples)].
@@ -180,7 +181,7 @@ def sound_of(excitation: np.ndarray, filters: Filters, spec: FeatureSpec) -> np.
     y = np.asarray(excitation, np.float64)
     y = _long(y, filters.lags, filters.gains, _low_pass(spec), True)
     y = _short(y, filters.short, True)
-    # This one looks at the past only, so that nothing depends on what follows a sound.
+    # This filter is causal, so that nothing depends on what follows a sound.
     band = butter(4, _edges(spec), "bandpass", fs=spec.sample_rate, output="sos")
     return sosfilt(band, y, axis=1).astype(np.float32)
 
@@ -205,7 +206,7 @@ def _low_pass(spec: FeatureSpec) -> np.ndarray:
 
 @numba.njit(cache=True)
 def _short(signal, filters, forward):
-    """Return what the short predictor leaves of sounds; forward: the sounds that leave this."""
+    """Return the residual of the short-term predictor; forward: the sounds of a residual."""
     batch, samples = signal.shape
     parts, order = filters.shape[1], filters.shape[2] - 1
     out = np.empty((batch, samples))
@@ -213,19 +214,19 @@ def _short(signal, filters, forward):
         y = out[row] if forward else signal[row]
         for n in range(samples):
             f = filters[row, n * parts // samples]
-            said = 0.0
+            predicted = 0.0
             for k in range(min(order, n)):
-                said += f[1 + k] * y[n - 1 - k]
+                predicted += f[1 + k] * y[n - 1 - k]
             if forward:
-                out[row, n] = said + f[0] * signal[row, n]
+                out[row, n] = predicted + f[0] * signal[row, n]
             else:
-                out[row, n] = (signal[row, n] - said) / f[0]
+                out[row, n] = (signal[row, n] - predicted) / f[0]
     return out
 
 
 @numba.njit(cache=True)
 def _long(signal, lags, gains, taps, forward):
-    """Return what the pitch predictor leaves; forward: the signals that leave this."""
+    """Return the residual of the long-term predictor; forward: the signals of a residual."""
     batch, samples = signal.shape
     parts, half = lags.shape[1], len(taps) // 2
     out = np.empty((batch, samples))
@@ -233,14 +234,14 @@ def _long(signal, lags, gains, taps, forward):
         past = out[row] if forward else signal[row]
         for n in range(samples):
             part = n * parts // samples
-            said = 0.0
+            predicted = 0.0
             place = n - lags[row, part]
             whole = int(np.floor(place))
             if gains[row, part] > 0 and whole >= half and whole + half + 1 < n:
                 share = place - whole
                 for k in range(-half, half + 1):
                     between = (1 - share) * past[whole + k] + share * past[whole + k + 1]
-                    said += taps[k + half] * between
-            said *= gains[row, part]
-            out[row, n] = signal[row, n] + said if forward else signal[row, n] - said
+                    predicted += taps[k + half] * between
+            predicted *= gains[row, part]
+            out[row, n] = signal[row, n] + predicted if forward else signal[row, n] - predicted
     return out

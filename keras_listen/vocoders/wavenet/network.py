@@ -1,7 +1,7 @@
-"""WaveNet with local and global conditioning, as the published vocoder has it.
+"""The WaveNet network with local and global conditioning, as in the published vocoder.
 
-Inputs are the sound delayed by one sample and the features; the output are, for each sample, the
-parameters of the distribution that it is drawn from (`wavenet_outputs`).
+Inputs are the sound delayed by one sample and the features; outputs are, for each sample, the
+parameters of the distribution that it is drawn from (see `outputs`).
 
 References:
     van den Oord et al., "WaveNet: A Generative Model for Raw Audio", 2016,
@@ -34,30 +34,31 @@ class WaveNetConfig:
     Attributes:
         output: distribution of a sample: "logistics" (a mixture), "gaussian" or "softmax" (over
             mu-law levels).
-        out_channels: parameters of it: 3 a logistic, 2 for a Gaussian, or the number of levels.
-        layers, stacks: dilated layers, and how often their dilations start again at 1.
+        out_channels: number of its parameters: 3 for each logistic, 2 for a Gaussian, or the number
+            of levels.
+        layers, stacks: number of dilated layers, and how often their dilations restart at 1.
         kernel_size: of the dilated convolutions.
         residual_channels, gate_channels, skip_channels: widths; half of the gate channels go
             through tanh and half through sigmoid.
-        conditioning_channels: bands of the features; 0 for a net without local conditioning.
-        upsampling: how features reach the sound's rate: "transposed" convolutions over bands and
-            time, each followed by a relu, or "repeat".
-        upsample_scales: factors, whose product is the hop.
-        freq_axis_kernel_size: bands under one transposed convolution.
-        context_layers, context_channels: convolutions of 3 frames, with relu, over the features
-            before they are upsampled, and their width. Each needs one more frame on either side.
-        speakers, speaker_channels: known speakers and width of their embedding; 0 for none.
+        conditioning_channels: bands of the features; 0 for a network without local conditioning.
+        upsampling: how features are brought to the sound's rate: by "transposed" convolutions over
+            bands and time, each followed by a relu, or by "repeat".
+        upsample_scales: factors, whose product is the hop length.
+        freq_axis_kernel_size: width of the transposed convolutions, in bands.
+        context_layers, context_channels: number and width of convolutions of 3 frames, with relu,
+            over the features before they are upsampled. Each needs one more frame on either side.
+        speakers, speaker_channels: number of speakers and width of their embedding; 0 for none.
         skip_scaling: "cumulative" halves the power after each addition (wavenet_vocoder's
             `legacy=True`), "sum" does nothing (`legacy=False`), "mean" divides the sum by the root
             of the number of layers (its later line).
-        dropout: before each dilated convolution, in training.
+        dropout: rate before each dilated convolution, in training.
         log_scale_floor: smallest logarithm of a scale.
-        mulaw: samples are mu-law companded.
-        preemphasis: factor of the first-order filter that samples went through; 0 for none.
-        linear_prediction: order of the filters, made from the features, that turned the sound into
-            the excitation that the net speaks (`keras_listen.linear_prediction`); 0 for none.
-        pitch_prediction: largest gain of the filters' long predictor, which repeats the period
-            before; 0 for none.
+        mulaw: whether samples are mu-law companded.
+        preemphasis: factor of the first-order filter applied to samples; 0 for none.
+        linear_prediction: order of the filters, computed from the features, that turn sound into
+            the excitation that the network predicts (see `linear_prediction`); 0 for none.
+        pitch_prediction: largest gain of the long-term predictor, which repeats the preceding
+            period; 0 for none.
     """
 
     output: str = "logistics"
@@ -128,17 +129,17 @@ class WaveNetConfig:
 
     @property
     def in_channels(self) -> int:
-        """Channels of the delayed sound: 1, or one for each level."""
+        """Channels of the delayed sound: 1, or the number of levels."""
         return self.out_channels if self.output == "softmax" else 1
 
     @property
     def silence(self) -> int:
-        """What the net hears before its first sample: zero, or the level of zero."""
+        """Input of the network before the first sample: zero, or the level of zero."""
         return (self.out_channels - 1) // 2 if self.output == "softmax" else 0
 
     @property
     def hop_length(self) -> int:
-        """Samples for each frame of features."""
+        """Samples per frame of features."""
         return math.prod(self.upsample_scales)
 
     @property
@@ -157,7 +158,11 @@ class WaveNetConfig:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> WaveNetConfig:
-        """Make a configuration from `fields`; those left out keep their defaults."""
+        """Create a configuration from `fields`; those left out keep their defaults.
+
+        Raises:
+            ParameterError: a field is unknown or has an impossible value.
+        """
         known = [field.name for field in dataclasses.fields(cls)]
         for name in fields:
             if name not in known:
@@ -167,15 +172,15 @@ class WaveNetConfig:
 
 @keras.saving.register_keras_serializable("keras_listen")
 class ResidualLayer(layers.Layer):
-    """A dilated causal convolution, gated, with its part of the residual and of the skips.
+    """A gated, dilated causal convolution with its residual and skip connections.
 
     Called with the signal [shape=(batch, samples, residual_channels)], the skips so far
     [shape=(batch, samples, skip_channels)] or None, the conditioning [shape=(batch, frames,
     channels)], where samples are a multiple of frames, and the speaker's embedding
     [shape=(batch, 1, channels)]. Returns the signal and the skips.
 
-    The convolution is one matrix product of shifted copies, which is faster on a processor than a
-    dilated convolution; conditioning is projected at its own rate and then repeated.
+    The convolution is one matrix product of shifted copies, which is faster on a CPU than a dilated
+    convolution; conditioning is projected at its own rate and then repeated.
     """
 
     def __init__(
@@ -234,7 +239,7 @@ class ResidualLayer(layers.Layer):
         return (signal + residual) * math.sqrt(0.5), skip
 
     def _taps(self, x):
-        """Return the samples under the kernel, oldest first, side by side."""
+        """Return the samples under the kernel, oldest first, concatenated along the channels."""
         if self.kernel_size == 1:
             return x
         samples = ops.shape(x)[1]
@@ -251,7 +256,7 @@ class ResidualLayer(layers.Layer):
     ):
         return tuple(signal_shape), (*signal_shape[:-1], self.skip_channels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "residual_channels": self.residual_channels,
@@ -265,7 +270,7 @@ class ResidualLayer(layers.Layer):
 
 
 def _add_repeated(x, conditioning):
-    """Add to each sample of `x` the frame of `conditioning` that it lies in."""
+    """Add to each sample of `x` the frame of `conditioning` that it belongs to."""
     batch, samples, channels = ops.shape(x)
     frames = ops.shape(conditioning)[1]
     folded = ops.reshape(x, (batch, frames, samples // frames, channels))
@@ -276,10 +281,10 @@ def build_wavenet(config: WaveNetConfig) -> keras.Model:
     """Build the network.
 
     Its inputs are `samples` [shape=(batch, samples, in_channels)]: the sound delayed by one sample,
-    or one-hot levels; `features` [shape=(batch, frames + 2 * context_layers,
-    conditioning_channels)], with samples = frames * hop_length, where it has local conditioning;
-    and `speaker` [shape=(batch, 1), integer] where it has speakers. The output
-    [shape=(batch, samples, out_channels)] holds the parameters of each sample's distribution.
+    or one-hot levels; with local conditioning `features` [shape=(batch, frames + 2 *
+    context_layers, conditioning_channels)], where samples = frames * hop_length; and with speakers
+    `speaker` [shape=(batch, 1), integer]. The output [shape=(batch, samples, out_channels)] holds
+    the parameters of each sample's distribution.
     """
     samples = keras.Input((None, config.in_channels), name="samples")
     inputs, sides = {"samples": samples}, {}
@@ -327,7 +332,7 @@ def _context(features, config: WaveNetConfig):
 
 
 def _upsample(features, config: WaveNetConfig):
-    """Bring features to the sound's rate; repeating is left to the layers, where it costs less."""
+    """Upsample features to the sound's rate; the layers repeat them, which costs less."""
     if config.upsampling == "repeat":
         return features
     bands = features.shape[-1]

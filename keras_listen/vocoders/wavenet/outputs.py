@@ -1,4 +1,4 @@
-"""What a WaveNet says of the next sample: distributions with their losses and samplers.
+"""Output distributions of a WaveNet: their losses and samplers.
 
 Each has `loss(parameters, samples)`, the negative log-likelihood in nats, in Keras operations, and
 `sample(parameters, uniforms)`, in NumPy: the reference that the generator is tested against.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -20,23 +21,23 @@ from .network import WaveNetConfig
 
 #: Levels of the discretized logistics.
 _LEVELS = 65536
-#: Uniform draws stay away from 0 and 1 by this, as published.
+#: Distance of uniform draws from 0 and 1, as published.
 MARGIN = 1e-5
 
 
 @dataclass(frozen=True)
 class Logistics:
-    """A mixture of logistics over 65,536 levels: logits, means and log-scales side by side."""
+    """A mixture of logistics over 65,536 levels; parameters are logits, means and log-scales."""
 
     channels: int
     log_scale_floor: float
 
     @property
     def draws(self) -> int:
-        """Uniform draws for one sample: one a component and one for the sample."""
+        """Uniform draws for one sample: one for each component and one for the sample."""
         return self.channels // 3 + 1
 
-    def loss(self, parameters, samples):
+    def loss(self, parameters: Any, samples: Any) -> Any:
         """Return the negative log-likelihood [shape=(batch, samples)].
 
         Args:
@@ -48,7 +49,7 @@ class Logistics:
         y = samples[..., None]
         scaled, half = (y - means) * ops.exp(-log_scales), ops.exp(-log_scales) / (_LEVELS - 1)
         above, below = scaled + half, scaled - half
-        # Where the level's probability drowns in rounding, the density times its width serves.
+        # Where rounding swallows the level's probability, use the density times its width.
         middle = scaled - log_scales - 2.0 * ops.softplus(scaled) - math.log((_LEVELS - 1) / 2)
         delta = ops.sigmoid(above) - ops.sigmoid(below)
         inside = ops.where(delta > 1e-5, ops.log(ops.maximum(delta, 1e-12)), middle)
@@ -57,7 +58,7 @@ class Logistics:
         return -ops.logsumexp(likelihood + ops.log_softmax(logits, axis=-1), axis=-1)
 
     def sample(self, parameters: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
-        """Draw samples in [-1, 1] by the Gumbel maximum and the inverse of the logistic.
+        """Draw samples in [-1, 1] by the Gumbel-max trick and the inverse of the logistic.
 
         Args:
             parameters: [shape=(..., channels)].
@@ -75,13 +76,13 @@ class Logistics:
 
 @dataclass(frozen=True)
 class Gaussian:
-    """One normal distribution: mean and log-scale."""
+    """A normal distribution; parameters are mean and log-scale."""
 
     log_scale_floor: float
     channels: int = 2
     draws: int = 2
 
-    def loss(self, parameters, samples):
+    def loss(self, parameters: Any, samples: Any) -> Any:
         """Return the negative log-density [shape=(batch, samples)]; see `Logistics.loss`."""
         mean, log_scale = parameters[..., 0], parameters[..., 1]
         log_scale = ops.maximum(log_scale, self.log_scale_floor)
@@ -103,7 +104,7 @@ class Softmax:
     channels: int
     draws: int = 1
 
-    def loss(self, parameters, samples):
+    def loss(self, parameters: Any, samples: Any) -> Any:
         """Return the cross-entropy [shape=(batch, samples)].
 
         Args:
@@ -114,7 +115,7 @@ class Softmax:
         return -ops.sum(logs * ops.one_hot(samples, self.channels, dtype=logs.dtype), axis=-1)
 
     def sample(self, parameters: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
-        """Draw levels [integer] by the inverse of the cumulated probabilities."""
+        """Draw levels [integer] by the inverse of the cumulative distribution."""
         weights = np.exp(parameters - parameters.max(axis=-1, keepdims=True))
         total = np.cumsum(weights, axis=-1)
         level = (total <= uniforms[..., :1] * total[..., -1:]).sum(axis=-1)

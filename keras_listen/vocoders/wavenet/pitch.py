@@ -1,7 +1,7 @@
-"""Pitch from mel features: the comb that harmonics leave in the lower bands.
+"""Estimate pitch from mel features, by the comb that harmonics leave in the lower bands.
 
-Bands of about 35 Hz tell the harmonics of a voice apart. What is left of them behind a smooth curve
-is compared with what harmonics of each pitch would leave there.
+Bands of about 35 Hz resolve the harmonics of a voice. Their ripple around a smooth curve is
+compared with the ripple that harmonics of each candidate pitch would cause.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import numpy as np
 
 from ...features import FeatureSpec, mel_basis, window
 
-#: Pitches that are looked for, in Hz.
+#: Range of pitches, in Hz.
 LOWEST, HIGHEST = 70.0, 400.0
 _CANDIDATES = 160
-#: Bands up to here are compared, in Hz; further up they are too wide.
+#: Highest frequency of the bands that are compared, in Hz; those above are too wide.
 _TOP = 1200.0
 #: Degree of the smooth curve.
 _DEGREE = 3
-#: Between harmonics, relative to them.
+#: Magnitude between harmonics, relative to them.
 _FLOOR = 0.03
 #: Ripples smaller than this many dB (root sum of squares) count for less.
 _SMALL = 10.0
-#: Likeness from which a frame begins to be voiced, and from which it is so wholly.
+#: Likeness at which a frame begins to count as voiced, and at which it is fully voiced.
 _BEGIN, _WHOLE = 0.5, 0.8
 
 
@@ -35,14 +35,14 @@ def estimate(features: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.nd
         spec: of the features.
 
     Returns:
-        pitch in Hz, and how voiced the frame is, 0 to 1 [each shape=(batch, frames)].
+        pitch in Hz, and degree of voicing, 0 to 1 [each shape=(batch, frames)].
     """
     candidates, combs, smooth = _combs(spec)
     ripple = -spec.floor_db * np.asarray(features, np.float64)[..., : combs.shape[1]]
     ripple = ripple - (ripple @ smooth) @ smooth.T
     size = np.linalg.norm(ripple, axis=-1, keepdims=True)
     likeness = ripple @ combs.T / np.maximum(size, _SMALL)
-    # A frame's neighbours help where it is between two.
+    # A frame between two pitches is decided by its neighbours.
     padded = np.pad(likeness, ((0, 0), (1, 1), (0, 0)), mode="edge")
     likeness = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
     best = likeness.argmax(axis=-1)
@@ -52,7 +52,7 @@ def estimate(features: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.nd
 
 @lru_cache(maxsize=4)
 def _combs(spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return candidates, their unit ripples, and an orthonormal basis of smooth curves."""
+    """Return candidate pitches, their unit ripples, and an orthonormal basis of smooth curves."""
     basis = mel_basis(spec)
     bins = np.arange(basis.shape[1]) * spec.sample_rate / spec.n_fft
     coverage = np.maximum(basis.sum(axis=1), 1e-10)
@@ -72,6 +72,6 @@ def _combs(spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     smooth, _ = np.linalg.qr(curves)
     combs = np.array(combs)
     combs -= (combs @ smooth) @ smooth.T
-    # Of few bands nothing is left behind the smooth curve: then all frames are unvoiced.
+    # Few bands have no ripple around the smooth curve: then all frames are unvoiced.
     sizes = np.linalg.norm(combs, axis=1, keepdims=True)
     return candidates, np.where(sizes > 1, combs / np.maximum(sizes, 1), 0), smooth

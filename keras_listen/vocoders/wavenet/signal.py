@@ -1,4 +1,4 @@
-"""Sound to what a WaveNet speaks, and back."""
+"""Convert sound to the signal that a WaveNet predicts, and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .linear_prediction import excitation_of, filters_of, look_ahead, memory, re
 from .network import WaveNetConfig
 from .outputs import compand, expand, from_levels, to_levels
 
-#: Excitation, whose variance is about 1, is cut off here.
+#: Excitation, whose variance is about 1, is clipped here.
 _RANGE = 8.0
 
 
@@ -21,7 +21,7 @@ class Margins:
 
     Attributes:
         before, after: of sound.
-        features: of features before those of the sound.
+        features: of features before the sound's own.
     """
 
     before: int = 0
@@ -30,7 +30,7 @@ class Margins:
 
 
 def margins(config: WaveNetConfig, spec: FeatureSpec) -> Margins:
-    """Return what `to_net` needs around a piece of sound; nothing without linear prediction."""
+    """Return the margins that `to_net` needs; none without linear prediction."""
     if not config.linear_prediction:
         return Margins()
     return Margins(memory(spec), look_ahead(spec), reach(spec))
@@ -43,17 +43,17 @@ def to_net(
     spec: FeatureSpec,
     draws: np.random.Generator,
 ) -> np.ndarray:
-    """Turn sound into what the net speaks.
+    """Convert sound to the signal that the network predicts.
 
-    That is filtered by the pre-emphasis (and scaled so that it stays in [-1, 1]) or the linear
-    prediction, companded or turned into levels, as the configuration says.
+    As configured, sound is filtered by pre-emphasis (and scaled so that it stays in [-1, 1]) or by
+    linear prediction, then companded or quantised to levels.
 
     Args:
         config: of the network.
-        sounds: [shape=(batch, samples), in [-1, 1]], with `margins` around what is returned.
+        sounds: [shape=(batch, samples), in [-1, 1]], with `margins` around the result.
         features: [shape=(batch, frames, mels)]: those of the sounds, and `margins` before them.
         spec: of the features.
-        draws: of what takes the place of sound that features say nothing of.
+        draws: source of the noise that replaces sound outside the features' bands.
 
     Returns:
         Samples, or levels [shape=(batch, samples without margins)].
@@ -75,29 +75,29 @@ def to_net(
 
 
 def from_net(
-    config: WaveNetConfig, spoken: np.ndarray, features: np.ndarray, spec: FeatureSpec
+    config: WaveNetConfig, generated: np.ndarray, features: np.ndarray, spec: FeatureSpec
 ) -> np.ndarray:
-    """Turn what the net speaks into sound.
+    """Convert the signal that the network generated to sound.
 
     Args:
         config: of the network.
-        spoken: [shape=(batch, frames * hop_length)].
+        generated: [shape=(batch, frames * hop_length)].
         features: [shape=(batch, frames, mels)].
         spec: of the features.
 
     Returns:
-        float32, of the shape of `spoken`.
+        float32, of the shape of `generated`.
     """
     if config.output == "softmax":
-        spoken = from_levels(spoken, config.out_channels)
+        generated = from_levels(generated, config.out_channels)
     elif config.mulaw:
-        spoken = expand(spoken, 256)
+        generated = expand(generated, 256)
     if order := config.linear_prediction:
         before = np.pad(features, ((0, 0), (reach(spec), 0), (0, 0)))
         filters = filters_of(before, spec, order, config.pitch_prediction)
-        spoken = sound_of(_RANGE * spoken, filters, spec)
+        generated = sound_of(_RANGE * generated, filters, spec)
     elif config.preemphasis:
         from scipy.signal import lfilter
 
-        spoken = lfilter([1 + config.preemphasis], [1, -config.preemphasis], spoken, axis=1)
-    return spoken.astype(np.float32)
+        generated = lfilter([1 + config.preemphasis], [1, -config.preemphasis], generated, axis=1)
+    return generated.astype(np.float32)
