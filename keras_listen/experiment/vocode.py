@@ -55,7 +55,7 @@ def vocode(
         track: progress, see `keras_listen.output.progress`.
 
     Returns:
-        list of keras_listen.vocoding.Spoken.
+        list of Spoken, one for each sound.
 
     Raises:
         ListenError: anything given cannot be used; nothing has been written then.
