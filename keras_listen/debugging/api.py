@@ -19,7 +19,7 @@ from ..experiment.folder import open_folder
 from ..experiment.manifest import manifest_of
 from ..experiment.options import parse_options
 from ..experiment.samples import Sample
-from ..experiment.settings import SharedKeywords, SharedSettings, as_text, shares_settings
+from ..experiment.settings import SharedKeywords, shares_settings
 from ..models.backend import require_tensorflow
 from ..output.files import Clock, csv_text, write_json, write_text
 from ..output.progress import Track, quiet
@@ -117,25 +117,16 @@ def debug(
     Raises:
         ListenError: anything given cannot be used; nothing has been written then.
     """
+    settings = DebugSettings.of(locals())
     require_tensorflow()
-    settings = DebugSettings(
-        store=str(store),
-        split=split,
-        prior=prior,
-        objective=objective,
-        vocoder=vocoder,
-        words=tuple(words),
-        speakers=tuple(speakers),
-        misclassified=misclassified,
-        tickets=tickets,
-        commands=commands,
-        speakers_shown=speakers_shown,
-        audio=as_text(audio),
-        reader=reader,
-        shared=SharedSettings.of(shared),
-    )
+    return _debug(settings, Path(out), single_file=single_file, resume=resume, track=track)
+
+
+def _debug(
+    settings: DebugSettings, root: Path, *, single_file: bool, resume: bool, track: Track
+) -> DebuggingRun:
+    """Plan, open the folder, compute, and write results and page."""
     plan = _plan(settings)
-    root = Path(out)
     open_folder(root, plan.manifest(), resume, "debugging run")
     for note in plan.notes:
         log.warning("%s", note)

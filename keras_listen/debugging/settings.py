@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ParameterError, unknown
-from ..experiment.settings import SharedSettings, require_least
+from ..experiment.settings import CommandSettings, require_least
 from ..plugins import default_registry
 from .results import JUDGED
 
 
 @dataclass(frozen=True)
-class DebugSettings:
+class DebugSettings(CommandSettings):
     """What `debug` is asked for; see `debug` for the fields."""
 
     store: str
@@ -28,7 +28,6 @@ class DebugSettings:
     speakers_shown: int | None
     audio: str | None
     reader: str
-    shared: SharedSettings
 
     def __post_init__(self) -> None:
         least = {"block_size": 1, "tickets": 0, "commands": 1, "speakers_shown": 1}

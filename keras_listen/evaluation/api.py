@@ -16,7 +16,7 @@ from ..experiment.folder import require_same
 from ..experiment.manifest import components_of, manifest_of
 from ..experiment.options import open_models, options_among, parse_options, require_used
 from ..experiment.referees import checksums, open_referees
-from ..experiment.settings import SharedKeywords, as_text, as_texts, shares_settings
+from ..experiment.settings import SharedKeywords, shares_settings
 from ..models.backend import require_tensorflow
 from ..models.bundle import Bundle
 from ..output.files import csv_text, make_folder, read_timing, require_empty, write_json, write_text
@@ -94,27 +94,31 @@ def evaluate(
     Raises:
         ListenError: anything given cannot be used; nothing has been written then.
     """
+    settings = EvaluationSettings.of(locals())
     require_tensorflow()
     require_usable(scheduler, workers)
-    settings = EvaluationSettings.of(
-        preset,
-        {"priors": priors, "objectives": objectives, "samples": samples},
-        shared,
-        start=str(start),
-        speech=as_text(speech),
-        vocoder=vocoder,
-        cycle_samples=cycle_samples,
-        referees=as_texts(referees),
-    )
+    where = {"scheduler": scheduler, "workers": workers}
+    return _evaluate(settings, Path(out), npz=npz, resume=resume, track=track, **where)
+
+
+def _evaluate(
+    settings: EvaluationSettings,
+    root: Path,
+    *,
+    npz: bool,
+    resume: bool,
+    track: Track,
+    **where: Any,
+) -> Evaluation:
+    """Plan, open the folder, compute where it is wanted, and write results and page."""
     grid, manifest = plan(settings)
     if npz:
         require_referee(grid)
-    root = Path(out)
     if resume:
         require_same(root, manifest, "evaluation")
     else:
         require_empty(root, "give --resume to continue the evaluation in it, or ")
-    with computing(grid, manifest, reopen, scheduler=scheduler, workers=workers) as compute:
+    with computing(grid, manifest, reopen, **where) as compute:
         if not resume:
             make_folder(root)
             write_json(root / "manifest.json", manifest)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Self
 
 from ..errors import ParameterError
-from ..experiment.settings import SharedKeywords, SharedSettings, unique
+from ..experiment.settings import CommandSettings, SharedSettings, unique
 from ..maximization.settings import AscentSettings
 from ..plugins import OWN
 from ..plugins.component import canonical
@@ -38,7 +38,7 @@ _FIRST = ("steps", "step_size", "shift", "gain")
 
 
 @dataclass(frozen=True)
-class EvaluationSettings:
+class EvaluationSettings(CommandSettings):
     """What `evaluate` is asked for; see `evaluation.api.evaluate` for the fields."""
 
     priors: tuple[str, ...]
@@ -49,40 +49,27 @@ class EvaluationSettings:
     vocoder: str
     cycle_samples: int
     referees: tuple[str, ...]
-    shared: SharedSettings
 
     @classmethod
-    def of(
-        cls,
-        preset: str | None,
-        given: Mapping[str, Any],
-        shared: SharedKeywords,
-        **others: Any,
-    ) -> EvaluationSettings:
-        """Put what was given on top of a preset.
-
-        Args:
-            preset: its name, or None.
-            given: priors, objectives and samples; None and nothing stand for "not given".
-            shared: the shared keywords that were given.
-            others: the remaining fields.
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Gather the parameters of `evaluate`, put on top of the preset among them.
 
         Raises:
             ParameterError: no preset has the name, or the block size is below 1.
         """
-        settings = SharedSettings.of(shared)
-        ascent = {one.name: shared.get(one.name) for one in fields(AscentSettings)}
-        chosen = with_preset(preset, {**given, **ascent})
-        settings = replace(
-            settings,
-            ascent=AscentSettings.of(chosen),
-            options=tuple(combined_options(chosen["options"], settings.options)),
-        )
+        plain = super().of(given)
+        ascent = {one.name: given["shared"].get(one.name) for one in fields(AscentSettings)}
         names = ("priors", "objectives", "samples")
-        return cls(**{name: chosen[name] for name in names}, shared=settings, **others)
+        chosen = with_preset(given["preset"], {n: getattr(plain, n) for n in names} | ascent)
+        shared = replace(
+            plain.shared,
+            ascent=AscentSettings.of(chosen),
+            options=tuple(combined_options(chosen["options"], plain.shared.options)),
+        )
+        return replace(plain, **{name: chosen[name] for name in names}, shared=shared)
 
     @classmethod
-    def from_command(cls, command: Mapping[str, Any]) -> EvaluationSettings:
+    def from_command(cls, command: Mapping[str, Any]) -> Self:
         """Return the settings of the command in a manifest."""
         own = {one.name: command[one.name] for one in fields(cls) if one.name != "shared"}
         own = {name: tuple(v) if isinstance(v, list) else v for name, v in own.items()}

@@ -21,14 +21,14 @@ from .options import parse_options
 from .page import write_page
 from .pictures import draw_sample
 from .samples import Sample, utterance_samples
-from .settings import SharedKeywords, SharedSettings, shares_settings, unique
+from .settings import CommandSettings, SharedKeywords, shares_settings, unique
 from .table import summarize
 
 log = logging.getLogger("keras_listen")
 
 
 @dataclass(frozen=True)
-class RunSettings:
+class RunSettings(CommandSettings):
     """What `run` is asked for; see `listen` for the fields."""
 
     prior: str
@@ -38,7 +38,6 @@ class RunSettings:
     samples: int | None
     start: str
     reader: str
-    shared: SharedSettings
 
     def __post_init__(self) -> None:
         for name, value in (("samples", self.samples), ("the block size", self.shared.block_size)):
@@ -126,17 +125,8 @@ def listen(
     Raises:
         ListenError: anything given cannot be used; nothing has been written then.
     """
+    settings = RunSettings.of(locals())
     require_tensorflow()
-    settings = RunSettings(
-        prior=prior,
-        objective=objective,
-        vocoder=vocoder,
-        words=tuple(words),
-        samples=samples,
-        start=str(start),
-        reader=reader,
-        shared=SharedSettings.of(shared),
-    )
     experiment = settings.resolve()
     plan = settings.plan(experiment)
     run = (Run.resume if resume else Run.create)(out, manifest_of(experiment, settings.command()))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Self, TypeVar, get_type_hints
 
 from ..errors import ParameterError
 from ..maximization.settings import AscentKeywords, AscentSettings, setting
@@ -106,6 +106,35 @@ class SharedSettings:
         )
 
 
+@dataclass(frozen=True)
+class CommandSettings:
+    """Base of the settings of one command: its own fields, and the shared ones."""
+
+    shared: SharedSettings
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Gather the parameters of a public function.
+
+        Args:
+            given: its `locals()` at its first line; parameters that are no fields are left out.
+                Paths become text, sequences tuples.
+        """
+        own = {one.name: _plain(given[one.name]) for one in fields(cls) if one.name != "shared"}
+        return cls(**own, shared=SharedSettings.of(given["shared"]))
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter as settings keep it."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return tuple(map(_plain, value))
+    return value
+
+
 def shared_fields() -> dict[str, Field]:
     """Return the field behind each shared keyword, those of the ascent first."""
     parts = (AscentSettings, SharedSettings, ModelChoice)
@@ -143,11 +172,6 @@ def option_texts(options: Iterable[str] | Mapping[str, Any]) -> list[str]:
 def as_text(path: str | Path | None) -> str | None:
     """Return a path as text, None as it is."""
     return None if path is None else str(path)
-
-
-def as_texts(paths: Iterable[str | Path]) -> tuple[str, ...]:
-    """Return paths as text."""
-    return tuple(map(str, paths))
 
 
 def unique(names: Sequence[str]) -> tuple[str, ...]:

@@ -16,9 +16,8 @@ from ...experiment.manifest import components_of, manifest_of, models_of
 from ...experiment.options import open_models
 from ...experiment.referees import checksums, open_referees, require_fitting
 from ...experiment.settings import (
+    CommandSettings,
     SharedKeywords,
-    SharedSettings,
-    as_texts,
     require_least,
     shares_settings,
     unique,
@@ -52,7 +51,7 @@ class MadeStudy:
 
 
 @dataclass(frozen=True)
-class StudySettings:
+class StudySettings(CommandSettings):
     """What `study make` is asked for; see `make_study` for the fields."""
 
     store: str
@@ -67,7 +66,6 @@ class StudySettings:
     anchors: int
     tries: int
     referees: tuple[str, ...]
-    shared: SharedSettings
 
     def __post_init__(self) -> None:
         least = {"block_size": 1, "anchors": 0}
@@ -143,22 +141,8 @@ def make_study(
         ListenError: anything given cannot be used, and nothing has been written then; or no word
             was reached at all.
     """
+    settings = StudySettings.of(locals())
     require_tensorflow()
-    settings = StudySettings(
-        store=str(store),
-        split=split,
-        per_word=per_word,
-        words=tuple(words),
-        prior=prior,
-        objective=objective,
-        vocoder=vocoder,
-        real=real,
-        combinations=tuple(c if isinstance(c, str) else dict(c) for c in combinations),
-        anchors=anchors,
-        tries=tries,
-        referees=as_texts(referees),
-        shared=SharedSettings.of(shared),
-    )
     plan = _plan(settings)
     manifest = _manifest(plan, settings)
     root = Path(out)
