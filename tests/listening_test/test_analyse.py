@@ -22,10 +22,10 @@ from keras_listen.errors import ListenError, RunError
 from keras_listen.listening_test.analyse import figures as study_figures
 from keras_listen.listening_test.analyse.judgements import gather
 from keras_listen.listening_test.catalogue import read_catalogue
-from keras_listen.listening_test.collect import api as collecting
+from keras_listen.listening_test.collect import api
 from keras_listen.listening_test.collect.answers import Answer
 from keras_listen.listening_test.collect.connection import connect
-from keras_listen.listening_test.collect.database import Ratings, Settings
+from keras_listen.listening_test.collect.database import Ratings, ServedSettings
 from keras_listen.listening_test.collect.order import Design, plan
 from keras_listen.listening_test.collect.stored import DATABASE
 from keras_listen.listening_test.folder import open_study
@@ -716,7 +716,7 @@ def served(tmp_path) -> Path:
     root = write_folder(tmp_path / "served")
     with closing(connect(root / DATABASE, create=True)) as connector:
         database = Ratings(connector, ID)
-        database.set(Settings())
+        database.set(ServedSettings())
         for number in range(2):
             token = database.register(9, lambda n: plan(open_study(root), n, Design()))
             rater = database.rater(token)
@@ -727,7 +727,7 @@ def served(tmp_path) -> Path:
 
 
 def test_databases_are_read_as_what_is_exported_from_them(served, tmp_path):
-    collecting.export(served, tmp_path / "ratings.csv")
+    api.export_ratings(served, tmp_path / "ratings.csv")
     database = served / DATABASE
     limits = {"anchor_margin": -4, "repeat_tolerance": 4, "resamples": 20}
     given = (

@@ -23,8 +23,8 @@ from helpers import assert_one_line
 from study_folder import HOSTILE, ID, WORDS, write_study
 from study_server import Rater, serving
 
-from keras_listen.listening_test.collect import api as collecting
-from keras_listen.listening_test.collect.database import Ratings, Settings
+from keras_listen.listening_test.collect import api
+from keras_listen.listening_test.collect.database import Ratings, ServedSettings
 from keras_listen.listening_test.collect.limits import Limiter, TooMany
 from keras_listen.listening_test.folder import open_study
 from keras_listen.listening_test.ratings import read_ratings
@@ -228,7 +228,7 @@ def test_what_was_answered_is_stored_whenever_the_server_is_killed(root, tmp_pat
         for thread in threads:
             thread.join()
     assert len(said) < 8 * 32, "it was killed too late to tell anything"
-    collecting.export(root, tmp_path / "r.csv", database=f"sqlite:///{path}")
+    api.export_ratings(root, tmp_path / "r.csv", database=f"sqlite:///{path}")
     stored = Counter((r.rater, r.position, r.rating) for r in read_ratings(tmp_path / "r.csv"))
     assert said <= set(stored)
     assert set(stored.values()) == {1}
@@ -510,7 +510,7 @@ def test_more_raters_than_there_may_be_are_told(tmp_path):
 
         connector = connect(f"sqlite:///{root}/ratings.sqlite")
         ratings = Ratings(connector, ID)
-        ratings.set(Settings(most_raters=1))
+        ratings.set(ServedSettings(most_raters=1))
         server.join()
         answer = requests.post(f"{server.url}/api/join", json={"code": server.code}, timeout=10)
         assert (answer.status_code, answer.json()["error"]) == (
@@ -552,7 +552,7 @@ def test_links_are_told_though_others_take_the_last_places(tmp_path, monkeypatch
         return token
 
     monkeypatch.setattr(Ratings, "register", crowded)
-    links = collecting.invite(root, 3)
+    links = api.invite_raters(root, 3)
     # The second link took the last place, and whoever joined behind it found none.
     assert len(links) == 1
     assert "this study has 3 raters and takes 3; for 1 more" in caplog.text

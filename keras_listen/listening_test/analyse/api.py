@@ -1,27 +1,32 @@
-"""`keras_listen.analyse_study`: what the ratings of a perceptual study say."""
+"""Analyse ratings: `keras_listen.analyse_study`, which is `keras-listen study analyse`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ... import __version__
 from ...errors import ParameterError
 from ...experiment.settings import as_text
 from ...output.files import csv_text, make_folder, require_empty, sha256, write_json, write_text
 from ...plugins import default_registry
-
-if TYPE_CHECKING:
-    from ..catalogue import Catalogue
-    from ..collect.stored import Stored
+from ..catalogue import Catalogue, read_catalogue
+from ..collect.stored import Stored, database_of, is_database, read_stored
+from .judgements import gather
+from .mean_opinion import Draws
+from .page import write_report
+from .raters import Limits
+from .results import analyse
 
 CODINGS = ("auto", "0-4", "1-5")
 
 
+@dataclass(frozen=True)
 class Analysis:
-    """What was found.
+    """A finished analysis of ratings.
 
     Attributes:
         root: its folder.
@@ -29,8 +34,9 @@ class Analysis:
         page: path of the page.
     """
 
-    def __init__(self, root: Path, results: dict[str, Any], page: Path):
-        self.root, self.results, self.page = root, results, page
+    root: Path
+    results: dict[str, Any]
+    page: Path
 
 
 def analyse_study(
@@ -47,7 +53,7 @@ def analyse_study(
     seed: int = 0,
     out: str | Path = "analysis",
 ) -> Analysis:
-    """Drop careless raters, and say what the others found.
+    """Drop careless raters, and compute what the others' ratings say.
 
     Does what `keras-listen study analyse` does.
 
@@ -59,7 +65,7 @@ def analyse_study(
         coding: of numbers in batch results: "0-4", "1-5", or "auto" where the numbers tell.
         rejected: count assignments in batch results that the requester has rejected, too.
         anchor_margin, repeat_tolerance, clear_heard: what raters must keep to, see
-            `keras_listen.study.raters.Limits`.
+            `listening_test.analyse.raters.Limits`.
         resamples: times that raters and recordings are drawn for an interval.
         seed: of everything that is drawn.
         out: folder, new or empty.
@@ -67,13 +73,6 @@ def analyse_study(
     Raises:
         ListenError: anything given cannot be used; nothing has been written then.
     """
-    from ..catalogue import read_catalogue
-    from .judgements import gather
-    from .mean_opinion import Draws
-    from .page import write_report
-    from .raters import Limits
-    from .results import analyse
-
     if study is None:
         study = next((source for source in ratings if Path(source).is_dir()), None)
     command = {
@@ -89,14 +88,20 @@ def analyse_study(
         "seed": seed,
     }
     _require_sensible(command)
-    root = require_empty(out)
+    return _analyse(command, require_empty(out))
+
+
+def _analyse(command: Mapping[str, Any], root: Path) -> Analysis:
+    """Read everything, compute, and write tables, figures and the page."""
+    study, ratings = command["study"], command["ratings"]
     catalogue = read_catalogue(study) if study is not None else None
     sources = [_opened(source, catalogue) for source in ratings]
+    coding, rejected = command["coding"], command["rejected"]
     gathered = gather(sources, catalogue, coding=coding, rejected=rejected)
-    limits = Limits(anchor_margin, repeat_tolerance, clear_heard)
-    results = analyse(
-        gathered, limits, Draws(seed, resamples), with_published_rule=published_rule
-    )  # fmt: skip
+    limits = Limits(*(command[n] for n in ("anchor_margin", "repeat_tolerance", "clear_heard")))
+    draws = Draws(command["seed"], command["resamples"])
+    rule = command["published_rule"]
+    results = analyse(gathered, limits, draws, with_published_rule=rule)
     manifest = _manifest(command, sources, catalogue.study if catalogue else None)
     make_folder(root)
     write_json(root / "manifest.json", manifest)
@@ -106,6 +111,7 @@ def analyse_study(
 
 
 def _require_sensible(command: Mapping[str, Any]) -> None:
+    """Refuse settings that can't be used."""
     if not command["ratings"]:
         raise ParameterError("no ratings file was named; name at least one")
     if command["coding"] not in CODINGS:
@@ -114,21 +120,17 @@ def _require_sensible(command: Mapping[str, Any]) -> None:
         raise ParameterError(f"resamples is {command['resamples']}; expected at least 1")
 
 
-def _opened(source: str | Path, study: Catalogue | None) -> str | Path | Stored:
+def _opened(source: str, study: Catalogue | None) -> str | Stored:
     """Return what a database holds, or else the path of a file as it is."""
-    from ..collect.stored import database_of, is_database, read_stored
-
     if Path(source).is_dir():
         return read_stored(database_of(source), study)
     return read_stored(source, study) if is_database(source) else source
 
 
 def _manifest(
-    command: Mapping[str, Any], sources: Sequence[str | Path | Stored], study: str | None
+    command: Mapping[str, Any], sources: Sequence[str | Stored], study: str | None
 ) -> dict[str, Any]:
     """Return everything from which the analysis can be repeated."""
-    from ..collect.stored import Stored
-
     versions = {name: metadata.version(name) for name in ("numpy", "scipy", "matplotlib")}
     # An address may hold a password; the label of what was read from there does not.
     labels = [str(source) for source in sources]

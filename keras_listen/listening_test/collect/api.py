@@ -1,4 +1,8 @@
-"""Collecting ratings of a study with a server: to serve it, to invite raters, to export ratings."""
+"""Collect ratings with a server: serve a listening test, invite raters, export ratings.
+
+Modules that need the extra `study` (SQLAlchemy, starlette, uvicorn) are imported inside functions,
+after `_require_libraries` has said in one line which of them is missing.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import StudyError
 from ...output.files import write_text
-from ..folder import Study, open_study
+from ..folder import StudyFolder, open_study
 from ..items import read_manifest
+from .answers import ratings_text
 from .offline import TITLE
 from .order import plan
+from .pages import admin_page, served_page
 from .stored import DATABASE, database_of, require_libraries
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # they need the extra
     from .connection import Connector
-    from .database import Ratings, Settings
+    from .database import Ratings, ServedSettings
 
 log = logging.getLogger("keras_listen")
 
@@ -50,7 +56,7 @@ class Serving:
     database: str
 
 
-def serve(
+def serve_study(
     root: str | Path,
     *,
     host: str = "127.0.0.1",
@@ -65,7 +71,7 @@ def serve(
     announce: Callable[[Serving], None] = lambda serving: None,
     **given: Any,
 ) -> None:
-    """Serve a study until the process is told to stop.
+    """Serve a listening test until the process is told to stop.
 
     Args:
         root: the study's folder.
@@ -106,8 +112,7 @@ def serve(
         run(application, sock, proxy=proxy, started=lambda: announce(serving))
 
 
-def _application(study: Study, ratings: Ratings, title: str) -> Any:
-    from .pages import admin_page, served_page
+def _application(study: StudyFolder, ratings: Ratings, title: str) -> Any:
     from .server import Application, Page
 
     pages = {"/": Page(*served_page(title)), "/admin": Page(*admin_page(f"{title}: ratings"))}
@@ -133,7 +138,7 @@ def _address(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def invite(
+def invite_raters(
     root: str | Path, raters: int, *, database: str | None = None, url: str | None = None
 ) -> list[str]:
     """Add raters to a study that has been served before, and return their links.
@@ -152,7 +157,7 @@ def invite(
         return _invite(ratings, study, settings, raters)
 
 
-def export(root: str | Path, out: str | Path, *, database: str | None = None) -> int:
+def export_ratings(root: str | Path, out: str | Path, *, database: str | None = None) -> int:
     """Write a study's ratings as CSV and return how many there are.
 
     Recordings are not needed for it.
@@ -162,7 +167,6 @@ def export(root: str | Path, out: str | Path, *, database: str | None = None) ->
         StudyError: the database cannot be used.
     """
     _require_libraries()
-    from .answers import ratings_text
     from .database import existing
 
     id_ = read_manifest(root)["study"]
@@ -176,15 +180,15 @@ def export(root: str | Path, out: str | Path, *, database: str | None = None) ->
 
 def _set_up(
     connector: Connector,
-    study: Study,
+    study: StudyFolder,
     *,
     url: str,
     is_open: bool | None = None,
     most_raters: int | None = None,
     **given: Any,
-) -> tuple[Ratings, Settings]:
+) -> tuple[Ratings, ServedSettings]:
     """Store what a study is set to: what is given, else as before, else the defaults."""
-    from .database import Ratings, Settings
+    from .database import Ratings, ServedSettings
 
     ratings = Ratings(connector, study.id)
     if unknown := ratings.names() - set(study.by_name):
@@ -192,7 +196,7 @@ def _set_up(
             f"{connector.label} has the recording {min(unknown)} in a rater's order, which "
             f"{study.root / 'manifest.csv'} does not know; bring back the one that was served"
         )
-    before = ratings.settings() or Settings()
+    before = ratings.settings() or ServedSettings()
     design = {name: value for name, value in given.items() if value is not None}
     settings = replace(
         before,
@@ -205,7 +209,9 @@ def _set_up(
     return ratings, settings
 
 
-def _invite(ratings: Ratings, study: Study, settings: Settings, count: int) -> list[str]:
+def _invite(
+    ratings: Ratings, study: StudyFolder, settings: ServedSettings, count: int
+) -> list[str]:
     """Return as many new links, or make none; fewer only where others join meanwhile."""
     from .database import Full
 

@@ -1,4 +1,4 @@
-"""What raters get without a server: a page of its own, and a task for Mechanical Turk."""
+"""Collect ratings without a server: a page that stands alone, and a task for Mechanical Turk."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Any
 
 from ...errors import RunError
 from ...output.files import make_folder, require_empty, write_text
-from ..folder import Study, open_study
+from ..folder import StudyFolder, open_study
+from .mturk import example_rows, input_text
 from .order import Design, cell
+from .pages import mturk_page, static_page
 
 TITLE = "Listening test"
 #: A page has at most so many orders of the recordings.
 MOST_ORDERS = 24
 
 
-def page(
+def write_page(
     root: str | Path,
     out: str | Path | None = None,
     *,
@@ -39,8 +41,6 @@ def page(
     Raises:
         RunError: the folder is no study, a recording is missing, or `out` is not empty.
     """
-    from .pages import static_page
-
     study = open_study(root)
     out = make_folder(require_empty(study.root / "page" if out is None else out))
     text = static_page(
@@ -57,7 +57,7 @@ def page(
     return out / "index.html"
 
 
-def _balancing(study: Study) -> int:
+def _balancing(study: StudyFolder) -> int:
     """Return how many orders have each recording equally often in each round."""
     items = study.of_role("item")
     cells = {cell(item) for item in items}
@@ -65,7 +65,7 @@ def _balancing(study: Study) -> int:
     return len(cells) * max(map(places.count, set(places)))
 
 
-def _copy_sounds(study: Study, folder: Path) -> None:
+def _copy_sounds(study: StudyFolder, folder: Path) -> None:
     make_folder(folder)
     for name, row in study.by_name.items():
         try:
@@ -74,7 +74,7 @@ def _copy_sounds(study: Study, folder: Path) -> None:
             raise RunError(f"cannot write into {folder}: {error.strerror or error}") from error
 
 
-def mturk(
+def write_task(
     root: str | Path, audio_url: str, out: str | Path | None = None, *, anchors: bool = True
 ) -> Path:
     """Write the task and the input file for Mechanical Turk, and return their folder.
@@ -89,9 +89,6 @@ def mturk(
         ParameterError: `audio_url` is no https address.
         RunError: the folder is no study, a recording is missing, or `out` is not empty.
     """
-    from .mturk import example_rows, input_text
-    from .pages import mturk_page
-
     study = open_study(root)
     table, shown = input_text(study, audio_url, anchors=anchors), example_rows(study, audio_url)
     out = make_folder(require_empty(study.root / "mturk" if out is None else out))

@@ -63,6 +63,7 @@ def read_stored(source: str | Path, study: Catalogue | None) -> Stored:
         Unavailable: a library is not installed.
     """
     require_libraries("reading a database of ratings", "sqlalchemy")
+    # Not earlier: they need the extra `study`.
     from .connection import connect
     from .database import existing
 

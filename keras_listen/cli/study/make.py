@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..models.backend import start_quietly
-from .common import bar, shared_options, split_list, table
+from ...models.backend import start_quietly
+from ..common import bar, shared_options, split_list, table
 
 
 @click.command()
@@ -63,7 +63,7 @@ def make(store, out, **settings) -> None:
     """
     start_quietly()
     # Not earlier: TensorFlow starts without its notices first.
-    from ..listening_test.make.api import make_study
+    from ...listening_test.make.api import make_study
 
     done = make_study(store, out, **settings, track=bar)
     click.echo(table(_conditions(done)))

@@ -6,9 +6,8 @@ import signal
 
 import click
 
-from ..listening_test.collect import api as collecting
-from ..listening_test.collect import offline as handouts
-from ..listening_test.collect.order import MODES
+from ...listening_test.collect import api, offline
+from ...listening_test.collect.order import MODES
 
 #: About what a rater takes for one recording, in seconds.
 _PACE = 7
@@ -37,7 +36,7 @@ def _design_options(command):
         click.option(
             "--repeats", type=click.IntRange(min=0), help="Heard twice, as a check.  [5 %, but 2]"
         ),
-        click.option("--title", default=handouts.TITLE, show_default=True),
+        click.option("--title", default=offline.TITLE, show_default=True),
     )
     for option in reversed(options):
         command = option(command)
@@ -47,7 +46,7 @@ def _design_options(command):
 @click.command()
 @_root
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=collecting.PORT, show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=api.PORT, show_default=True)
 @_database
 @_design_options
 @click.option(
@@ -71,7 +70,7 @@ def _design_options(command):
 )
 @click.option("--new-admin-token", is_flag=True, help="Make another one; the old one ends.")
 def serve(**settings) -> None:
-    """Collect ratings of the study in OUT with a server.
+    """Collect ratings of the listening test in OUT with a server.
 
     Prints the link for raters, and the first time a token for administrators. Ratings are in the
     database before a rater sees the next recording. Ctrl-C ends it, the same command goes on.
@@ -79,12 +78,12 @@ def serve(**settings) -> None:
     # What ends a service ends it as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        collecting.serve(**settings, announce=_announce)
+        api.serve_study(**settings, announce=_announce)
     except KeyboardInterrupt:
         click.echo("stopped; every rating is in the database")
 
 
-def _announce(serving: collecting.Serving) -> None:
+def _announce(serving: api.Serving) -> None:
     """Print what one needs to know of a server that has just begun."""
     heard = serving.presentations
     minutes = max(1, round(heard * _PACE / 60))
@@ -110,8 +109,8 @@ def _print_links(links: list[str]) -> None:
 @_database
 @_url
 def invite(root, raters, database, url) -> None:
-    """Make links for raters of the study in OUT; each is one person's."""
-    _print_links(collecting.invite(root, raters, database=database, url=url))
+    """Invite raters to the listening test in OUT: print a personal link for each."""
+    _print_links(api.invite_raters(root, raters, database=database, url=url))
 
 
 @click.command()
@@ -119,8 +118,8 @@ def invite(root, raters, database, url) -> None:
 @click.option("--out", type=click.Path(), default="ratings.csv", show_default=True)
 @_database
 def export(root, out, database) -> None:
-    """Write the ratings of the study in OUT as CSV, while it is being served or later."""
-    click.echo(f"{collecting.export(root, out, database=database)} ratings: {out}")
+    """Export the ratings of the listening test in OUT as CSV, also while it is served."""
+    click.echo(f"{api.export_ratings(root, out, database=database)} ratings: {out}")
 
 
 @click.command()
@@ -131,11 +130,11 @@ def export(root, out, database) -> None:
 @click.option("--single-file", is_flag=True, help="Put the sounds into the page.")
 @click.option("--out", type=click.Path(), help="A new folder.  [page, in the study's]")
 def page(mode, **settings) -> None:
-    """Write a page for rating the study in OUT that needs no server.
+    """Write a page for rating the listening test in OUT that needs no server.
 
     It works from a disk, a file share or any web server, and hands each rater a file to send back.
     """
-    click.echo(f"page: {handouts.page(mode=mode or 'rating', **settings)}")
+    click.echo(f"page: {offline.write_page(mode=mode or 'rating', **settings)}")
 
 
 @click.command()
@@ -144,7 +143,7 @@ def page(mode, **settings) -> None:
 @click.option("--anchors/--no-anchors", default=True, help="Tasks that tell careless raters.")
 @click.option("--out", type=click.Path(), help="A new folder.  [mturk, in the study's]")
 def mturk(root, audio_url, anchors, out) -> None:
-    """Write the task and the input file of the study in OUT for Mechanical Turk."""
-    folder = handouts.mturk(root, audio_url, out, anchors=anchors)
+    """Write the task and the input file of the listening test in OUT for Mechanical Turk."""
+    folder = offline.write_task(root, audio_url, out, anchors=anchors)
     click.echo(f"upload {click.format_filename(root)}/audio/*.wav to {audio_url}")
     click.echo(f"task: {folder / 'task.html'}\ninput file: {folder / 'input.csv'}")

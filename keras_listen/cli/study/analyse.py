@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .common import table
+from ..common import table
 
 
 @click.command()
@@ -62,13 +62,14 @@ from .common import table
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=click.Path(), default="analysis", show_default=True)
 def analyse(**settings) -> None:
-    """Say what raters found.
+    """Analyse ratings: means with intervals, tests of differences, agreement of raters.
 
     RATINGS are the folder of a study that was served, files that it exports or the static page
     hands out, batch results of Mechanical Turk, and SQLite files or URLs of databases. Writes
     results.json, tables, figures and index.html.
     """
-    from ..listening_test.analyse.api import analyse_study
+    # Not earlier: it imports SciPy and matplotlib.
+    from ...listening_test.analyse.api import analyse_study
 
     done = analyse_study(**settings)
     for mode in ("rating", "word"):
