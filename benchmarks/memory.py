@@ -1,15 +1,15 @@
-"""Measure the memory of the objective study: flat in samples, and of what size at 10,000 x 35.
+"""Measure the memory of an evaluation: flat in samples, and of what size at 10,000 x 35.
 
     python benchmarks/memory.py [--samples 10 100] [--scale 10000] [--words 35] [--folder DIR]
 
 Each line is a process of its own, which says how much memory it held at most:
 
-- a whole study with few and with more starts a word, with the embedded bundle and with one of 35
-  words (random weights: only its size counts), beside a store of 3,000 utterances a word, as large
-  as the whole of Speech Commands;
-- `--scale` starts a word without the ascents, whose chunks are written here: a study is killed
-  after its first chunk, which is a real one, the others are made of it, and `--resume` does the
-  rest, from the counting to the page and the published files.
+- a whole evaluation with few and with more starts a word, with the embedded bundle and with one of
+  35 words (random weights: only its size counts), beside a store of 3,000 utterances a word, as
+  large as the whole of Speech Commands;
+- `--scale` starts a word without the ascents, whose chunks are written here: an evaluation is
+  killed after its first chunk, which is a real one, the others are made of it, and `--resume` does
+  the rest, from the counting to the page and the published files.
 
 Needs 4 GB of disk in `--folder`, by default a temporary one; the store is a sparse file.
 """
@@ -87,14 +87,14 @@ def prepare(folder: Path, words: int) -> None:
 
 
 def study(out: Path, settings: dict) -> None:
-    """Carry out a study."""
+    """Evaluate once."""
     from keras_listen import evaluate
 
     evaluate(**SETTINGS | settings, out=out)
 
 
 def begin(out: Path, settings: dict) -> None:
-    """Compute the first chunk of a study and make all others of it."""
+    """Compute the first chunk of an evaluation and make all others of it."""
     from keras_listen import evaluate
 
     @contextlib.contextmanager
@@ -154,7 +154,7 @@ def peak() -> float:
 
 
 def compare(folder: Path, arguments: argparse.Namespace) -> None:
-    """Print a line for each study."""
+    """Print a line for each evaluation."""
     words = arguments.words
     measured("prepare", folder, "", {"words": words})
     embedded = {"speech": str(folder / "embedded-store")}
