@@ -34,7 +34,7 @@ from starlette.routing import Route
 from ...errors import DatabaseError, RunError, StudyError
 from ..folder import StudyFolder
 from .answers import checked, checked_headphones, ratings_text
-from .database import AlreadyRated, Full, StoredRater, Ratings
+from .database import AlreadyRated, Full, Ratings, StoredRater
 from .limits import Limiter, SafeHeaders, TooLong, TooMany, read_json
 from .order import examples, plan
 
