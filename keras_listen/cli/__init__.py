@@ -69,10 +69,10 @@ class _Commands(LazyGroup):
 def keras_listen(disabled: tuple[str, ...], folders: tuple[str, ...]) -> None:
     """Hear what a speech classifier has learned."""
     if disabled or folders:
-        from ..plugins import Settings, configure_plugins
+        from ..plugins import PluginSettings, configure_plugins
 
         # Added to what the environment names.
-        before = Settings.from_environment()
+        before = PluginSettings.from_environment()
         configure_plugins(
             disable=(*before.disable, *disabled) if disabled else None,
             folders=(*before.folders, *folders) if folders else None,

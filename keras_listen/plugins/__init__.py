@@ -18,7 +18,7 @@ from pathlib import Path
 from .. import __version__
 from ..errors import ParameterError
 from .component import KINDS, OWN, Component, Option
-from .discovery import ALL, DISABLE, Settings, Source, load_file, sources, unmatched
+from .discovery import ALL, DISABLE, PluginSettings, Source, load_file, sources, unmatched
 from .registry import Failure, Registry, new_manager
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "Failure",
     "Option",
     "Registry",
-    "Settings",
+    "PluginSettings",
     "configure_plugins",
     "default_registry",
     "follow",
@@ -49,7 +49,7 @@ _told: set[str] = set()
 log = logging.getLogger("keras_listen")
 
 
-def load(settings: Settings) -> Registry:
+def load(settings: PluginSettings) -> Registry:
     """Load the built-ins and every other plugin that is there and wanted.
 
     Raises:
@@ -71,7 +71,7 @@ def load(settings: Settings) -> Registry:
     return registry
 
 
-def _require_known(settings: Settings, found: list[Source]) -> None:
+def _require_known(settings: PluginSettings, found: list[Source]) -> None:
     """Say which names of plugins to disable no plugin has."""
     for name in settings.disable:
         if said := unmatched(name, found):
@@ -83,7 +83,7 @@ def _require_known(settings: Settings, found: list[Source]) -> None:
 @lru_cache(maxsize=1)
 def default_registry() -> Registry:
     """Load the built-ins and every plugin that is wanted, once a process; see `load`."""
-    return load(Settings.from_environment())
+    return load(PluginSettings.from_environment())
 
 
 def configure_plugins(
@@ -91,7 +91,7 @@ def configure_plugins(
     disable: Iterable[str] | None = None,
     folders: Iterable[str | Path] | None = None,
     strict: bool | None = None,
-) -> Settings:
+) -> PluginSettings:
     """Choose plugins for this process and for those that it will start.
 
     What is not given stays as it is. Components that were made before stay what they are.
@@ -108,8 +108,8 @@ def configure_plugins(
         ParameterError: a name is empty, or that of a folder cannot stand in a list of paths. That a
             plugin is not there is told when plugins are loaded.
     """
-    before = Settings.from_environment()
-    now = Settings(
+    before = PluginSettings.from_environment()
+    now = PluginSettings(
         before.disable if disable is None else tuple(map(_name, disable)),
         before.folders if folders is None else tuple(map(_folder, folders)),
         before.strict if strict is None else strict,
@@ -132,9 +132,9 @@ def _folder(folder: str | Path) -> str:
     return path
 
 
-def follow(settings: Settings) -> None:
+def follow(settings: PluginSettings) -> None:
     """Want the plugins that another process wants, if this one does not do so already."""
-    if settings != Settings.from_environment():
+    if settings != PluginSettings.from_environment():
         settings.to_environment()
         default_registry.cache_clear()
 

@@ -31,7 +31,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
-class Settings:
+class PluginSettings:
     """Which plugins are wanted.
 
     Attributes:
@@ -45,7 +45,7 @@ class Settings:
     strict: bool = False
 
     @classmethod
-    def from_environment(cls) -> Settings:
+    def from_environment(cls) -> PluginSettings:
         """Read the settings from this process's environment variables.
 
         Raises:
@@ -120,7 +120,7 @@ class Source:
         return inside or [Path(found.origin or "")]
 
 
-def sources(settings: Settings) -> Iterator[Source]:
+def sources(settings: PluginSettings) -> Iterator[Source]:
     """Yield every plugin that is there, wanted or not."""
     yield from _installed()
     for folder in settings.folders:

@@ -21,7 +21,7 @@ from .failures import reason
 from .return_checks import CHECKS, short, wrong_pair
 
 
-class Made(Protocol):
+class WatchedComponent(Protocol):
     """What a proxy asks of the component whose factory it watches; see `component.Component`."""
 
     @property
@@ -77,7 +77,7 @@ class Watched:
         watched_component: whose factory made it.
     """
 
-    def __init__(self, made: Any, component: Made):
+    def __init__(self, made: Any, component: WatchedComponent):
         self.__dict__.update(watched_made=made, watched_component=component)
 
     def __getattr__(self, name: str) -> Any:
@@ -104,7 +104,7 @@ class Watched:
         return f"<{self.watched_component.described}: {self.watched_made!r}>"
 
 
-def checked(made: Any, component: Made) -> Watched:
+def checked(made: Any, component: WatchedComponent) -> Watched:
     """Watch what a component's factory made.
 
     Raises:
@@ -174,7 +174,7 @@ def _read(watched: Watched, paths: Iterable[Path], sample_rate: int) -> Iterator
 
 
 def _each_pair(
-    component: Made, pairs: Iterator[Any], paths: list[Path]
+    component: WatchedComponent, pairs: Iterator[Any], paths: list[Path]
 ) -> Iterator[tuple[Path, Any]]:
     for path in paths:
         pair = _guarded(component, f"reading {path} ", partial(next, pairs, None))
@@ -183,7 +183,7 @@ def _each_pair(
         yield pair
 
 
-def _guarded(component: Made, called: str, function: Callable[[], Any]) -> Any:
+def _guarded(component: WatchedComponent, called: str, function: Callable[[], Any]) -> Any:
     """Call a plugin's function; blame the plugin for what it does not raise on purpose."""
     try:
         return function()

@@ -92,7 +92,7 @@ def test_what_the_docstring_of_a_hook_names_is_on_the_page(hook):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_hook_has_a_test(kind):
     """A check of its kind, called on every component that we register, and broken ones."""
-    file = ROOT / "tests" / f"test_testing_{kind}s.py"
+    file = ROOT / "tests" / "testing" / f"test_testing_{kind}s.py"
     tree = ast.parse(file.read_text(encoding="utf-8"))
     tests = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     for name in (

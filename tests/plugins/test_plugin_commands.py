@@ -10,7 +10,7 @@ from plugin_folder import install, run_python
 
 from keras_listen import __version__, configure_plugins
 from keras_listen.plugins import default_registry
-from keras_listen.plugins.discovery import Settings
+from keras_listen.plugins.discovery import PluginSettings
 
 PLUGIN = '''
 from typing import Annotated
@@ -43,7 +43,7 @@ def register_vocoders(register):
 @pytest.fixture
 def folder(tmp_path):
     """A folder of plugins, one of which fails, that the process is told of."""
-    before = Settings.from_environment()
+    before = PluginSettings.from_environment()
     folder = tmp_path / "plugins"
     folder.mkdir()
     (folder / "own.py").write_text(PLUGIN)
@@ -242,7 +242,7 @@ def test_built_ins_are_shown_without_tensorflow():
     done = run_python("-c", script)
     assert (done.returncode, done.stderr) == (0, "")
     assert "weights          str    'ae'     component of the bundle with encoder" in done.stdout
-    assert "keras_listen/priors.py:" in done.stdout
+    assert "keras_listen/maximization/priors.py:" in done.stdout
 
 
 def test_a_plugin_is_run_by_no_command_that_needs_none(tmp_path):

@@ -15,7 +15,7 @@ from plugin_folder import install, listen, run_python
 from keras_listen import configure_plugins
 from keras_listen.errors import ParameterError
 from keras_listen.plugins import default_registry
-from keras_listen.plugins.discovery import DISABLE, FOLDERS, STRICT, Settings
+from keras_listen.plugins.discovery import DISABLE, FOLDERS, STRICT, PluginSettings
 
 GOOD = """
 from keras_listen.hookspecs import hookimpl
@@ -338,7 +338,7 @@ def test_a_file_cannot_take_the_name_of_another_plugin(single, tmp_path):
 @pytest.fixture
 def configured():
     """`configure_plugins`, undone at the end."""
-    before = Settings.from_environment()
+    before = PluginSettings.from_environment()
     yield configure_plugins
     before.to_environment()
     default_registry.cache_clear()
@@ -346,7 +346,7 @@ def configured():
 
 def test_python_chooses_plugins_as_the_command_line_does(single, configured, caplog):
     now = configured(folders=[single], disable=["bad", "two words"])
-    assert now == Settings(("bad", "two words"), (str(single),), False)
+    assert now == PluginSettings(("bad", "two words"), (str(single),), False)
     found = default_registry()
     assert found.find("reader", "raw").full_name == "raw:raw"
     assert [(f.distribution, f.state) for f in found.failures] == [
@@ -355,7 +355,7 @@ def test_python_chooses_plugins_as_the_command_line_does(single, configured, cap
     ]
     assert caplog.records == []
     # What is not given stays, and children of this process have the same.
-    assert configured(strict=True) == Settings(now.disable, now.folders, True)
+    assert configured(strict=True) == PluginSettings(now.disable, now.folders, True)
     listed, lines = found_with()
     assert "raw:raw" in listed["components"]
     assert lines == []
