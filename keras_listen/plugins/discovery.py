@@ -100,25 +100,6 @@ class Source:
         """Say whether `name` is its own or its distribution's."""
         return canonical(name) in (canonical(self.name), canonical(self.distribution))
 
-    def mentions(self, name: str) -> bool | None:
-        """Say whether its code holds the text `name`, without running it; None if unknown."""
-        try:
-            texts = [path.read_text("utf-8", "replace") for path in self._files()]
-        except (OSError, ImportError, ValueError):
-            return None
-        quoted = re.compile(rf"""["']{re.escape(name)}["']""")
-        return any(quoted.search(text) for text in texts) if texts else None
-
-    def _files(self) -> list[Path]:
-        if self.file is not None:
-            return [self.file]
-        found = importlib.util.find_spec(self.module.partition(".")[0])
-        if found is None:
-            return []
-        folders = found.submodule_search_locations or ()
-        inside = [path for folder in folders for path in Path(folder).rglob("*.py")]
-        return inside or [Path(found.origin or "")]
-
 
 def sources(settings: PluginSettings) -> Iterator[Source]:
     """Yield every plugin that is there, wanted or not."""

@@ -49,14 +49,16 @@ class Failure:
         was = "failed" if self.state == "failed" else "is disabled"
         return f"plugin {self.distribution} {self.version} {was}: {self.reason}"
 
-    def brings(self, kind: str, name: str) -> bool | None:
-        """Say whether the plugin has a component of this name, as far as can be told."""
+    def brings(self, kind: str, name: str) -> bool:
+        """Return whether the plugin is known to have the component.
+
+        It is if it registered the component before it failed, or if the name begins with the
+        plugin's distribution.
+        """
         owner, _, short = name.rpartition(":")
         if owner:
             return canonical(owner) == canonical(self.distribution)
-        if (kind, short) in self.components:
-            return True
-        return self.source.mentions(short) if self.source else None
+        return (kind, short) in self.components
 
 
 @dataclass
@@ -105,16 +107,14 @@ class Registry:
         return dict(sorted(found.items()))
 
     def _unknown(self, kind: str, name: str, known: set[str]) -> str:
-        """Say that there is no such component, and which plugins that were left out may have it."""
-        left_out = [(failure, failure.brings(kind, name)) for failure in self.failures]
-        certain = [failure for failure, brings in left_out if brings]
-        if certain:
-            return f"no {kind} is called {name!r} here: {'; '.join(map(str, certain))}"
+        """Return the message for an unknown component, with the plugins that may bring it."""
+        if left_out := [failure for failure in self.failures if failure.brings(kind, name)]:
+            return f"no {kind} is called {name!r} here: {'; '.join(map(str, left_out))}"
         text = unknown(kind, name, known)
-        possible = [failure for failure, brings in left_out if brings is None]
-        if not possible or "did you mean" in text:
+        if not self.failures or ":" in name or "did you mean" in text:
             return text
-        return f"{text}; it may be of a plugin that is left out: {'; '.join(map(str, possible))}"
+        failures = "; ".join(map(str, self.failures))
+        return f"{text}; it may be of a plugin that is left out: {failures}"
 
     def create(
         self, kind: str, name: str, bundle: Any = None, options: Mapping[str, Any] | None = None
