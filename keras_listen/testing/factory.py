@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import types
-import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +16,7 @@ from ..errors import ListenError, PluginError
 from ..hookspecs import hookimpl
 from ..plugins import Component, Option, Registry, default_registry, new_manager
 from ..plugins.failures import reason
-from ..plugins.option_types import KNOWN, SIMPLE, fits
+from ..plugins.option_types import KNOWN, NONE, fits, is_plain, members_of
 from .sounds import embedded_bundle
 from .subject import ContractBroken, Subject
 
@@ -93,9 +91,9 @@ def _check_option(subject: Subject, option: Option, parameter: inspect.Parameter
         expected="`name: type = default`",
         mend="annotate it: -o makes of a text what the annotation says",
     )
-    kinds = plain_types(option.type)
+    members = [member for member in members_of(option.type) if member is not NONE]
     subject.require(
-        kinds,
+        members and all(map(is_plain, members)),
         contract,
         seen=f"the type {option.type_name}",
         expected=KNOWN,
@@ -120,21 +118,12 @@ def _check_option(subject: Subject, option: Option, parameter: inspect.Parameter
     )
 
 
-def plain_types(hint: Any) -> tuple[type, ...]:
-    """Return the types that an option may have beside None; empty where it cannot be given."""
-    if typing.get_origin(hint) is typing.Literal:
-        return tuple({type(member) for member in typing.get_args(hint)})
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        members = [plain_types(part) for part in typing.get_args(hint) if part is not type(None)]
-        return sum(members, ()) if all(members) else ()
-    return (hint,) if hint in SIMPLE else ()
-
-
 def odd_values(option: Option) -> tuple[Any, ...]:
-    """Return values of an option's type that hardly any component has a use for."""
-    if typing.get_origin(option.type) is typing.Literal:
-        return ()  # others are refused before the factory is called
-    return tuple(value for kind in plain_types(option.type) for value in _ODD.get(kind, ()))
+    """Return values of an option's type that hardly any component accepts.
+
+    A Literal has none: other values than its own are refused before the factory is called.
+    """
+    return tuple(value for kind in members_of(option.type) for value in _ODD.get(kind, ()))
 
 
 def component_of(kind: str, given: str | Component | Callable) -> Component:
