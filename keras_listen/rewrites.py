@@ -1,4 +1,4 @@
-"""What priors may offer as `rewritten`; see `models.rewrites`."""
+"""Rewritten, for a prior's `rewritten`; it is defined in `models.rewrites`."""
 
 from .models.rewrites import Rewritten
 

@@ -1,7 +1,4 @@
-"""The contract of factories: options with types and defaults, and what odd values lead to.
-
-Here a component under test is made, after its factory has been checked.
-"""
+"""Check the contract of factories, that of their options included, and create the component."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from ..plugins.option_types import KNOWN, NONE, fits, is_plain, members_of
 from .sounds import embedded_bundle
 from .subject import ContractBroken, Subject
 
-#: Values for an option that hardly any component has a use for.
+#: By type, values that hardly any component accepts for an option.
 _ODD = {
     int: (-1,),
     float: (float("nan"), -1.0),
@@ -30,10 +27,11 @@ _ODD = {
 
 
 def refuses_politely(subject: Subject, use: Callable[[Any], Any]) -> None:
-    """Give each option odd values; where they are not taken, the message must be one line.
+    """Check that the component accepts odd values of each option, or refuses them in one line.
 
     Args:
-        use: does something with what the factory made of an odd value.
+        subject: the component under test.
+        use: uses what the factory made, which may refuse a value as late as here.
     """
     for option in subject.component.options:
         for value in odd_values(option):
@@ -67,7 +65,7 @@ def _try_odd(subject: Subject, option: Option, value: Any, use: Callable[[Any], 
 
 
 def check_factory(subject: Subject) -> None:
-    """Check that a factory takes a bundle and options with types and defaults."""
+    """Check that a factory takes a bundle, and options with types and defaults."""
     parameters = list(inspect.signature(subject.component.factory).parameters.values())
     named = [p.name for p in parameters[1:] if p.kind is not inspect.Parameter.KEYWORD_ONLY]
     subject.require(
@@ -127,7 +125,16 @@ def odd_values(option: Option) -> tuple[Any, ...]:
 
 
 def component_of(kind: str, given: str | Component | Callable) -> Component:
-    """Return the component that a check was asked for: by name, as it is, or by its factory."""
+    """Return the component to check.
+
+    Args:
+        kind: of the component.
+        given: name of an installed component, a component, or a factory, which is then registered.
+
+    Raises:
+        ContractBroken: the factory cannot be registered.
+        ParameterError: no component has the name.
+    """
     if isinstance(given, str):
         return default_registry().find(kind, given)
     if isinstance(given, Component):
@@ -154,7 +161,18 @@ def component_of(kind: str, given: str | Component | Callable) -> Component:
 def subject_of(
     kind: str, given: str | Component | Callable, bundle: Any, options: Mapping[str, Any]
 ) -> Subject:
-    """Make the component under test; without a bundle, of the embedded one."""
+    """Check the factory of a component and call it.
+
+    Args:
+        kind: of the component.
+        given: name of an installed component, a component, or a factory.
+        bundle: passed to the factory; None for the embedded bundle.
+        options: of the factory.
+
+    Raises:
+        ContractBroken: the factory breaks its contract.
+        Unavailable: the component cannot work on this machine.
+    """
     if bundle is None and kind != "reader":
         bundle = embedded_bundle()
     subject = Subject(component_of(kind, given), bundle, options)
