@@ -288,9 +288,9 @@ def _require_signature(component: Component) -> None:
 
 
 def _hints(factory: Callable[..., Any], **settings: bool) -> dict[str, Any]:
-    """Return the types of a factory's options, of a class those of its constructor.
+    """Return the types of the options of a factory, or of a class's constructor.
 
-    Annotations of other arguments may name what only a type checker imports.
+    Annotations of other arguments are left out: they may name what only a type checker imports.
     """
     function = factory.__init__ if isinstance(factory, type) else inspect.unwrap(factory)
     function = getattr(function, "func", function)
@@ -306,13 +306,13 @@ def _hints(factory: Callable[..., Any], **settings: bool) -> dict[str, Any]:
 
 
 def _like(default: Any) -> Any:
-    """Return the type of an option without an annotation: its default's, where that tells one."""
+    """Return the type of an option without an annotation: that of its default, or Any."""
     if default is None or default is inspect.Parameter.empty:
         return Any
     return next((kind for kind in SIMPLE if isinstance(default, kind)), type(default))
 
 
 def _doc(hint: Any) -> str:
-    """Return the first text that an option is annotated with."""
+    """Return the first text of an `Annotated` annotation, or ""."""
     notes = hint.__metadata__ if typing.get_origin(hint) is typing.Annotated else ()
     return next((note for note in notes if isinstance(note, str)), "")

@@ -49,7 +49,7 @@ class Failure:
         was = "failed" if self.state == "failed" else "is disabled"
         return f"plugin {self.distribution} {self.version} {was}: {self.reason}"
 
-    def brings(self, kind: str, name: str) -> bool:
+    def has_component(self, kind: str, name: str) -> bool:
         """Return whether the plugin is known to have the component.
 
         It is if it registered the component before it failed, or if the name begins with the
@@ -112,7 +112,7 @@ class Registry:
 
     def _unknown(self, kind: str, name: str, known: set[str]) -> str:
         """Return the message for an unknown component, with the plugins that may bring it."""
-        if left_out := [failure for failure in self.failures if failure.brings(kind, name)]:
+        if left_out := [failure for failure in self.failures if failure.has_component(kind, name)]:
             return f"no {kind} is called {name!r} here: {'; '.join(map(str, left_out))}"
         text = unknown(kind, name, known)
         if not self.failures or ":" in name or "did you mean" in text:
