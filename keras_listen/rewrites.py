@@ -1,4 +1,4 @@
-"""Rewritten, for a prior's `rewritten`; it is defined in `models.rewrites`."""
+"""`Rewritten`, for priors that have the attribute `rewritten`; see `models.rewrites`."""
 
 from .models.rewrites import Rewritten
 
