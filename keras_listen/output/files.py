@@ -71,11 +71,7 @@ def read_timing(root: str | Path) -> dict[str, Any]:
 
 
 class Clock:
-    """Seconds by stage, written to timing.json and added to those of earlier calls.
-
-    Args:
-        root: folder of timing.json.
-    """
+    """Seconds by stage, kept in timing.json and added to those of earlier calls."""
 
     def __init__(self, root: Path):
         self._path = root / "timing.json"
