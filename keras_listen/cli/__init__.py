@@ -15,7 +15,7 @@ from .common import LazyGroup, remembering_interrupts
 
 _COMMANDS = {
     "convert": "Turn published networks into a bundle.",
-    "debug": "Examine misclassified utterances.",
+    "debug": "Look into the utterances that were misclassified.",
     "doctor": "Check a model file, and say how to mend what is wrong.",
     "evaluate": "Count how often words are reached, and whether referees agree.",
     "fetch": "Download a corpus of speech.",
