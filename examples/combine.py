@@ -2,10 +2,10 @@
 
     python examples/combine.py [OUT]
 
-Makes a prior, an objective and a vocoder of a few lines each, tells the program of them, and hears
-one word by every combination of theirs with built-in ones. Prints how sure the classifier and its
-referee are of each, and how often the word is heard again in the sound. To use components of your
-own by name, on the command line too, make a plugin of them: see docs/plugins.md.
+Defines a prior, an objective and a vocoder in a few lines each, registers them, and maximizes one
+word with every combination of them and built-in ones. Prints the probabilities that the classifier
+and its referee give to the word, and how often the classifier recognizes it in the sound. To use
+your own components by name, also on the command line, make a plugin of them: see docs/plugins.md.
 """
 
 import itertools
@@ -19,7 +19,6 @@ import tensorflow as tf
 
 import keras_listen
 from keras_listen.errors import ParameterError
-from keras_listen.experiment import resolve
 from keras_listen.plugins import Registry, default_registry, new_manager
 from keras_listen.seeds import normal
 
@@ -29,7 +28,7 @@ VOCODERS = ("griffin-lim", "ringing")
 
 
 def blurred(bundle, *, frames: int = 5):
-    """Features that are means of their neighbours in time."""
+    """Features averaged over neighbouring frames."""
     if frames < 1:
         raise ParameterError(f"frames is {frames}; expected at least 1")
     near = np.abs(np.subtract.outer(np.arange(bundle.spec.frames), np.arange(bundle.spec.frames)))
@@ -46,7 +45,7 @@ def blurred(bundle, *, frames: int = 5):
 
 
 def margin(bundle):
-    """The target's logit minus the strongest other one."""
+    """The target's logit minus the largest other one."""
 
     def objective(classifier, features, targets):
         logits = classifier.logits(features)
@@ -58,7 +57,7 @@ def margin(bundle):
 
 
 def ringing(bundle, *, seconds: float = 0.02):
-    """Griffin-Lim in a room that rings for a moment."""
+    """Griffin-Lim with a short reverberation."""
     if not 0 < seconds < 1:
         raise ParameterError(f"seconds is {seconds}; expected between 0 and 1")
     dry = default_registry().create("vocoder", "griffin-lim", bundle)
@@ -74,7 +73,7 @@ def ringing(bundle, *, seconds: float = 0.02):
 
 
 class Plugin:
-    """The hooks by which the program hears of them."""
+    """The hooks that register the three components."""
 
     @keras_listen.hookimpl
     def register_priors(self, register):
@@ -93,14 +92,14 @@ def main(out: str = "combined") -> None:
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     bundle = keras_listen.load_bundle()
-    # What is installed, and ours beside it.
+    # Installed components, and those above.
     registry = Registry(list(default_registry().components))
     registry.add_plugin(new_manager(), Plugin(), ("examples", "1"))
 
     print("prior    objective vocoder     own  referee  heard again")
     for prior, objective, vocoder in itertools.product(PRIORS, OBJECTIVES, VOCODERS):
         choice = {"prior": prior, "objective": objective, "vocoder": vocoder}
-        experiment = resolve(bundle, **choice, registry=registry)
+        experiment = keras_listen.resolve(bundle, **choice, registry=registry)
         samples = experiment.noise_samples(["yes"], 2)
         block = experiment.compute(samples)
         yes = experiment.classifier.label("yes")

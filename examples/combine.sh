@@ -3,8 +3,8 @@
 #
 #     bash examples/combine.sh OUT [WORD]
 #
-# OUT receives a folder for each combination. Components of installed plugins are named in the same
-# way; `keras-listen plugins` lists all there are, with their options.
+# Writes a folder to OUT for each combination. Components of installed plugins are selected in the same
+# way; `keras-listen plugins` lists all components with their options.
 set -euo pipefail
 out=$1
 word=${2:-yes}

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# From a corpus of your own to its sounds: prepare, train, run.
+# Prepare your own corpus, train a bundle of models on it, and maximize its words.
 #
 #     bash examples/own_corpus.sh CORPUS WORK [EPOCHS]
 #
-# CORPUS has one folder of recordings a word; WORK receives the store, the bundle and the run.
-# Where it was interrupted, call it again: every step goes on where it stopped.
+# CORPUS has one folder of recordings for each word; the store, the bundle and the run are written to
+# WORK. After an interruption, call it again: every step continues where it stopped.
 set -euo pipefail
 corpus=$1
 work=$2

@@ -1,9 +1,9 @@
-"""Listen from Python: rank words by how far the classifier's favourite is from real speech.
+"""Maximize words from Python, and rank them by how convincing a referee finds the results.
 
     python examples/python_api.py [OUT]
 
-Maximizes every word of the embedded bundle from three noise starts, prints how sure classifier and
-referee are of the results, and hears the most and the least convincing word.
+Maximizes every word of the embedded bundle from three noise starts, prints the referee's mean
+probability of each word, and classifies the sound of the most convincing one.
 """
 
 import sys
@@ -15,7 +15,7 @@ def main(out: str = "listened") -> None:
     bundle = keras_listen.load_bundle()
     print(f"{len(bundle.words)} words: {', '.join(bundle.words)}")
 
-    # What the command `keras-listen run` does; the rows are those of samples.csv.
+    # The same as the command `keras-listen run`; the rows are those of samples.csv.
     run = keras_listen.listen(prior="ae", vocoder="griffin-lim", samples=3, out=out)
     agreement = {
         word: sum(float(row["referee_probability"]) for row in run.rows if row["word"] == word) / 3
@@ -25,7 +25,7 @@ def main(out: str = "listened") -> None:
         print(f"{word:8} referee's probability {probability:.3f}")
     print(f"own success {run.summary['own success']:.1%}, transfer {run.summary['transfer']:.1%}")
 
-    # The sounds are files; their features go back into the classifier.
+    # Classify the features of a sound that was written.
     best = max(agreement, key=agreement.get)
     heard = keras_listen.load_features(run.root / f"{best}-000.wav")
     probabilities = bundle.classifier.predict(heard[None, :, :, None])[0]

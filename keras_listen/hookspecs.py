@@ -1,15 +1,15 @@
 """The four hooks of a plugin, one for each kind of component.
 
-A plugin is a module (or object) with any of these hooks, named by an entry point of the group
-`keras_listen`. Each hook gets `register(name, factory, *, unavailable=None, fallback=None)` and
-calls it once for every component it brings. A factory is called as `factory(bundle, **options)`:
-its keyword-only, annotated arguments are the options that users set with
-`-o KIND.NAME.KEY=VALUE`.
+A plugin is a module (or object) with one or more of these hooks, named by an entry point of the
+group `keras_listen`. Each hook is called with `register(name, factory, *, unavailable=None,
+fallback=None)` and calls it once for every component of the plugin. A factory is called as
+`factory(bundle, **options)`: its keyword-only, annotated arguments are the options that users set
+with `-o KIND.NAME.KEY=VALUE`.
 
 `unavailable` may be a function without arguments that returns why the component cannot work on
-this machine, or None where it can. It must be cheap: it runs when components are listed.
-`fallback` names the component of the same kind that takes its place then; without one, asking for
-it is an error.
+this machine, or None if it can. It must be fast, because it is called when components are listed.
+`fallback` names the component of the same kind that is then used instead; without one, using the
+component is an error.
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ from collections.abc import Callable
 import pluggy
 
 PROJECT = "keras_listen"
-#: Version of these hooks. It grows when plugins have to change. A plugin may say which one it was
-#: made for, as `KERAS_LISTEN_API = 1`, and is left out, with that reason, where it differs.
+#: Version of these hooks, increased when plugins have to change. A plugin may declare the version
+#: that it was written for as `KERAS_LISTEN_API = 1`; if it differs, the plugin is not loaded.
 API_VERSION = 1
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
+#: Type of `register`; see the module's docstring for its arguments.
 Register = Callable[..., None]
 
 
 @hookspec
 def register_priors(register: Register) -> None:
-    """Register priors: what a latent is and how it becomes features.
+    """Register priors: the latent of an ascent, and its decoding to features.
 
     A prior has `start(targets, seeds) -> z`, `encode(features) -> z`, `decode(z) -> features`
     [shape=(batch, frames, mels, 1)], `spec`, `bounded` (whether decoded features lie in [0, 1]),
-    `step_size` (its default) and optionally `move(z, *, step, seeds) -> dz`, which is added after
-    each ascent step. `decode` and `move` are traced by TensorFlow; `start` returns NumPy arrays and
-    must draw each sample from its own row of `seeds` [shape=(batch, 2), uint32].
+    `step_size` (the default) and optionally `move(z, *, step, seeds) -> dz`, which is added after
+    each step of the ascent. TensorFlow traces `decode` and `move`; `start` returns a NumPy array
+    and must draw each sample from its own row of `seeds` [shape=(batch, 2), uint32].
 
-    A prior whose decoder is a Keras model may have `rewritten`, an equal prior that computes it as
-    `keras_listen.rewrites.Rewritten(model)`: the engine climbs with that one, and calls its
-    `refresh()`, where it has one, before each ascent.
+    A prior whose decoder is a Keras model may have `rewritten`, an equal prior that computes the
+    decoder as `keras_listen.rewrites.Rewritten(model)`: the engine uses it for the ascent, and
+    calls its `refresh()`, if there is one, before each ascent.
 
         @hookimpl
         def register_priors(register):
@@ -55,11 +56,11 @@ def register_priors(register: Register) -> None:
 
 @hookspec
 def register_objectives(register: Register) -> None:
-    """Register objectives: what the ascent makes larger.
+    """Register objectives: what the ascent maximizes.
 
     An objective is called as `objective(classifier, features, targets)` and returns one value a
-    sample [shape=(batch,)]. Its attribute `uses_targets` (true where absent) says whether it needs
-    target words; one that does not has a `label`, which names its samples.
+    sample [shape=(batch,)]. Its attribute `uses_targets` (by default True) tells whether it needs
+    target words; an objective that does not must have a `label`, which names its samples.
 
         @hookimpl
         def register_objectives(register):
@@ -78,15 +79,16 @@ def register_vocoders(register: Register) -> None:
 
     A vocoder has `spec` and `synthesize(features, seeds)`, which takes features
     [shape=(batch, frames, mels), in [0, 1]] with any number of frames and seeds
-    [shape=(batch, 2), uint32], and returns sounds [shape=(batch, samples), float32] that have the
-    same number of frames when their features are extracted again. Sounds beyond [-1, 1] are scaled
-    down before they are written, and the gain is recorded.
+    [shape=(batch, 2), uint32], and returns sounds [shape=(batch, samples), float32] whose extracted
+    features have the same number of frames. Sounds beyond [-1, 1] are scaled down before they are
+    written, and the gain is recorded.
 
-    A vocoder may have `causal` (true where silence after a sound changes no bit before it: then
-    sounds of several lengths share a batch), and for long work both `report`, a function that it
-    calls with the number of audio samples done since the last call and that may raise to stop it,
-    and `seconds_for(sounds, frames)`, its estimate of the time. `files` may map the names of the
-    files that it was made from to their checksums, for the manifest.
+    A vocoder may have `causal` (True if appending silence to the features changes no bit of the
+    sound before it: then sounds of several lengths share a batch). A slow one may have both
+    `report`, a function that it calls with the number of audio samples done since the last call and
+    that may raise an exception to stop it, and `seconds_for(sounds, frames)`, which estimates the
+    time in seconds. `files` may map the names of the files that it was loaded from to their
+    checksums, for the manifest.
 
         @hookimpl
         def register_vocoders(register):
@@ -98,11 +100,11 @@ def register_vocoders(register: Register) -> None:
 
 @hookspec
 def register_readers(register: Register) -> None:
-    """Register readers: files to samples.
+    """Register readers: sound files to samples.
 
     A reader is called as `reader(paths, sample_rate)` and yields, for each path in order,
     `(path, samples)` with mono float32 samples [shape=(samples,)] at `sample_rate` Hz, or
-    `(path, ReadError)` for a file that cannot be read. Its factory gets no bundle (None).
+    `(path, ReadError)` for a file that cannot be read. The bundle of its factory is None.
 
         @hookimpl
         def register_readers(register):

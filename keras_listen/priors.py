@@ -1,4 +1,4 @@
-"""What authors of priors may extend; the built-in priors are in `maximization.priors`."""
+"""Classes for priors of plugins; they are defined in `maximization.priors`."""
 
 from .maximization.priors import Identity, Latent
 

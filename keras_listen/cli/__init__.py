@@ -1,10 +1,11 @@
-"""The command line. Every word that is printed is printed here."""
+"""The command line `keras-listen`, the only room that prints."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
+from difflib import get_close_matches
 
 import click
 
@@ -15,24 +16,24 @@ from .common import LazyGroup, remembering_interrupts
 _COMMANDS = {
     "convert": "Convert published networks to a bundle.",
     "debug": "Look into the utterances that were misclassified.",
-    "doctor": "Say whether a model file can be listened to, and how to mend it.",
-    "evaluate": "Count how often words are reached, and whether other classifiers agree.",
+    "doctor": "Check a model file, and say how to mend what is wrong.",
+    "evaluate": "Count how often words are reached, and whether referees agree.",
     "fetch": "Download a corpus of speech.",
     "plugins": "List priors, objectives, vocoders and readers.",
     "prepare": "Extract the features of a corpus into a store.",
-    "run": "Maximize a classifier's words and hear them.",
-    "study": "Let people listen: make recordings, collect ratings, analyse them.",
+    "run": "Maximize a classifier's words and turn them into sound.",
+    "study": "Run a listening test: make recordings, collect ratings, analyse them.",
     "train": "Train classifiers and priors on a store, or a vocoder on recordings.",
     "vocode": "Turn recordings or features into sound.",
 }
 
 
 class _Commands(LazyGroup):
-    """All commands, listed with what they do without importing any."""
+    """The group of all commands; its help imports none of them."""
 
-    def resolve_command(self, context: click.Context, args: list[str]):
-        from difflib import get_close_matches
-
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         try:
             return super().resolve_command(context, args)
         except click.UsageError as error:
@@ -56,7 +57,7 @@ class _Commands(LazyGroup):
     "disabled",
     multiple=True,
     metavar="NAME",
-    help="Leave a plugin out, or all; may be repeated.",
+    help="Disable a plugin, or all; may be repeated.",
 )
 @click.option(
     "--plugins-dir",
@@ -64,15 +65,16 @@ class _Commands(LazyGroup):
     multiple=True,
     metavar="DIR",
     type=click.Path(exists=True, file_okay=False),
-    help="Folder whose *.py files are plugins; may be repeated.",
+    help="Folder whose *.py files are loaded as plugins; may be repeated.",
 )
 def keras_listen(disabled: tuple[str, ...], folders: tuple[str, ...]) -> None:
     """Hear what a speech classifier has learned."""
     if disabled or folders:
-        from ..plugins import Settings, configure_plugins
+        # Here, because it imports NumPy, which --help does not need.
+        from ..plugins import PluginSettings, configure_plugins
 
-        # Added to what the environment names.
-        before = Settings.from_environment()
+        # The options add to the environment variables.
+        before = PluginSettings.from_environment()
         configure_plugins(
             disable=(*before.disable, *disabled) if disabled else None,
             folders=(*before.folders, *folders) if folders else None,
@@ -80,7 +82,7 @@ def keras_listen(disabled: tuple[str, ...], folders: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    """Run the command line; a mendable error becomes one line and exit status 1."""
+    """Run the command line; a ListenError becomes one line and exit status 1."""
     _log_to_stderr()
     try:
         with remembering_interrupts():
@@ -92,7 +94,7 @@ def main() -> None:
         click.echo("keras-listen: interrupted", err=True)
         status = 130
     except BrokenPipeError:
-        # The reader of our output has gone: nothing is wrong, and nobody is there to be told.
+        # Whoever read our output, such as head, has closed the pipe: that is no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     except ListenError as error:
@@ -102,7 +104,7 @@ def main() -> None:
 
 
 class _Lines(logging.Handler):
-    """Writes to standard error, above the progress bars that may be there."""
+    """Writes to standard error, above any progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
         line = self.format(record)

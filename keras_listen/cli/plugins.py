@@ -1,21 +1,25 @@
-"""keras-listen plugins"""
+"""The command `keras-listen plugins`: list, show and start plugins."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from textwrap import indent
 from typing import Any
 
 import click
 
+from ..errors import ParameterError, unknown
+from ..plugins import KINDS, Component, Failure, Option, Registry, default_registry
+from ..plugins.component import canonical
+from ..plugins.scaffold import package_of, write_package
 from .common import table
-from .plugins_new import new
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class _Listing(click.Group):
-    """Commands of which `list` may be left out: `plugins prior` is `plugins list prior`."""
+    """A group whose default command is `list`: `plugins prior` is `plugins list prior`."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         first = next((arg for arg in args if not arg.startswith("-")), None)
@@ -29,23 +33,18 @@ class _Listing(click.Group):
 def plugins() -> None:
     """List priors, objectives, vocoders and readers, and where they come from.
 
-    `keras-listen plugins KIND` lists those of one kind: prior, objective, vocoder or reader.
+    `keras-listen plugins KIND` lists one kind only: prior, objective, vocoder or reader.
     """
-
-
-plugins.add_command(new)
 
 
 @plugins.command("list")
 @click.argument("kind", required=False)
 @_JSON
 def list_(kind: str | None, as_json: bool) -> None:
-    """List components, and plugins that are left out with the reason.
+    """List components, and plugins that failed or are disabled.
 
-    KIND is prior, objective, vocoder or reader; all of them where it is left out.
+    KIND is prior, objective, vocoder or reader; without it, all kinds are listed.
     """
-    from ..plugins import default_registry
-
     chosen = _kind(kind) if kind else None
     registry = default_registry()
     found = [c for c in _sorted(registry.components) if chosen in (None, c.kind)]
@@ -65,13 +64,12 @@ def list_(kind: str | None, as_json: bool) -> None:
 @click.argument("name")
 @_JSON
 def show(name: str, as_json: bool) -> None:
-    """Show all of a component: options, types, defaults, documentation, where it comes from.
+    """Show a component's options, documentation and source.
 
-    NAME is a component's, DISTRIBUTION:NAME or KIND:NAME, or a plugin's: then everything that it
-    brings, or why it is left out. What has the name in several kinds is shown in each.
+    NAME is the name of a component, also as DISTRIBUTION:NAME or KIND:NAME, or of a plugin. For a
+    plugin, all its components are shown, or the reason why it failed or is disabled. If components
+    of several kinds have the name, all of them are shown.
     """
-    from ..plugins import default_registry
-
     registry = default_registry()
     entries = _named(registry, name)
     if as_json:
@@ -80,10 +78,26 @@ def show(name: str, as_json: bool) -> None:
         click.echo("\n\n".join(_page(entry) for entry in entries))
 
 
-def _kind(given: str) -> str:
-    from ..errors import ParameterError, unknown
-    from ..plugins import KINDS
+@plugins.command()
+@click.argument("name")
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path())
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="Kind of component.")
+def new(name: str, folder: str | None, kind: str) -> None:
+    """Write a package with a working plugin, as a start for your own.
 
+    NAME is the name of the component, such as slow. The package is called keras-listen-NAME and is
+    written to DIR, by default a folder of that name.
+    """
+    package = package_of(name, kind)
+    root = write_package(package, folder)
+    click.echo(f"{kind} {package.name}, package {package.distribution}, in {root}:")
+    for path in package.files():
+        click.echo(f"  {path}")
+    click.echo(f"next: pip install -e '{root}[test]' && pytest {root}")
+    click.echo(f"then: {package.use}")
+
+
+def _kind(given: str) -> str:
     kind = given.removesuffix("s")
     if kind not in KINDS:
         known = (*KINDS, *plugins.commands)
@@ -91,11 +105,8 @@ def _kind(given: str) -> str:
     return kind
 
 
-def _named(registry, name: str) -> list[dict[str, Any]]:
-    """Describe everything that has the name."""
-    from ..errors import ParameterError, unknown
-    from ..plugins.component import canonical
-
+def _named(registry: Registry, name: str) -> list[dict[str, Any]]:
+    """Describe all components and failures of a name; see `show`."""
     kind, _, short = name.rpartition(":")
     components = [
         component
@@ -115,13 +126,11 @@ def _named(registry, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def _sorted(components):
-    from ..plugins import KINDS
-
+def _sorted(components: Iterable[Component]) -> list[Component]:
     return sorted(components, key=lambda c: (KINDS.index(c.kind), c.name, c.distribution))
 
 
-def _row(entry: dict) -> list[str]:
+def _row(entry: dict[str, Any]) -> list[str]:
     options = ", ".join(
         option["name"] + ("" if option["required"] else f"={option['default']}")
         for option in entry["options"]
@@ -130,8 +139,8 @@ def _row(entry: dict) -> list[str]:
     return [entry["kind"], entry["use"], entry["state"], owner, options]
 
 
-def _page(entry: dict) -> str:
-    """Lay out one entry for reading."""
+def _page(entry: dict[str, Any]) -> str:
+    """Return the description of one entry as text."""
     state = f"{entry['state']}: {entry['reason']}" if entry["reason"] else entry["state"]
     lines = [f"{entry['kind']} {entry['name']}", f"  {state}"]
     lines.append(f"  from {entry['distribution']} {entry['version']}, {entry['source'] or '?'}")
@@ -146,16 +155,16 @@ def _page(entry: dict) -> str:
     return "\n".join(lines)
 
 
-def _option_row(option: dict) -> list[str]:
+def _option_row(option: dict[str, Any]) -> list[str]:
     default = "(required)" if option["required"] else repr(option["default"])
     return [option["name"], option["type"], default, " ".join(option["doc"].split())]
 
 
-def _write_json(entries: list[dict]) -> None:
+def _write_json(entries: list[dict[str, Any]]) -> None:
     click.echo(json.dumps(entries, indent=2, default=str))
 
 
-def _describe(registry, component) -> dict[str, Any]:
+def _describe(registry: Registry, component: Component) -> dict[str, Any]:
     reason = component.why_unavailable()
     return {
         "kind": component.kind,
@@ -165,23 +174,24 @@ def _describe(registry, component) -> dict[str, Any]:
         "distribution": component.distribution,
         "version": component.version,
         "doc": component.doc,
-        "options": [
-            {
-                "name": o.name,
-                "type": o.type_name,
-                "default": o.default,
-                "doc": o.doc,
-                "required": o.required,
-            }
-            for o in component.options
-        ],
+        "options": [_describe_option(option) for option in component.options],
         "use": registry.use(component),
         "source": component.source,
         "documentation": component.documentation,
     }
 
 
-def _describe_failure(failure) -> dict[str, Any]:
+def _describe_option(option: Option) -> dict[str, Any]:
+    return {
+        "name": option.name,
+        "type": option.type_name,
+        "default": option.default,
+        "doc": option.doc,
+        "required": option.required,
+    }
+
+
+def _describe_failure(failure: Failure) -> dict[str, Any]:
     source = failure.source
     return {
         "kind": "plugin",

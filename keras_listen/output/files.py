@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one."""
+"""Atomic writing of files, and what output folders have in common."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ..errors import RunError
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; rename it into place when the block succeeds.
+    """Yield a temporary path beside `path`, and rename it to `path` when the block succeeds.
 
     Raises:
-        RunError: the disk is full or the folder cannot be written.
+        RunError: the disk is full, or the folder cannot be written.
     """
     path = Path(path)
     beside = path.with_name(f".{path.stem}.partial{path.suffix}")
@@ -34,29 +34,29 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        # Where the rename took place there is nothing left to remove.
+        # After the rename there is nothing to remove.
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8 in one step."""
+    """Write text as UTF-8, atomically."""
     with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
 def json_text(value: Any) -> str:
-    """Return `value` as indented JSON."""
+    """Return a value as indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented JSON in one step."""
+    """Write a value as indented JSON, atomically."""
     write_text(path, json_text(value))
 
 
 def read_timing(root: str | Path) -> dict[str, Any]:
-    """Return what earlier calls wrote to `timing.json` in the folder `root`; empty without one.
+    """Return the content of `timing.json` in the folder `root`, or {} if there is none.
 
     Raises:
         RunError: the file is damaged.
@@ -79,7 +79,7 @@ class Clock:
 
     @contextlib.contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Add the time spent in the block to a stage."""
+        """Add the time spent in the block to that of a stage."""
         begin = time.perf_counter()
         try:
             yield
@@ -95,7 +95,12 @@ def number_text(value: float) -> str:
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
-    """Return rows as CSV with a heading; the columns are by default those of the first row."""
+    """Return rows as CSV with a header.
+
+    Args:
+        rows: values by column.
+        columns: in their order; by default those of the first row.
+    """
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns or list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -104,10 +109,10 @@ def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = 
 
 
 def make_folder(path: str | Path) -> Path:
-    """Make a folder and its parents.
+    """Create a folder and its parents, if they do not exist, and return its path.
 
     Raises:
-        RunError: it cannot be made.
+        RunError: it cannot be created.
     """
     path = Path(path)
     try:
@@ -120,14 +125,15 @@ def make_folder(path: str | Path) -> Path:
 def require_empty(
     root: str | Path, otherwise: str = "", *, how: str = "name another folder with --out"
 ) -> Path:
-    """Return the output folder `root`, which must be new or empty.
+    """Return the output folder `root`, which must not exist or be empty.
 
     Args:
-        otherwise: what else could be done where it holds something.
-        how: another folder is named.
+        root: the folder.
+        otherwise: alternative to naming another folder, put before `how` in the message.
+        how: how to name another folder.
 
     Raises:
-        RunError: it is a file or holds something.
+        RunError: it is a file, or not empty.
     """
     root = Path(root)
     if root.is_file():
@@ -138,12 +144,12 @@ def require_empty(
 
 
 def replace_folder(fresh: Path, target: Path) -> None:
-    """Rename the folder `fresh` to `target`; one that is there steps aside first.
+    """Rename the folder `fresh` to `target`, in place of a folder that exists.
 
-    A kill in between loses nothing: the old folder is then still there under its other name.
+    A process killed in between loses nothing: the old folder then still exists as `.NAME.old`.
 
     Raises:
-        OSError: a file is in the way, or the renaming failed.
+        OSError: `target` is a file, or cannot be renamed.
     """
     if target.is_file():
         raise FileExistsError(errno.EEXIST, "a file is in the way")

@@ -1,4 +1,4 @@
-"""What all pages share: templates, the policy against foreign code, links and embedded files."""
+"""Rendering of HTML pages: templates, Content-Security-Policy, links and embedded files."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def render(
     rules: Mapping[str, str] | None = None,
     **values: Any,
 ) -> str:
-    """Return the text of a page.
+    """Return the HTML of a page.
 
     Args:
         template: file name of a template that extends `base.html`.
-        scripts: JavaScript that runs at the end of the page, in this order. Nothing else runs:
-            the page's Content-Security-Policy names them by their checksums.
-        rules: of that policy, where they are not those of `policy`.
-        values: for the template; `title` and `manifest` are used by every page.
+        scripts: JavaScript to run at the end of the page, in this order. The page's
+            Content-Security-Policy names them by their checksums and allows no other.
+        rules: of that policy, in addition to those of `policy` or instead of them.
+        values: for the template; every page uses `title` and `manifest`.
     """
     from markupsafe import Markup
 
@@ -44,22 +44,25 @@ def render(
 
 
 def fill(template: str, **values: Any) -> str:
-    """Return a template that is no page of ours, filled in; values are escaped."""
+    """Return a template that does not extend `base.html`, rendered; values are escaped."""
     return _environment().get_template(template).render(**values)
 
 
 def template_text(name: str) -> str:
-    """Return a file that lies beside the templates, a script for example, as it is."""
+    """Return the content of a file in the folder of templates, such as a script."""
     environment = _environment()
     return environment.loader.get_source(environment, name)[0]
 
 
 def policy(scripts: Sequence[str], rules: Mapping[str, str] | None = None) -> str:
-    """Return a Content-Security-Policy under which only `scripts` run and nothing is fetched.
+    """Return a Content-Security-Policy that allows only `scripts` and forbids foreign requests.
 
-    Styles may stand in the page, because Bokeh writes its own; pictures and sounds may come from
-    beside the page, which is `file:` where it is opened from a disk, or from within it. `rules`
-    are added, or take the place of these.
+    Inline styles are allowed, because Bokeh writes its own. Pictures and sounds may be embedded or
+    lie beside the page, which is `file:` for a page opened from a disk.
+
+    Args:
+        scripts: JavaScript of the page.
+        rules: added to the default rules, or replacing those of the same name.
     """
     sums = [hashlib.sha256(script.encode()).digest() for script in scripts]
     allowed = [f"'sha256-{base64.b64encode(sum_).decode()}'" for sum_ in sums]
@@ -77,9 +80,9 @@ def policy(scripts: Sequence[str], rules: Mapping[str, str] | None = None) -> st
 
 
 def data_block(value: Any) -> Markup:
-    """Return `value` as JSON that may stand in a script element, whatever strings are in it.
+    """Return a value as JSON that is safe in a script element, whatever its strings.
 
-    Numbers that JSON does not know (NaN, infinities) become null.
+    NaN and infinities, which JSON lacks, become null.
     """
     from markupsafe import Markup
 
@@ -90,17 +93,17 @@ def data_block(value: Any) -> Markup:
 
 
 def link(path: str) -> str:
-    """Return a relative path as an address: of characters with a meaning only `/` stays."""
+    """Return a relative path as URL: all reserved characters but `/` are percent-encoded."""
     return quote(path)
 
 
 def source(root: Path, path: str, *, embed: bool) -> str:
-    """Return what an element's `src` needs: the data itself, a relative link, or nothing.
+    """Return the `src` of an element: a data URL, a relative link, or "" if there is no file.
 
     Args:
         root: the page's folder.
-        path: of the file, relative to it.
-        embed: whether the page shall hold the file itself.
+        path: of the file, relative to `root`.
+        embed: whether to return the file itself, as data URL.
     """
     file = root / path
     if not file.is_file():
@@ -111,7 +114,7 @@ def source(root: Path, path: str, *, embed: bool) -> str:
 
 
 def number(value: Any) -> str:
-    """Return a number as a table shows it; a dash where there is none."""
+    """Format a number for a table; None, NaN and infinities are a dash."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return _NOTHING
     if isinstance(value, bool):
@@ -120,7 +123,7 @@ def number(value: Any) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """Return a share in percent; a dash where there is none."""
+    """Format a share in percent; None, NaN and infinities are a dash."""
     if value is None or not math.isfinite(value):
         return _NOTHING
     return f"{100 * value:.{digits}f} %"
@@ -142,7 +145,7 @@ def _environment() -> Environment:
 
 
 def _closed(script: str) -> str:
-    # In a library's strings, the end of a script element would end it.
+    # `</script` in a string of a library would end the script element.
     return script.replace("</script", "<\\/script")
 
 

@@ -1,7 +1,7 @@
-"""A component that a plugin registered: its names, its options, and how it is made.
+"""A component registered by a plugin: its names, its options, and its creation.
 
-A component's name stands in `-o KIND.NAME.KEY=VALUE`, in the names of files and in tables, so it
-has nothing but letters, digits, hyphens and underscores.
+The name of a component is part of `-o KIND.NAME.KEY=VALUE`, of file names and of tables, so it
+consists of letters, digits, hyphens and underscores.
 """
 
 from __future__ import annotations
@@ -22,14 +22,22 @@ from .proxy import checked
 
 KINDS = ("prior", "objective", "vocoder", "reader")
 OWN = "keras-listen"
-#: Names that stand for having no component of the kind.
+#: Names that mean "no component of this kind".
 _RESERVED = {("vocoder", "none")}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True)
 class Option:
-    """One keyword-only argument of a factory; `required` where it has no default."""
+    """A keyword-only argument of a factory.
+
+    Attributes:
+        name: of the argument.
+        type: the annotation, or the type of the default.
+        default: None if the option is required.
+        doc: the first text of an `Annotated` annotation, or "".
+        required: whether there is no default.
+    """
 
     name: str
     type: Any
@@ -39,29 +47,30 @@ class Option:
 
     @property
     def type_name(self) -> str:
-        """The type as it stands in the factory's signature."""
+        """The type as written in the factory's signature."""
         return type_name(self.type)
 
     def convert(self, value: Any) -> Any:
-        """Turn a string from the command line into the option's type; check other values.
+        """Convert a string to the option's type; return any other value if it is of that type.
 
         Raises:
-            ValueError: the value does not fit.
+            ValueError: the value is not of the option's type.
         """
         return convert(value, self.type)
 
 
 @dataclass(frozen=True)
 class Component:
-    """A registered factory and where it comes from.
+    """A registered factory, and the plugin that registered it.
 
     Attributes:
-        kind, name: what it is called.
-        factory: see hookspecs.
-        distribution, version: whose it is.
-        unavailable: says why it cannot work on this machine, or None.
-        fallback: name of the component that takes its place then.
-        file: the single file that the plugin is, where it is one.
+        kind: one of `KINDS`.
+        name: as registered.
+        factory: called as `factory(bundle, **options)`, see `keras_listen.hookspecs`.
+        distribution, version: of the plugin.
+        unavailable: returns why the component cannot work on this machine, or None.
+        fallback: name of the component that is used instead if it is unavailable.
+        file: path of a single-file plugin, else None.
     """
 
     kind: str
@@ -75,12 +84,12 @@ class Component:
 
     @property
     def full_name(self) -> str:
-        """`distribution:name`, which picks this one among components of the same name."""
+        """`distribution:name`, which is unique among the components of a kind."""
         return f"{self.distribution}:{self.name}"
 
     @property
     def described(self) -> str:
-        """What a message calls it: kind and name, and whose it is unless it is built in."""
+        """Kind, name and, unless built in, distribution and version, for messages."""
         return f"{self.kind} {self.name}{self._owner}"
 
     @property
@@ -89,7 +98,7 @@ class Component:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What a manifest keeps of it."""
+        """Name, distribution and version, for manifests."""
         return {
             "name": self.name,
             "distribution": self.distribution,
@@ -102,7 +111,7 @@ class Component:
         return self.distribution == OWN
 
     def is_called(self, name: str) -> bool:
-        """Say whether `name` is one of its two names."""
+        """Return whether `name` is the component's name or `distribution:name`."""
         owner, colon, short = name.rpartition(":")
         return short == self.name and (
             not colon or canonical(owner) == canonical(self.distribution)
@@ -120,7 +129,7 @@ class Component:
 
     @property
     def source(self) -> str | None:
-        """The file and line in which the factory is defined, where that is known."""
+        """File and line of the factory's definition, or None if unknown."""
         function = inspect.unwrap(self.factory)
         function = getattr(function, "func", function)
         try:
@@ -146,7 +155,7 @@ class Component:
         )
 
     def why_unavailable(self) -> str | None:
-        """Say why the component cannot work here, or None."""
+        """Return why the component cannot work on this machine, or None if it can."""
         try:
             why = self.unavailable() if self.unavailable else None
         except KeyboardInterrupt:
@@ -156,16 +165,21 @@ class Component:
         return " ".join(str(why).split()) if why else None
 
     def create(self, bundle: Any = None, options: Mapping[str, Any] | None = None) -> Any:
-        """Call the factory with `options`, strings among them converted.
+        """Call the factory.
 
-        Returns what it made, watched: see `keras_listen.checking`.
+        Args:
+            bundle: passed to the factory; None for readers.
+            options: for the factory; strings are converted to the type of their option.
+
+        Returns:
+            What the factory made, in a proxy that checks its calls, see `.proxy`.
 
         Raises:
             ParameterError: an option is unknown, missing, of another type, or refused by the
                 factory.
-            Unavailable: the component cannot work here.
-            PluginError: a factory of another distribution failed unexpectedly, or made something
-                that is no component of its kind.
+            Unavailable: the component cannot work on this machine.
+            PluginError: the factory of a plugin raised another exception, or what it made lacks an
+                attribute or method of its kind.
         """
         values = self.convert_options(options or {})
         if why := self.why_unavailable():
@@ -173,7 +187,7 @@ class Component:
         try:
             return checked(self.factory(bundle, **values), self)
         except ParameterError as error:
-            # A factory says what is wrong with its option, not which component's that is.
+            # The factory's message names the option; here the component is added.
             raise ParameterError(f"{self.kind} {self.name}: {error}") from error
         except (ListenError, KeyboardInterrupt):
             raise
@@ -183,7 +197,11 @@ class Component:
             raise PluginError(f"{self.described} failed: {reason(error, self.factory)}") from error
 
     def convert_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Check and convert `given` options; see `create`."""
+        """Check and convert options; see `create`.
+
+        Raises:
+            ParameterError: an option is unknown, missing or of another type.
+        """
         known = {option.name: option for option in self.options}
         values = {}
         for name, value in given.items():
@@ -210,15 +228,16 @@ class Component:
 
 
 def canonical(distribution: str) -> str:
-    """Return a distribution's name as installers compare it."""
+    """Normalize the name of a distribution as installers do, to compare it."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def require_proper(component: Component) -> None:
-    """Make sure that a component can be named, listed and made.
+    """Check the name, factory and options of a component that is being registered.
 
     Raises:
-        PluginError: its name or its factory's signature is of no use.
+        PluginError: the name is invalid or reserved, the factory is not callable or takes wrong
+            arguments, or an option has an unsupported annotation.
     """
     kind, name = component.kind, component.name
     if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -269,9 +288,9 @@ def _require_signature(component: Component) -> None:
 
 
 def _hints(factory: Callable[..., Any], **settings: bool) -> dict[str, Any]:
-    """Return the types of a factory's options, of a class those of its constructor.
+    """Return the types of the options of a factory, or of a class's constructor.
 
-    Annotations of other arguments may name what only a type checker imports.
+    Annotations of other arguments are left out: they may name what only a type checker imports.
     """
     function = factory.__init__ if isinstance(factory, type) else inspect.unwrap(factory)
     function = getattr(function, "func", function)
@@ -287,13 +306,13 @@ def _hints(factory: Callable[..., Any], **settings: bool) -> dict[str, Any]:
 
 
 def _like(default: Any) -> Any:
-    """Return the type of an option without an annotation: its default's, where that tells one."""
+    """Return the type of an option without an annotation: that of its default, or Any."""
     if default is None or default is inspect.Parameter.empty:
         return Any
     return next((kind for kind in SIMPLE if isinstance(default, kind)), type(default))
 
 
 def _doc(hint: Any) -> str:
-    """Return the first text that an option is annotated with."""
+    """Return the first text of an `Annotated` annotation, or ""."""
     notes = hint.__metadata__ if typing.get_origin(hint) is typing.Annotated else ()
     return next((note for note in notes if isinstance(note, str)), "")

@@ -1,6 +1,6 @@
-"""Where plugins come from: what is installed, and single files in folders; and which are wanted.
+"""Find plugins: entry points of installed distributions, and single files in folders.
 
-Settings are environment variables, so that every process that is started from this one has the same
+The settings are environment variables, so that every process started from this one loads the same
 plugins.
 """
 
@@ -31,12 +31,12 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Which plugins are wanted.
+class PluginSettings:
+    """Which plugins are loaded.
 
     Attributes:
-        disable: names of plugins that are not loaded; "all" stands for all but the built-ins.
-        folders: whose `*.py` files are plugins, too.
+        disable: names of plugins that are not loaded; "all" means all but the built-ins.
+        folders: folders whose `*.py` files are loaded as plugins.
         strict: whether a plugin that fails is an error.
     """
 
@@ -45,11 +45,11 @@ class Settings:
     strict: bool = False
 
     @classmethod
-    def from_environment(cls) -> Settings:
+    def from_environment(cls) -> PluginSettings:
         """Read the settings from this process's environment variables.
 
         Raises:
-            ParameterError: KERAS_LISTEN_STRICT_PLUGINS is neither yes nor no.
+            ParameterError: KERAS_LISTEN_STRICT_PLUGINS is not a Boolean such as 1 or 0.
         """
         disable, folders, strict = (os.environ.get(name, "") for name in (DISABLE, FOLDERS, STRICT))
         try:
@@ -62,7 +62,7 @@ class Settings:
             raise ParameterError(f"{STRICT} is {strict!r}; expected 1 or 0") from None
 
     def to_environment(self) -> None:
-        """Set the environment variables of this process and of those that it will start."""
+        """Set the environment variables of this process, which processes it starts inherit."""
         values = {
             DISABLE: ",".join(self.disable),
             FOLDERS: os.pathsep.join(self.folders),
@@ -77,15 +77,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Source:
-    """A plugin that is there and was not loaded yet.
+    """A plugin that was found but not imported yet.
 
     Attributes:
-        name: of the entry point, or of the file.
-        distribution, version: whose it is; a file tells its version when it is loaded.
-        load: imports it.
+        name: of the entry point, or of the file without its suffix.
+        distribution, version: of the plugin; "local" until a single file is imported.
+        load: imports the plugin and returns it.
         module: name of its module.
-        file: where it is a single file.
-        note: what should be said of it, or "".
+        file: path of a single-file plugin, else None.
+        note: a warning to log when it is loaded, or "".
     """
 
     name: str
@@ -97,31 +97,12 @@ class Source:
     note: str = ""
 
     def is_called(self, name: str) -> bool:
-        """Say whether `name` is its own or its distribution's."""
+        """Return whether `name` is the name of the entry point or of the distribution."""
         return canonical(name) in (canonical(self.name), canonical(self.distribution))
 
-    def mentions(self, name: str) -> bool | None:
-        """Say whether its code holds the text `name`, without running it; None if unknown."""
-        try:
-            texts = [path.read_text("utf-8", "replace") for path in self._files()]
-        except (OSError, ImportError, ValueError):
-            return None
-        quoted = re.compile(rf"""["']{re.escape(name)}["']""")
-        return any(quoted.search(text) for text in texts) if texts else None
 
-    def _files(self) -> list[Path]:
-        if self.file is not None:
-            return [self.file]
-        found = importlib.util.find_spec(self.module.partition(".")[0])
-        if found is None:
-            return []
-        folders = found.submodule_search_locations or ()
-        inside = [path for folder in folders for path in Path(folder).rglob("*.py")]
-        return inside or [Path(found.origin or "")]
-
-
-def sources(settings: Settings) -> Iterator[Source]:
-    """Yield every plugin that is there, wanted or not."""
+def sources(settings: PluginSettings) -> Iterator[Source]:
+    """Yield all plugins that are installed or in a folder, disabled ones included."""
     yield from _installed()
     for folder in settings.folders:
         yield from _in_folder(Path(folder))
@@ -133,7 +114,7 @@ def _installed() -> Iterator[Source]:
         try:
             ours = bool(distribution.entry_points.select(group=GROUP))
         except Exception as error:
-            # A damaged list of somebody else's entry points is none of our business.
+            # Entry points of other groups are none of our business, even if damaged.
             ours = False
             if f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or ""):
                 yield _damaged(distribution, error)
@@ -141,9 +122,9 @@ def _installed() -> Iterator[Source]:
             name, version = _owner(distribution)
             found.setdefault(canonical(name), []).append((distribution, name, version))
     for copies in found.values():
-        # As for imports, what comes first on the path is used.
+        # The first on the path is used, as for imports.
         distribution, name, version = copies[0]
-        note = _said_of(copies)
+        note = _note_on_versions(copies)
         for entry_point in distribution.entry_points.select(group=GROUP):
             module = entry_point.value.partition(":")[0].strip()
             yield Source(entry_point.name, name, version, entry_point.load, module, note=note)
@@ -157,7 +138,7 @@ def _damaged(distribution: metadata.Distribution, error: Exception) -> Source:
 
 
 def _owner(distribution: metadata.Distribution) -> tuple[str, str]:
-    """Return name and version of a distribution; damaged ones may have neither."""
+    """Return name and version of a distribution; a damaged one may have neither."""
     try:
         found = distribution.name, distribution.version
     except Exception:
@@ -165,8 +146,8 @@ def _owner(distribution: metadata.Distribution) -> tuple[str, str]:
     return found[0] or _UNKNOWN[0], found[1] or _UNKNOWN[1]
 
 
-def _said_of(copies: list[tuple[metadata.Distribution, str, str]]) -> str:
-    """Say that several versions of a distribution were found, if so."""
+def _note_on_versions(copies: list[tuple[metadata.Distribution, str, str]]) -> str:
+    """Return a warning if several versions of a distribution were found, else ""."""
     if len({version for _, _, version in copies}) < 2:
         return ""
     places = [f"{version} in {_place(distribution)}" for distribution, _, version in copies]
@@ -194,7 +175,7 @@ def _in_folder(folder: Path) -> Iterator[Source]:
 
 
 def _raising(error: Exception) -> Callable[[], Any]:
-    def load():
+    def load() -> Any:
         raise error
 
     return load
@@ -209,11 +190,11 @@ def _file_loader(path: Path) -> Callable[[], Any]:
 
 
 def load_file(path: Path) -> Any:
-    """Import one file as a module of its own; what is beside it cannot be imported by it.
+    """Import a single-file plugin; it cannot import the files beside it.
 
     Raises:
         PluginError: its name cannot be that of a plugin.
-        Exception: whatever it raises.
+        Exception: whatever the file raises.
     """
     if not _FILE_NAME.fullmatch(path.stem) or canonical(path.stem) == OWN:
         raise PluginError(
@@ -223,7 +204,7 @@ def load_file(path: Path) -> Any:
     name = _module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    # Modules are looked up by what they define, so this one must be found while it runs.
+    # Dataclasses and annotations look up their module, so it must be registered while it runs.
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
@@ -234,7 +215,7 @@ def load_file(path: Path) -> Any:
 
 
 def unmatched(name: str, found: Sequence[Source]) -> str:
-    """Say that no plugin that was found has the name, and which there are; "" where one has it."""
+    """Return a message that no plugin has the name, and which there are; "" if one has it."""
     if name == ALL or any(source.is_called(name) for source in found):
         return ""
     known = sorted({source.distribution for source in found})

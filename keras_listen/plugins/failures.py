@@ -1,4 +1,4 @@
-"""Why a plugin failed, in one line, with the place in the plugin's own code."""
+"""Describe in one line why a plugin failed, with file and line of its own code."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _TRACEBACK = "Traceback (most recent call last)"
 
 
 def reason(error: BaseException, plugin: Callable[..., Any] | str | None = None) -> str:
-    """Return kind and message of an error, and where in the plugin's code it came from.
+    """Return type and message of an exception, and the line of the plugin's code it came from.
 
     Args:
-        error: what was raised, however deep.
-        plugin: a function of the plugin, or the name of its module.
+        error: the exception, which may have been raised in code that the plugin calls.
+        plugin: a function of the plugin, or the name of its module; without it, no line is given.
     """
     text = error.msg if isinstance(error, SyntaxError) else str(error)
-    # Of what Python raised inside it, TensorFlow makes a text with names of nodes and a traceback.
+    # TensorFlow adds names of nodes and a traceback to what Python code in a graph raised.
     text = _NODE.sub("", text).partition(_TRACEBACK)[0]
     text = shorten(text, _LONGEST, placeholder=" …")
     if not isinstance(error, ListenError):
@@ -34,13 +34,13 @@ def reason(error: BaseException, plugin: Callable[..., Any] | str | None = None)
 
 
 def definition(function: Callable[..., Any]) -> str:
-    """Return file and line in which a function is defined, as `file:line`."""
+    """Return where a function is defined, as `file:line`."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
 
 
 def _top(plugin: Callable[..., Any] | str) -> str:
-    """Return the name of the module or package that a plugin is."""
+    """Return the name of a plugin's top-level module or package."""
     if not isinstance(plugin, str):
         function = inspect.unwrap(plugin)
         plugin = getattr(getattr(function, "func", function), "__module__", None) or ""
@@ -48,7 +48,7 @@ def _top(plugin: Callable[..., Any] | str) -> str:
 
 
 def _place(error: BaseException, top: str) -> str | None:
-    """Return the deepest place of the traceback that lies in the plugin's own code."""
+    """Return the innermost line of the traceback that is in the plugin's own code."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     place = None

@@ -1,6 +1,7 @@
-"""The hooks of one plugin, looked at before they are called.
+"""Check the hooks of a plugin before they are called.
 
-pluggy finds what is marked; here is said in what a plugin differs from what it means to be.
+Misspelt and unmarked hooks become errors with file, line and what was probably meant, which pluggy
+does not tell.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from ..errors import PluginError
 from ..hookspecs import API_VERSION, PROJECT
 from .failures import definition
 
-#: Attribute of a plugin that says for which version of the hooks it was made.
+#: Attribute of a plugin with the version of the hooks that it was written for.
 DECLARED = "KERAS_LISTEN_API"
 _ARGUMENT = "register"
 
 
 def require_version(plugin: Any) -> None:
-    """Make sure that a plugin was made for the hooks as they are, if it says so.
+    """Check the version of the hooks that a plugin was written for, if it declares one.
 
     Raises:
-        PluginError: it was made for others.
+        PluginError: it is another version, or not a whole number.
     """
     declared = getattr(plugin, DECLARED, API_VERSION)
     if not isinstance(declared, int) or isinstance(declared, bool):
@@ -37,10 +38,10 @@ def require_version(plugin: Any) -> None:
 
 
 def require_hooks(plugin: Any, hooks: tuple[str, ...]) -> None:
-    """Make sure that a plugin has hooks, and only such as there are, with their argument.
+    """Check that a plugin has hooks, that their names exist, and that they take `register`.
 
     Raises:
-        PluginError: names what is misspelt, with file and line and what was probably meant.
+        PluginError: names the hook, its file and line, and what was probably meant.
     """
     found = dict(_implementations(plugin))
     for name, function in found.items():
@@ -61,10 +62,10 @@ def require_hooks(plugin: Any, hooks: tuple[str, ...]) -> None:
 
 
 def _implementations(plugin: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Yield each marked function with the hook that it is for."""
+    """Yield name and function of each hook that is marked with `hookimpl`."""
     for name in dir(plugin):
         function = getattr(plugin, name, None)
-        # Asked of functions only: other things may answer anything, or import what is big.
+        # Only functions: other objects may have any attribute, or import something when asked.
         marks = getattr(function, f"{PROJECT}_impl", None) if inspect.isroutine(function) else None
         if isinstance(marks, dict):
             if marks.get("wrapper") or marks.get("hookwrapper"):

@@ -1,7 +1,7 @@
-"""The types of options: from text to value, and whether a value fits.
+"""Types of options: convert text to them, and check values.
 
-Known are bool, int, float, str, pathlib.Path, Literal, and unions of them and None. What is
-annotated with Any is passed on as it is.
+Supported are bool, int, float, str, pathlib.Path, Literal, and unions of them and None. Values of
+an option annotated with Any are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -13,33 +13,43 @@ from pathlib import Path
 from typing import Any
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-#: What a value may be, by the type that is asked for.
+#: Types of the values that each annotation accepts.
 _FITTING = {bool: bool, int: Integral, float: Real, str: str, Path: Path}
 
 SIMPLE = tuple(_FITTING)
-#: What an option may be annotated with, for messages.
+NONE = type(None)
+#: Supported annotations, for messages.
 KNOWN = "int, float, str, bool, pathlib.Path, a Literal, or some of these and None joined by |"
 
 
+def members_of(kind: Any) -> tuple[Any, ...]:
+    """Return the members of a union; any other type is the only member."""
+    is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return typing.get_args(kind) if is_union else (kind,)
+
+
+def is_plain(kind: Any) -> bool:
+    """Return whether a type is a Literal or one of `SIMPLE`: text can be converted to it."""
+    return typing.get_origin(kind) is typing.Literal or kind in SIMPLE
+
+
 def is_known(kind: Any) -> bool:
-    """Say whether it is known what becomes of a text for an option of this type."""
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return all(map(is_known, typing.get_args(kind)))
-    return typing.get_origin(kind) is typing.Literal or kind in (*SIMPLE, type(None), Any)
+    """Return whether an option may be annotated with this type."""
+    return all(is_plain(member) or member in (NONE, Any) for member in members_of(kind))
 
 
 def type_name(kind: Any) -> str:
-    """Return a type as it stands in a signature."""
+    """Return a type as written in a signature."""
     if isinstance(kind, type) and not typing.get_args(kind):
         return kind.__name__
     return str(kind).replace("typing.", "")
 
 
 def convert(value: Any, kind: Any) -> Any:
-    """Turn a text into `kind`; pass another value on if it fits.
+    """Convert text to the type `kind`; return any other value if it is of that type.
 
     Raises:
-        ValueError: it does not.
+        ValueError: the value is not of that type.
     """
     if isinstance(value, str):
         return _from_text(value, kind)
@@ -49,13 +59,13 @@ def convert(value: Any, kind: Any) -> Any:
 
 
 def _from_text(text: str, kind: Any) -> Any:
-    origin, members = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Literal:
-        choices = {str(member): member for member in members}
+    if typing.get_origin(kind) is typing.Literal:
+        choices = {str(choice): choice for choice in typing.get_args(kind)}
         if text not in choices:
             raise ValueError(text)
         return choices[text]
-    if origin in (typing.Union, types.UnionType):
+    members = members_of(kind)
+    if len(members) > 1:
         return _from_text_to_any(text, members)
     if kind is bool:
         if text.lower() in _TRUE + _FALSE:
@@ -65,11 +75,11 @@ def _from_text(text: str, kind: Any) -> Any:
 
 
 def _from_text_to_any(text: str, members: tuple[Any, ...]) -> Any:
-    """Turn a text into the first member of a union that it fits."""
-    if type(None) in members and text.lower() == "none":
+    """Convert text to the first member of a union that accepts it."""
+    if NONE in members and text.lower() == "none":
         return None
     for member in members:
-        if member is not type(None):
+        if member is not NONE:
             try:
                 return _from_text(text, member)
             except ValueError:
@@ -78,13 +88,13 @@ def _from_text_to_any(text: str, members: tuple[Any, ...]) -> Any:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Say whether a value, no text to be converted, is of an option's type."""
-    origin, members = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Literal:
-        return value in members
-    if origin in (typing.Union, types.UnionType):
+    """Return whether a value is of an option's type; text is not converted."""
+    if typing.get_origin(kind) is typing.Literal:
+        return value in typing.get_args(kind)
+    members = members_of(kind)
+    if len(members) > 1:
         return any(fits(value, member) for member in members)
-    if kind is type(None):
+    if kind is NONE:
         return value is None
     if kind not in _FITTING:
         return True

@@ -1,9 +1,7 @@
-"""Watching what components do: where one is called, what it returns is checked, and a failure names
-the plugin it came from.
+"""A proxy around each component: it checks what methods return, and names the plugin in errors.
 
-Checks look at shapes and types, which TensorFlow knows while it traces, so they cost nothing in
-each step; values are looked at where they are NumPy's anyway. Built-in components are checked like
-all others.
+Shapes and types are checked while TensorFlow traces, so no step of an ascent takes longer; values
+are checked only where they are NumPy arrays anyway. Built-in components are checked, too.
 """
 
 from __future__ import annotations
@@ -21,8 +19,8 @@ from .failures import reason
 from .return_checks import CHECKS, short, wrong_pair
 
 
-class Made(Protocol):
-    """What a proxy asks of the component whose factory it watches; see `component.Component`."""
+class WatchedComponent(Protocol):
+    """What a proxy needs to know of a component; `component.Component` has it."""
 
     @property
     def kind(self) -> str: ...
@@ -34,7 +32,7 @@ class Made(Protocol):
     def factory(self) -> Callable: ...
 
 
-#: What each kind of component must have; those in the second tuple are called.
+#: Attributes and methods that each kind of component must have.
 _NEEDED = {
     "prior": (("spec", "bounded", "step_size"), ("start", "encode", "decode")),
     "objective": ((), ("__call__",)),
@@ -55,7 +53,7 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-#: What attributes of each kind must be, where they are there.
+#: By kind: name of an attribute, check of its value where there is one, what is expected.
 _FITTING: dict[str, tuple[tuple[str, Callable[[Any], bool], str], ...]] = {
     "prior": (
         ("step_size", _is_step, "a number above 0"),
@@ -71,13 +69,14 @@ _FITTING: dict[str, tuple[tuple[str, Callable[[Any], bool], str], ...]] = {
 
 
 class Watched:
-    """What a factory made, with all its attributes; calls of its methods are checked.
+    """A proxy with all attributes of what a factory made; calls of its methods are checked.
 
     Attributes:
-        watched_component: whose factory made it.
+        watched_made: what the factory made.
+        watched_component: the component that the factory belongs to.
     """
 
-    def __init__(self, made: Any, component: Made):
+    def __init__(self, made: Any, component: WatchedComponent):
         self.__dict__.update(watched_made=made, watched_component=component)
 
     def __getattr__(self, name: str) -> Any:
@@ -86,7 +85,7 @@ class Watched:
         value = _attribute(self, name)
         kind = self.watched_component.kind
         if name == "rewritten":
-            # The engine's graphs are kept by the object they were made for: it must stay the same.
+            # The engine caches its graphs by object, so this must be the same object each time.
             value = self.__dict__[name] = Watched(value, self.watched_component)
         elif (kind, name) in CHECKS:
             value = partial(_call, self, name, value)
@@ -104,11 +103,11 @@ class Watched:
         return f"<{self.watched_component.described}: {self.watched_made!r}>"
 
 
-def checked(made: Any, component: Made) -> Watched:
-    """Watch what a component's factory made.
+def checked(made: Any, component: WatchedComponent) -> Watched:
+    """Check the attributes of what a component's factory made, and return a proxy of it.
 
     Raises:
-        PluginError: it lacks what its kind must have.
+        PluginError: an attribute or method of the kind is missing or of another type.
     """
     attributes, methods = _NEEDED[component.kind]
     missing = [name for name in attributes if not hasattr(made, name)]
@@ -128,12 +127,12 @@ def checked(made: Any, component: Made) -> Watched:
 
 
 def fault(made: Any, what: str, text: str) -> ListenError:
-    """Return the error that blames what was made.
+    """Return an error about a component: a PluginError that names the plugin if it has one.
 
     Args:
-        made: by a component's factory, or anything else.
-        what: what it is called, where no plugin can be named, such as "the prior".
-        text: what it did.
+        made: a proxy, or any other object.
+        what: name for a component that is built in or no proxy, such as "the prior".
+        text: rest of the message.
     """
     if isinstance(made, Watched) and not made.watched_component.is_own:
         return PluginError(f"{made.watched_component.described} {text}")
@@ -141,12 +140,12 @@ def fault(made: Any, what: str, text: str) -> ListenError:
 
 
 def is_foreign(made: Any) -> bool:
-    """Say whether a plugin of another distribution made it."""
+    """Return whether an object was made by a plugin, not by a built-in component."""
     return isinstance(made, Watched) and not made.watched_component.is_own
 
 
 def _attribute(watched: Watched, name: str) -> Any:
-    """Return an attribute of what was made; only that it is not there is no failure."""
+    """Return an attribute of what was made; any exception but AttributeError is a failure."""
     try:
         return getattr(watched.watched_made, name)
     except (AttributeError, KeyboardInterrupt):
@@ -166,7 +165,7 @@ def _call(watched: Watched, name: str, method: Callable, *arguments: Any, **sett
 
 
 def _read(watched: Watched, paths: Iterable[Path], sample_rate: int) -> Iterator[tuple[Path, Any]]:
-    """Let a reader read; check each pair as it comes."""
+    """Call a reader, and check each pair that it yields."""
     paths, component = list(paths), watched.watched_component
     read = partial(watched.watched_made, paths, sample_rate)
     pairs = _guarded(component, "", lambda: iter(read()))
@@ -174,7 +173,7 @@ def _read(watched: Watched, paths: Iterable[Path], sample_rate: int) -> Iterator
 
 
 def _each_pair(
-    component: Made, pairs: Iterator[Any], paths: list[Path]
+    component: WatchedComponent, pairs: Iterator[Any], paths: list[Path]
 ) -> Iterator[tuple[Path, Any]]:
     for path in paths:
         pair = _guarded(component, f"reading {path} ", partial(next, pairs, None))
@@ -183,8 +182,8 @@ def _each_pair(
         yield pair
 
 
-def _guarded(component: Made, called: str, function: Callable[[], Any]) -> Any:
-    """Call a plugin's function; blame the plugin for what it does not raise on purpose."""
+def _guarded(component: WatchedComponent, called: str, function: Callable[[], Any]) -> Any:
+    """Call a function of a component; turn an unexpected exception of a plugin into PluginError."""
     try:
         return function()
     except (ListenError, KeyboardInterrupt):

@@ -1,7 +1,7 @@
-"""The components of all plugins, and what became of the plugins that are left out.
+"""The components of all plugins, and the plugins that failed or are disabled.
 
-Hook implementations are called one at a time with a `register` that knows whose it is: a plugin
-that fails takes nobody else with it, and every name has an owner.
+The hooks of each plugin are called separately, each with its own `register`: a plugin that fails
+affects no other one, and every component is registered under its plugin's distribution.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ log = logging.getLogger("keras_listen")
 
 @dataclass(frozen=True)
 class Failure:
-    """A plugin that is left out, and why.
+    """A plugin that failed or is disabled.
 
     Attributes:
-        distribution, version: whose it is.
-        reason: in one line.
+        distribution, version: of the plugin.
+        reason: why, in one line.
         state: "failed" or "disabled".
-        components: kind and name of what it had registered before it failed.
-        source: where it was found, if it was.
+        components: kind and name of each component that it registered before it failed.
+        source: where the plugin was found, or None.
     """
 
     distribution: str
@@ -49,21 +49,26 @@ class Failure:
         was = "failed" if self.state == "failed" else "is disabled"
         return f"plugin {self.distribution} {self.version} {was}: {self.reason}"
 
-    def brings(self, kind: str, name: str) -> bool | None:
-        """Say whether the plugin has a component of this name, as far as can be told."""
+    def has_component(self, kind: str, name: str) -> bool:
+        """Return whether the plugin is known to have the component.
+
+        It is if it registered the component before it failed, or if the name begins with the
+        plugin's distribution.
+        """
         owner, _, short = name.rpartition(":")
         if owner:
             return canonical(owner) == canonical(self.distribution)
-        if (kind, short) in self.components:
-            return True
-        return self.source.mentions(short) if self.source else None
+        return (kind, short) in self.components
 
 
 @dataclass
 class Registry:
-    """The components of all plugins that loaded, and the failures of the others.
+    """The components of all plugins that were loaded, and the failures of the others.
 
-    Where it is strict, a plugin that fails is an error.
+    Attributes:
+        components: in the order of registration.
+        failures: plugins that failed or are disabled.
+        strict: whether a plugin that fails is an error.
     """
 
     components: list[Component] = field(default_factory=list)
@@ -73,11 +78,12 @@ class Registry:
     def find(self, kind: str, name: str) -> Component:
         """Return the component called `name`, or `distribution:name`.
 
-        A built-in keeps its name whoever else takes it.
+        If a built-in component and others have the name, the built-in one is returned.
 
         Raises:
-            ParameterError: no such component; if a plugin that was left out has it, says why.
-            PluginError: two distributions claim the name.
+            ParameterError: no such component; the message lists failed and disabled plugins that
+                may bring it.
+            PluginError: several plugins have registered the name.
         """
         mine = [component for component in self.components if component.kind == kind]
         found = [component for component in mine if component.is_called(name)]
@@ -92,7 +98,7 @@ class Registry:
         return found[0]
 
     def use(self, component: Component) -> str:
-        """Return the shortest name by which a component is found."""
+        """Return the shortest name by which `find` returns the component."""
         others = [
             c for c in self.components if (c.kind, c.name) == (component.kind, component.name)
         ]
@@ -100,21 +106,19 @@ class Registry:
         return component.name if plain else component.full_name
 
     def versions(self) -> dict[str, str]:
-        """Return the version of each plugin that was loaded, built-ins apart."""
+        """Return the version of each distribution that brought components, except our own."""
         found = {c.distribution: c.version for c in self.components if not c.is_own}
         return dict(sorted(found.items()))
 
     def _unknown(self, kind: str, name: str, known: set[str]) -> str:
-        """Say that there is no such component, and which plugins that were left out may have it."""
-        left_out = [(failure, failure.brings(kind, name)) for failure in self.failures]
-        certain = [failure for failure, brings in left_out if brings]
-        if certain:
-            return f"no {kind} is called {name!r} here: {'; '.join(map(str, certain))}"
+        """Return the message for an unknown component, with the plugins that may bring it."""
+        if left_out := [failure for failure in self.failures if failure.has_component(kind, name)]:
+            return f"no {kind} is called {name!r} here: {'; '.join(map(str, left_out))}"
         text = unknown(kind, name, known)
-        possible = [failure for failure, brings in left_out if brings is None]
-        if not possible or "did you mean" in text:
+        if not self.failures or ":" in name or "did you mean" in text:
             return text
-        return f"{text}; it may be of a plugin that is left out: {'; '.join(map(str, possible))}"
+        failures = "; ".join(map(str, self.failures))
+        return f"{text}; it may be of a plugin that is left out: {failures}"
 
     def create(
         self, kind: str, name: str, bundle: Any = None, options: Mapping[str, Any] | None = None
@@ -129,7 +133,17 @@ class Registry:
         owner: tuple[str, str],
         source: Source | None = None,
     ) -> None:
-        """Register one plugin with all its components, or record why it failed with none."""
+        """Call the hooks of a plugin and add its components; if it fails, record why and add none.
+
+        Args:
+            manager: calls the hooks.
+            plugin: module or object with hooks.
+            owner: distribution and version of the plugin.
+            source: where it was found.
+
+        Raises:
+            PluginError: the plugin failed, and the registry is strict.
+        """
         gathered: list[Component] = []
         try:
             require_version(plugin)
@@ -148,7 +162,11 @@ class Registry:
             self.components.extend(gathered)
 
     def add_source(self, manager: pluggy.PluginManager, source: Source) -> None:
-        """Import one plugin and register it, or record why that failed."""
+        """Import a plugin and add it; if it fails, record why.
+
+        Raises:
+            PluginError: the plugin failed, and the registry is strict.
+        """
         owner = source.distribution, source.version
         if source.note:
             log.warning("plugin %s", source.note)
@@ -171,7 +189,13 @@ class Registry:
         source: Source | None = None,
         components: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """Record and report that the plugin of `owner` failed.
+        """Record and log that the plugin of `owner` failed.
+
+        Args:
+            owner: distribution and version.
+            error: raised by the plugin.
+            source: where it was found.
+            components: kind and name of each component that it registered before.
 
         Raises:
             PluginError: the registry is strict.
@@ -184,13 +208,13 @@ class Registry:
         log.warning("plugin %s %s failed and is left out: %s", *owner, why)
 
     def disable(self, source: Source) -> None:
-        """Record that a plugin was not asked for."""
+        """Record that a plugin is disabled."""
         why = f"by --no-plugin or {DISABLE}"
         owner = source.distribution, source.version
         self.failures.append(Failure(*owner, why, "disabled", source=source))
 
     def _require_free(self, source: Source) -> None:
-        """Make sure that no other plugin has the distribution's name."""
+        """Refuse a plugin whose distribution has the name of another plugin."""
         name = canonical(source.distribution)
         taken = {canonical(c.distribution) for c in self.components}
         if name == OWN or (source.file and name in taken):
@@ -229,13 +253,13 @@ class Registry:
                     raise PluginError(f"{kind} {name} is registered twice")
             gathered.append(component)
 
-        # What Python calls it where it is called with wrong arguments.
+        # Python's messages about wrong arguments contain this name.
         register.__qualname__ = "register"
         return register
 
 
 def new_manager() -> pluggy.PluginManager:
-    """Return a plugin manager that knows the four hooks and no plugin."""
+    """Return a plugin manager with the four hooks and no plugins."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     return manager

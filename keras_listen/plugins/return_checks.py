@@ -1,7 +1,7 @@
-"""What the methods of components must return: shape, type and values, and what is said otherwise.
+"""Checks of what the methods of components return: shape, dtype and values.
 
-Each function looks at one result and returns what is wrong with it, "" where nothing is. Tensors
-that are being traced have a shape and a type, but no values.
+Each function checks one result and returns what is wrong with it, or "". While TensorFlow traces,
+tensors have a shape and a dtype but no values.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _anything(made: Any, result: Any, *given: Any, **named: Any) -> str:
 
 
 def _latents(made: Any, result: Any, *given: Any, **named: Any) -> str:
-    """Look at what `start(targets, seeds)` or `encode(features)` returned."""
+    """Check what `start(targets, seeds)` or `encode(features)` returned."""
     count = len((*given, *named.values())[0])
     if wrong := _not_numbers(result):
         return wrong
@@ -33,22 +33,22 @@ def _latents(made: Any, result: Any, *given: Any, **named: Any) -> str:
 
 
 def _features(made: Any, result: Any, z: Any) -> str:
-    """Look at what `decode(z)` returned."""
+    """Check what `decode(z)` returned."""
     return _differs(result, (z.shape[0], made.spec.frames, made.spec.n_mels, 1))
 
 
 def _change(made: Any, result: Any, z: Any, **settings: Any) -> str:
-    """Look at what `move(z, step, seeds)` returned."""
+    """Check what `move(z, step, seeds)` returned."""
     return _differs(result, tuple(z.shape))
 
 
 def _values(made: Any, result: Any, classifier: Any, features: Any, targets: Any) -> str:
-    """Look at what an objective returned."""
+    """Check what an objective returned."""
     return _differs(result, (features.shape[0],))
 
 
 def _sounds(made: Any, result: Any, features: Any, seeds: Any) -> str:
-    """Look at what `synthesize(features, seeds)` returned."""
+    """Check what `synthesize(features, seeds)` returned."""
     if wrong := _not_numbers(result):
         return wrong
     if len(result.shape) != 2 or result.shape[0] != len(features):
@@ -59,11 +59,11 @@ def _sounds(made: Any, result: Any, features: Any, seeds: Any) -> str:
 
 
 def _seconds(made: Any, result: Any, *given: Any, **named: Any) -> str:
-    """Look at what `seconds_for(sounds, frames)` returned."""
+    """Check what `seconds_for(sounds, frames)` returned."""
     return "" if isinstance(result, Real) else f"returned {short(result)}; expected seconds"
 
 
-#: By kind of component and name of the method.
+#: Check of each method, by kind of component and name of the method.
 CHECKS: dict[tuple[str, str], Callable[..., str]] = {
     ("prior", "start"): _latents,
     ("prior", "encode"): _latents,
@@ -77,7 +77,7 @@ CHECKS: dict[tuple[str, str], Callable[..., str]] = {
 
 
 def wrong_pair(pair: Any, path: Path) -> str:
-    """Look at what a reader yielded for a path."""
+    """Check the pair that a reader yielded for a path; return what is wrong with it, or ""."""
     if pair is None:
         return f"gave nothing for {path}; expected a pair for every path, in order"
     if not _is_pair(pair) or Path(pair[0]) != Path(path):
@@ -96,7 +96,7 @@ def _is_pair(pair: Any) -> bool:
 
 
 def _not_numbers(result: Any) -> str:
-    """Say what is wrong with a result that is no array of floating-point numbers."""
+    """Return what is wrong with a result that is no array of floating-point numbers, or ""."""
     if not hasattr(result, "shape") or not hasattr(result, "dtype"):
         return f"returned {short(result)}; expected an array"
     if not np.issubdtype(_dtype(result), np.floating):
@@ -105,7 +105,7 @@ def _not_numbers(result: Any) -> str:
 
 
 def _differs(result: Any, shape: tuple[int | None, ...]) -> str:
-    """Say in what a tensor differs from a float32 one of the shape wanted."""
+    """Return in what a result differs from a float32 tensor of a shape, or ""."""
     wanted = f"{shape} of float32"
     if not hasattr(result, "shape") or not hasattr(result, "dtype"):
         return f"returned {short(result)}; expected a tensor {wanted}"
@@ -121,7 +121,7 @@ def _differs(result: Any, shape: tuple[int | None, ...]) -> str:
 
 
 def _known_shape(array: Any) -> tuple[int | None, ...] | None:
-    """Return the shape of an array; None where TensorFlow cannot tell while it traces."""
+    """Return the shape of an array; None for a traced tensor of unknown rank."""
     try:
         return tuple(array.shape)
     except ValueError:
@@ -133,7 +133,7 @@ def _dtype(array: Any) -> np.dtype:
 
 
 def _holds_values(array: Any) -> bool:
-    """Say whether an array has values now; a tensor that is being traced has none."""
+    """Return whether an array has values; a traced tensor has none."""
     return isinstance(array, np.ndarray) or hasattr(array, "numpy")
 
 
@@ -143,6 +143,6 @@ def _about(array: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """Return a value as a message can hold it."""
+    """Return the repr of a value for a message, or its type if that is too long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{type(value).__name__}"

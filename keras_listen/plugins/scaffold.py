@@ -1,4 +1,4 @@
-"""A new plugin package that works as it is written: code, test, metadata, README."""
+"""Write a new plugin package that works as it is: code, test, metadata and README."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 #: Longest name of a component.
 _LONGEST = 64
 
+#: Description of each kind's example, for the package's README.
 _ABOUT = {
     "prior": "Features that change slowly.",
-    "objective": "What sets a word apart from the mean of the others.",
+    "objective": "The target's logit minus the mean of the others.",
     "vocoder": "Whispered features: noise with their spectrum.",
     "reader": "Sound files without their offset.",
 }
@@ -32,11 +33,11 @@ _USE = {
 
 @dataclass(frozen=True)
 class Package:
-    """A package that is to be written.
+    """A plugin package to be written, with one component.
 
     Attributes:
         name: of the component, such as `slow`.
-        kind: of the component.
+        kind: of the component, one of `KINDS`.
     """
 
     name: str
@@ -44,21 +45,21 @@ class Package:
 
     @property
     def distribution(self) -> str:
-        """What it is installed by."""
+        """The name for `pip install`."""
         return f"{OWN}-{self.name}"
 
     @property
     def module(self) -> str:
-        """What it is imported by."""
+        """The name for `import`."""
         return self.distribution.replace("-", "_")
 
     @property
     def use(self) -> str:
-        """A command that uses it."""
+        """A command that uses the component."""
         return _USE[self.kind].format(name=self.name)
 
     def files(self) -> dict[str, str]:
-        """Return the text of each file, by its path in the package."""
+        """Return the content of each file, by its path in the package."""
         sources = {
             "pyproject.toml": "pyproject.toml",
             "README.md": "README.md",
@@ -88,10 +89,14 @@ class Package:
 
 
 def package_of(name: str, kind: str) -> Package:
-    """Return the package of a name, with or without `keras-listen-` before it.
+    """Return the package for a component.
+
+    Args:
+        name: of the component or the package, so with or without the prefix `keras-listen-`.
+        kind: of the component.
 
     Raises:
-        ParameterError: the kind is unknown, or the name is no name of a package or is taken.
+        ParameterError: the kind is unknown, or the name is invalid or taken.
     """
     if kind not in KINDS:
         raise ParameterError(unknown("kind", kind, KINDS))
@@ -123,10 +128,17 @@ def _require_free(name: str, kind: str) -> None:
 
 
 def write_package(package: Package, root: str | Path | None = None) -> Path:
-    """Write a package into the folder `root`, by default one of its name here.
+    """Write a package.
+
+    Args:
+        package: what to write.
+        root: a new or empty folder; by default one named after the package, in the current folder.
+
+    Returns:
+        The folder.
 
     Raises:
-        RunError: the folder is there and is not empty, or cannot be written.
+        RunError: the folder is not empty, or cannot be written.
     """
     root = Path(root or package.distribution)
     if root.is_file():

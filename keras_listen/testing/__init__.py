@@ -1,4 +1,4 @@
-"""Checks that the authors of plugins run, and this project on its own components.
+"""Contract checks for components, for authors of plugins and for the built-in components.
 
     from keras_listen.testing import check_prior
 
@@ -6,13 +6,13 @@
         check_prior("half")
 
 A check takes the name of an installed component, a component of a registry, or a factory. It
-returns what the factory made, or raises `ContractBroken`, an AssertionError that says which
-contract, what was seen, what was expected and how to mend it.
+returns what the factory made, or raises `ContractBroken`, an AssertionError with the contract, what
+was seen, what was expected and how to mend it.
 
-pytest finds the fixture `listen_registry` where keras-listen is installed, by an entry point, so
-importing this module imports neither TensorFlow nor librosa. Where plugins of pytest are not loaded
-by themselves, `pytest_plugins = ["keras_listen.testing"]` in a test module or a conftest.py at the
-top does the same.
+pytest finds the fixture `listen_registry` by an entry point, so it imports this module in every
+environment with keras-listen: neither TensorFlow nor librosa may be imported here. If pytest does
+not load such plugins by itself, write `pytest_plugins = ["keras_listen.testing"]` in a test module
+or in the conftest.py at the top.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from .subject import ContractBroken
 from .vocoders import check_vocoder
 
 with contextlib.suppress(ImportError):
-    from .fixtures import listen_registry  # noqa: F401 pytest looks for it here
+    from .fixtures import listen_registry  # noqa: F401 pytest finds it here
 
 __all__ = [
     "ContractBroken",

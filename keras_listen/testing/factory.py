@@ -1,14 +1,9 @@
-"""The contract of factories: options with types and defaults, and what odd values lead to.
-
-Here a component under test is made, after its factory has been checked.
-"""
+"""Check the contract of factories, that of their options included, and create the component."""
 
 from __future__ import annotations
 
 import inspect
 import re
-import types
-import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -18,11 +13,11 @@ from ..errors import ListenError, PluginError
 from ..hookspecs import hookimpl
 from ..plugins import Component, Option, Registry, default_registry, new_manager
 from ..plugins.failures import reason
-from ..plugins.option_types import KNOWN, SIMPLE, fits
+from ..plugins.option_types import KNOWN, NONE, fits, is_plain, members_of
 from .sounds import embedded_bundle
 from .subject import ContractBroken, Subject
 
-#: Values for an option that hardly any component has a use for.
+#: By type, values that hardly any component accepts for an option.
 _ODD = {
     int: (-1,),
     float: (float("nan"), -1.0),
@@ -32,10 +27,11 @@ _ODD = {
 
 
 def refuses_politely(subject: Subject, use: Callable[[Any], Any]) -> None:
-    """Give each option odd values; where they are not taken, the message must be one line.
+    """Check that the component accepts odd values of each option, or refuses them in one line.
 
     Args:
-        use: does something with what the factory made of an odd value.
+        subject: the component under test.
+        use: uses what the factory made, which may refuse a value as late as here.
     """
     for option in subject.component.options:
         for value in odd_values(option):
@@ -69,7 +65,7 @@ def _try_odd(subject: Subject, option: Option, value: Any, use: Callable[[Any], 
 
 
 def check_factory(subject: Subject) -> None:
-    """Check that a factory takes a bundle and options with types and defaults."""
+    """Check that a factory takes a bundle, and options with types and defaults."""
     parameters = list(inspect.signature(subject.component.factory).parameters.values())
     named = [p.name for p in parameters[1:] if p.kind is not inspect.Parameter.KEYWORD_ONLY]
     subject.require(
@@ -93,9 +89,9 @@ def _check_option(subject: Subject, option: Option, parameter: inspect.Parameter
         expected="`name: type = default`",
         mend="annotate it: -o makes of a text what the annotation says",
     )
-    kinds = plain_types(option.type)
+    members = [member for member in members_of(option.type) if member is not NONE]
     subject.require(
-        kinds,
+        members and all(map(is_plain, members)),
         contract,
         seen=f"the type {option.type_name}",
         expected=KNOWN,
@@ -120,25 +116,25 @@ def _check_option(subject: Subject, option: Option, parameter: inspect.Parameter
     )
 
 
-def plain_types(hint: Any) -> tuple[type, ...]:
-    """Return the types that an option may have beside None; empty where it cannot be given."""
-    if typing.get_origin(hint) is typing.Literal:
-        return tuple({type(member) for member in typing.get_args(hint)})
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        members = [plain_types(part) for part in typing.get_args(hint) if part is not type(None)]
-        return sum(members, ()) if all(members) else ()
-    return (hint,) if hint in SIMPLE else ()
-
-
 def odd_values(option: Option) -> tuple[Any, ...]:
-    """Return values of an option's type that hardly any component has a use for."""
-    if typing.get_origin(option.type) is typing.Literal:
-        return ()  # others are refused before the factory is called
-    return tuple(value for kind in plain_types(option.type) for value in _ODD.get(kind, ()))
+    """Return values of an option's type that hardly any component accepts.
+
+    A Literal has none: other values than its own are refused before the factory is called.
+    """
+    return tuple(value for kind in members_of(option.type) for value in _ODD.get(kind, ()))
 
 
 def component_of(kind: str, given: str | Component | Callable) -> Component:
-    """Return the component that a check was asked for: by name, as it is, or by its factory."""
+    """Return the component to check.
+
+    Args:
+        kind: of the component.
+        given: name of an installed component, a component, or a factory, which is then registered.
+
+    Raises:
+        ContractBroken: the factory cannot be registered.
+        ParameterError: no component has the name.
+    """
     if isinstance(given, str):
         return default_registry().find(kind, given)
     if isinstance(given, Component):
@@ -165,7 +161,18 @@ def component_of(kind: str, given: str | Component | Callable) -> Component:
 def subject_of(
     kind: str, given: str | Component | Callable, bundle: Any, options: Mapping[str, Any]
 ) -> Subject:
-    """Make the component under test; without a bundle, of the embedded one."""
+    """Check the factory of a component and call it.
+
+    Args:
+        kind: of the component.
+        given: name of an installed component, a component, or a factory.
+        bundle: passed to the factory; None for the embedded bundle.
+        options: of the factory.
+
+    Raises:
+        ContractBroken: the factory breaks its contract.
+        Unavailable: the component cannot work on this machine.
+    """
     if bundle is None and kind != "reader":
         bundle = embedded_bundle()
     subject = Subject(component_of(kind, given), bundle, options)

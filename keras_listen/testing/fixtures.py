@@ -1,4 +1,4 @@
-"""A registry of its own for each test, with the built-ins and what the test loads."""
+"""A registry for each test, with the built-in components and the plugins that the test loads."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ..plugins import OWN, Registry, default_registry, new_manager
 
 
 class IsolatedRegistry(Registry):
-    """The built-in components and those of plugins that are loaded by hand, whoever is installed.
+    """A registry of the built-in components and of plugins loaded with `load`, not installed ones.
 
-    It may be given to `keras_listen.experiment.resolve` as `registry`.
+    `keras_listen.resolve` takes it as `registry`.
     """
 
     def __init__(self) -> None:
@@ -22,10 +22,17 @@ class IsolatedRegistry(Registry):
     def load(
         self, plugin: Any, distribution: str = "under-test", version: str = "0"
     ) -> IsolatedRegistry:
-        """Register a plugin, a module or object with hooks, as if `distribution` had brought it.
+        """Add the components of a plugin as if it were installed.
+
+        Args:
+            plugin: module or object with hooks.
+            distribution, version: under which its components are registered.
+
+        Returns:
+            This registry.
 
         Raises:
-            PluginError: it cannot be loaded; the message says why.
+            PluginError: the plugin failed; the message says why.
         """
         known = len(self.failures)
         self.add_plugin(self._manager, plugin, (distribution, version))
@@ -34,7 +41,7 @@ class IsolatedRegistry(Registry):
         return self
 
 
-# Whoever checks components without pytest has no use for the fixture.
+# Components can be checked without pytest, too.
 with contextlib.suppress(ModuleNotFoundError):
     import pytest
 

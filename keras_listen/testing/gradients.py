@@ -1,4 +1,4 @@
-"""What priors and objectives share: they are traced, they have gradients, and the engine climbs."""
+"""Checks shared by priors and objectives: tracing, gradients, and an ascent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ _STEPS = 10
 
 
 def traced(subject: Subject, contract: str, function: Callable) -> Callable:
-    """Compile `function` as the engine does; it then takes NumPy arrays."""
+    """Compile a function as the engine does.
+
+    Args:
+        subject: the component under test.
+        contract: name of the function in messages, such as "decode(z)".
+        function: takes tensors.
+
+    Returns:
+        The graph; it takes NumPy arrays, and raises ContractBroken where tracing or running fails.
+    """
     import tensorflow as tf
 
     graph = tf.function(function, autograph=False)
@@ -29,13 +38,20 @@ def traced(subject: Subject, contract: str, function: Callable) -> Callable:
 def gradient(
     subject: Subject, values_of: Callable, x: np.ndarray, contract: str, mend: str
 ) -> np.ndarray:
-    """Return the gradient of values, one a sample; each must depend on its own sample alone.
+    """Return the gradient of values, each of which must depend on its own sample alone.
 
     Args:
-        values_of: from the tensor of all samples to their values [shape=(samples,)].
+        subject: the component under test.
+        values_of: takes the tensor of all samples, returns their values [shape=(samples,)].
         x: samples [shape=(samples, ...)].
-        contract: how messages call it, such as "decode(z)".
-        mend: what to do where there is none.
+        contract: name of what is differentiated in messages, such as "decode(z)".
+        mend: what to do if there is no gradient.
+
+    Returns:
+        The gradient [shape=(samples, ...), float32].
+
+    Raises:
+        ContractBroken: there is no gradient, or it depends on other samples.
     """
     import tensorflow as tf
 
@@ -60,17 +76,26 @@ def gradient(
 def check_ascent(
     subject: Subject, objective: Callable, prior: Any, z: np.ndarray, targets: np.ndarray, mend: str
 ) -> None:
-    """Climb some steps with the engine: alone and among others, and upwards.
+    """Run some steps of the engine; the objective must grow, and samples be independent.
 
     Args:
-        mend: what to do where the value does not grow.
+        subject: the component under test.
+        objective: what is maximized.
+        prior: that of the ascent.
+        z: starts [shape=(samples, ...)].
+        targets: of the samples [shape=(samples,), int32].
+        mend: what to do if the value does not grow.
+
+    Raises:
+        ContractBroken: the value does not grow, a sample depends on others, or the ascent fails.
     """
+    # Here, because the engine imports TensorFlow, which pytest must not when it loads the fixture.
     from ..maximization.ascent import Ascent
     from ..maximization.engine import maximize
 
     classifier, seeds = subject.bundle.classifier, seeds_of(len(z))
 
-    def climb(rows: slice):
+    def climb(rows: slice) -> Any:
         return subject.call(
             "ascent",
             maximize,

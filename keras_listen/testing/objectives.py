@@ -1,4 +1,4 @@
-"""The contract of objectives."""
+"""Check the contract of objectives."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..features import FeatureSpec
 from ..maximization.priors import Identity
 from ..plugins import Component
 from .factory import refuses_politely, subject_of
@@ -25,15 +26,15 @@ def check_objective(
 
     Args:
         objective: name of an installed objective, a component of a registry, or a factory.
-        bundle: what the factory gets; the embedded bundle by default.
+        bundle: passed to the factory; the embedded bundle by default.
         options: of the factory.
 
     Returns:
-        the objective that was made.
+        What the factory made.
 
     Raises:
-        ContractBroken: it does not; the message says in what and how to mend it.
-        ListenError: there is no such objective, or an option is unknown.
+        ContractBroken: the contract is broken; the message says how, and how to mend it.
+        ListenError: there is no such objective, or an option is unknown or refused.
     """
     subject = subject_of("objective", objective, bundle, options)
     classifier = subject.bundle.classifier
@@ -50,8 +51,8 @@ def check_objective(
     return subject.made
 
 
-def _features(spec) -> np.ndarray:
-    """Return features like speech, and beyond [0, 1], where a prior without bounds may go."""
+def _features(spec: FeatureSpec) -> np.ndarray:
+    """Return features like those of speech, and others beyond [0, 1], as an unbounded prior has."""
     features = np.array(features_like_speech(_SAMPLES, spec)[..., None])
     noise = np.random.default_rng(0).normal(0, 0.3, features[::2].shape)
     features[::2] += noise.astype(np.float32)
@@ -82,7 +83,7 @@ def _check_attributes(subject: Subject) -> bool:
 def _check_values(subject: Subject, features: np.ndarray, targets: np.ndarray) -> None:
     classifier = subject.bundle.classifier
 
-    def values(features, targets):
+    def values(features: Any, targets: Any) -> Any:
         return subject.made(classifier, features, targets)
 
     graph, other = (traced(subject, _CALL, lambda *given: values(*given)) for _ in range(2))
@@ -132,7 +133,7 @@ def _check_targets(
 
 
 def _check_gradient(subject: Subject, features: np.ndarray, targets: np.ndarray) -> None:
-    def values_of(features):
+    def values_of(features: Any) -> Any:
         return subject.made(subject.bundle.classifier, features, targets)
 
     mend = (

@@ -1,4 +1,4 @@
-"""The contract of priors."""
+"""Check the contract of priors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..features import FeatureSpec
 from ..plugins import Component
 from .factory import refuses_politely, subject_of
 from .gradients import check_ascent, gradient, traced
@@ -15,7 +16,7 @@ from .sounds import features_like_speech, target_logit
 from .subject import Subject, seeds_of
 
 _SAMPLES = 5
-#: How far a `rewritten` prior may be from the plain one, and a graph from what it was traced from.
+#: Largest difference of features between a prior and its `rewritten`, or a graph and its function.
 _CLOSE = 1e-4
 
 
@@ -24,15 +25,15 @@ def check_prior(prior: str | Component | Callable, bundle: Any = None, **options
 
     Args:
         prior: name of an installed prior, a component of a registry, or a factory.
-        bundle: what the factory gets; the embedded bundle by default.
+        bundle: passed to the factory; the embedded bundle by default.
         options: of the factory.
 
     Returns:
-        the prior that was made.
+        What the factory made.
 
     Raises:
-        ContractBroken: it does not; the message says in what and how to mend it.
-        ListenError: there is no such prior, or an option is unknown.
+        ContractBroken: the contract is broken; the message says how, and how to mend it.
+        ListenError: there is no such prior, or an option is unknown or refused.
     """
     subject = subject_of("prior", prior, bundle, options)
     spec = subject.bundle.classifier.spec
@@ -56,7 +57,7 @@ def _targets(count: int) -> np.ndarray:
     return np.arange(count, dtype=np.int32)
 
 
-def _check_attributes(subject: Subject, spec) -> None:
+def _check_attributes(subject: Subject, spec: FeatureSpec) -> None:
     found = subject.attribute("spec", "a FeatureSpec", "set spec = bundle.spec")
     subject.require(
         found == spec,
@@ -89,11 +90,11 @@ _DRAW = "draw from seeds alone: keras_listen.seeds.normal(seeds, shape, deviatio
 
 
 def _check_start(subject: Subject) -> np.ndarray:
-    """Return the starts that the other checks go on with."""
+    """Check `start`, and return starts for the other checks."""
     targets, seeds = _targets(_SAMPLES), seeds_of(_SAMPLES)
     contract = "start(targets, seeds)"
 
-    def start(targets, seeds):
+    def start(targets: np.ndarray, seeds: np.ndarray) -> Any:
         mend = "take int32 targets (-1: no word) and uint32 seeds (batch, 2), any number of rows"
         return subject.call(contract, subject.made.start, targets, seeds, mend=mend)
 
@@ -115,7 +116,7 @@ def _check_start(subject: Subject) -> np.ndarray:
 
 
 def _check_seeds(subject: Subject, contract: str, start: Callable, z: np.ndarray) -> None:
-    """Each row of seeds, and nothing else that is drawn, must decide on its start."""
+    """Check that each start depends on its own row of seeds, and on no other random numbers."""
     targets, seeds = _targets(_SAMPLES), seeds_of(_SAMPLES)
     decides = f"{contract}: the seed decides"
     again = start(targets, seeds)
@@ -138,7 +139,7 @@ def _check_seeds(subject: Subject, contract: str, start: Callable, z: np.ndarray
     )
 
 
-def _check_decode(subject: Subject, z: np.ndarray, spec) -> None:
+def _check_decode(subject: Subject, z: np.ndarray, spec: FeatureSpec) -> None:
     import tensorflow as tf
 
     contract, decode = "decode(z)", subject.made.decode
@@ -171,7 +172,7 @@ def _check_gradient(subject: Subject, z: np.ndarray) -> None:
 
     weights = np.random.default_rng(0).normal(size=subject.made.spec.shape).astype(np.float32)
 
-    def values_of(z):
+    def values_of(z: Any) -> Any:
         return tf.reduce_sum(subject.made.decode(z) * weights, axis=(1, 2, 3))
 
     mend = (
@@ -189,12 +190,12 @@ def _check_gradient(subject: Subject, z: np.ndarray) -> None:
     )
 
 
-def _check_encode(subject: Subject, z: np.ndarray, spec) -> None:
+def _check_encode(subject: Subject, z: np.ndarray, spec: FeatureSpec) -> None:
     contract = "encode(features)"
     features = features_like_speech(_SAMPLES, spec)[..., None]
     mend = f"return a latent of the shape (batch, {', '.join(map(str, z.shape[1:]))}), as start"
 
-    def encode(block):
+    def encode(block: np.ndarray) -> Any:
         return subject.call(contract, subject.made.encode, block, mend=mend)
 
     encoded = subject.alone_and_among(contract, encode, features)
@@ -215,7 +216,7 @@ def _check_encode(subject: Subject, z: np.ndarray, spec) -> None:
 def _check_move(subject: Subject, z: np.ndarray) -> None:
     contract, seeds = "move(z, *, step, seeds)", seeds_of(len(z))
 
-    def move(z, step, seeds):
+    def move(z: Any, step: Any, seeds: Any) -> Any:
         return subject.made.move(z, step=step, seeds=seeds)
 
     def at(number: int, graph: Callable) -> Callable:

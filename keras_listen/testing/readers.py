@@ -1,4 +1,4 @@
-"""The contract of readers."""
+"""Check the contract of readers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Write = Callable[[Path, np.ndarray, int], Any]
 
 _RATE, _OTHER_RATE = 16000, 22050
 _LENGTHS = (4000, 1600, 3001)
-#: Largest root mean square of what coding and resampling may change, of the sound's own.
+#: Largest error by coding and resampling: root mean square, relative to that of the sound.
 _CLOSE = 0.1
 
 
@@ -36,17 +36,17 @@ def check_reader(
     Args:
         reader: name of an installed reader, a component of a registry, or a factory.
         suffix: of the files it reads.
-        write: called as `write(path, samples, sample_rate)` with samples [shape=(samples,), in
-            [-1, 1]], writes such a file; by default 16-bit wav.
-        garbage: content that is no sound; None for formats that cannot tell.
+        write: writes such a file, called as `write(path, samples, sample_rate)` with samples
+            [shape=(samples,), in [-1, 1]]; by default 16-bit wav.
+        garbage: content that is no sound; None for formats in which any bytes are a sound.
         options: of the factory.
 
     Returns:
-        the reader that was made.
+        What the factory made.
 
     Raises:
-        ContractBroken: it does not; the message says in what and how to mend it.
-        ListenError: there is no such reader, or an option is unknown.
+        ContractBroken: the contract is broken; the message says how, and how to mend it.
+        ListenError: there is no such reader, or an option is unknown or refused.
     """
     subject = subject_of("reader", reader, None, options)
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +64,7 @@ def check_reader(
 
 
 def _read(subject: Subject, paths: list[Path], rate: int) -> list[tuple[Path, Any]]:
-    """Read files; pairs must come for each path, in order."""
+    """Read files, and check that there is a pair for each path, in order."""
     contract = "reader(paths, sample_rate)"
     pairs = subject.call(
         contract,
@@ -129,7 +129,7 @@ def _check_samples(subject: Subject, sounds: dict[Path, np.ndarray]) -> None:
 
 
 def _compare(subject: Subject, found: np.ndarray, y: np.ndarray, rate: int) -> None:
-    """Compare what was read with what was written, resampled by sinc interpolation."""
+    """Compare samples that were read with those written, resampled by soxr."""
     contract = f"samples at {rate} Hz"
     length = y.size * rate / _RATE
     resample = "resample to sample_rate, for instance with soxr.resample(y, rate, sample_rate)"
@@ -158,7 +158,7 @@ def _compare(subject: Subject, found: np.ndarray, y: np.ndarray, rate: int) -> N
 
 def _check_channels(subject: Subject, path: Path, write: Write) -> None:
     if write is not write_wav:
-        return  # who knows whether the format has channels
+        return  # the format may have no channels
     left, right = (0.5 * voice(number, 2000, _RATE) for number in (7, 8))
     write(path, np.stack([left, right], axis=1), _RATE)
     [pair] = _read(subject, [path], _RATE)
@@ -188,7 +188,7 @@ def _check_bad_files(
         bad["a file of no sound"].write_bytes(garbage)
     cut = root / f"cut{suffix}"
     cut.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
-    # Some formats cannot tell that they were cut short, but none may stumble over it.
+    # Some formats cannot tell that a file was cut short, but no reader may fail on it.
     pairs = _read(subject, [good, *bad.values(), cut, good], _RATE)
     for (what, path), (_, found) in zip(bad.items(), pairs[1:], strict=False):
         _check_error(subject, what, path, found)

@@ -1,31 +1,36 @@
-"""What components are tried on: the embedded bundle, sounds like a voice, their features."""
+"""Test material for components: the embedded bundle, voice-like sounds, and their features."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..features import FeatureSpec, count_samples, extract
+from ..models.bundle import Bundle, load_bundle
 
-#: Harmonics of a voice, bandwidth of its formants in Hz.
+#: Number of harmonics of a voice, and bandwidth of its formants in Hz.
 _HARMONICS, _BANDWIDTH = 30, 120.0
 
 
 @lru_cache(maxsize=1)
-def embedded_bundle():
-    """Open the embedded bundle once a process."""
-    from ..models.bundle import load_bundle
-
+def embedded_bundle() -> Bundle:
+    """Return the embedded bundle, opened once a process."""
     return load_bundle()
 
 
 def voice(number: int, length: int, sample_rate: int) -> np.ndarray:
-    """Return a sound like a voice [shape=(length,), in [-1, 1]], another one for each number.
+    """Return a voice-like sound [shape=(length,), in [-1, 1]].
 
-    Harmonics of a gliding pitch under two gliding formants, swelling and dying away at its own
-    place, over a little noise: features of it are within reach of decoders of speech.
+    Harmonics of a gliding pitch are filtered by two gliding formants, with an envelope and a little
+    noise, so that decoders of speech can produce features like those of the sound.
+
+    Args:
+        number: seed; pitch, formants, place and length of the envelope depend on it.
+        length: in samples.
+        sample_rate: in Hz.
     """
     draws = np.random.default_rng(number)
     time = np.arange(length) / length
@@ -39,15 +44,23 @@ def voice(number: int, length: int, sample_rate: int) -> np.ndarray:
     y = draws.normal(0, 1e-3, length)
     for k in range(1, _HARMONICS):
         gain = sum(1 / (1 + ((k * pitch - each) / _BANDWIDTH) ** 2) for each in formants) + 0.01
-        heard = gain * (k * pitch < sample_rate / 2) * np.sqrt(np.sin(np.pi * np.clip(place, 0, 1)))
-        y += heard * np.sin(k * phase)
+        below_nyquist = k * pitch < sample_rate / 2
+        envelope = np.sqrt(np.sin(np.pi * np.clip(place, 0, 1)))
+        y += gain * below_nyquist * envelope * np.sin(k * phase)
     return 0.5 * y / np.abs(y).max()
 
 
 @lru_cache(maxsize=16)
 def features_like_speech(count: int, spec: FeatureSpec, frames: int = 0) -> np.ndarray:
-    """Return features of voices [shape=(count, frames, mels), in [0, 1]]; the spec's frames by
-    default. The array is shared: do not change it."""
+    """Return features of `voice` 0 to count - 1 [shape=(count, frames, mels), in [0, 1]].
+
+    The array is cached and read-only.
+
+    Args:
+        count: number of voices.
+        spec: of the features.
+        frames: number of frames; 0 for that of the spec.
+    """
     length = count_samples(frames or spec.frames, spec)
     sounds = (voice(number, length, spec.sample_rate) for number in range(count))
     features = np.stack([extract(y, spec) for y in sounds])
@@ -55,8 +68,8 @@ def features_like_speech(count: int, spec: FeatureSpec, frames: int = 0) -> np.n
     return features
 
 
-def target_logit(classifier, features, targets):
-    """Return the target word's logit, or its probability where there is no logit."""
+def target_logit(classifier: Any, features: Any, targets: Any) -> Any:
+    """Return each target's logit [shape=(batch,)], or its probability if there are no logits."""
     import tensorflow as tf
 
     outputs = classifier.logits if classifier.has_logits else classifier.probabilities
@@ -64,7 +77,13 @@ def target_logit(classifier, features, targets):
 
 
 def write_wav(path: Path, samples: np.ndarray, sample_rate: int) -> None:
-    """Write a sound [shape=(samples,) or (samples, channels), in [-1, 1]] as 16-bit wav."""
+    """Write a sound [shape=(samples,) or (samples, channels), in [-1, 1]] as 16-bit wav.
+
+    Args:
+        path: of the file.
+        samples: of the sound.
+        sample_rate: in Hz.
+    """
     import soundfile
 
     soundfile.write(path, samples, sample_rate, format="WAV", subtype="PCM_16")

@@ -1,4 +1,4 @@
-"""What all checks share: the error, the component under test, and what can be asked of arrays."""
+"""Common to all checks: ContractBroken, the component under test, and checks of arrays."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..models.blocks import pad_block
 from ..plugins import Component
 from ..seeds import derive
 
-#: Samples of the blocks that are computed here: one panel, padded as the engine pads.
+#: Rows of the blocks computed here, to which samples are padded as the engine does.
 _ROWS = 24
 
 
 class ContractBroken(AssertionError):
-    """A component that does not keep its contract.
+    """A component that breaks its contract.
 
     Attributes:
-        contract: which one.
+        contract: the part of the contract.
         seen: what the component did.
         expected: what it should have done.
         mend: how to mend it.
@@ -35,14 +35,16 @@ class ContractBroken(AssertionError):
 
 
 class Subject:
-    """The component under test, as messages call it.
+    """The component under test.
 
     Args:
-        component: a registered one.
-        bundle: what its factory gets.
+        component: a registered component.
+        bundle: passed to its factory.
         options: of the factory.
 
     Attributes:
+        component, bundle, options: as given.
+        name: kind and name, for messages.
         made: what the factory returned; None before `make`.
     """
 
@@ -55,14 +57,14 @@ class Subject:
         """Call the factory for the first time.
 
         Raises:
-            Unavailable: the component says that it cannot be used here.
+            Unavailable: the component cannot work on this machine.
         """
         if why := self.component.why_unavailable():
             raise Unavailable(f"{self.name} is unavailable: {why}")
         self.made = self.make_again()
 
     def make_again(self, **options: Any) -> Any:
-        """Call the bare factory: nothing watches what it makes but the checks."""
+        """Call the factory, without the proxy of `Component.create`; `options` override others."""
         given = self.component.convert_options(self.options)
         return self.component.factory(self.bundle, **{**given, **options})
 
@@ -71,8 +73,10 @@ class Subject:
         if not holds:
             raise ContractBroken(self.name, contract, seen, expected, mend)
 
-    def call(self, contract: str, function: Callable, *arguments: Any, mend: str, **named) -> Any:
-        """Call a part of the component; that it raises breaks the contract."""
+    def call(
+        self, contract: str, function: Callable, *arguments: Any, mend: str, **named: Any
+    ) -> Any:
+        """Call a method of the component; raise ContractBroken if it raises anything."""
         try:
             return function(*arguments, **named)
         except Exception as error:
@@ -80,7 +84,7 @@ class Subject:
             raise ContractBroken(self.name, contract, what, "no exception", mend) from error
 
     def attribute(self, name: str, expected: str, mend: str) -> Any:
-        """Return an attribute that every component of the kind has."""
+        """Return an attribute that every component of the kind must have."""
         self.require(
             hasattr(self.made, name),
             f"attribute {name}",

@@ -1,4 +1,4 @@
-"""The contract of vocoders."""
+"""Check the contract of vocoders."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .sounds import features_like_speech
 from .subject import Subject, seeds_of
 
 _SAMPLES = 3
-#: Frames of the sounds that are made, few: a vocoder may be slow.
+#: Frames of the sounds that are made; few, because a vocoder may be slow.
 _FRAMES, _MORE_FRAMES = 44, 51
-#: Farthest that a sound is looked for away from its place, in frames.
+#: Delays in frames by which features of a sound are compared with those it was made from.
 _LAGS = range(-4, 5)
 
 
@@ -26,15 +26,15 @@ def check_vocoder(vocoder: str | Component | Callable, bundle: Any = None, **opt
 
     Args:
         vocoder: name of an installed vocoder, a component of a registry, or a factory.
-        bundle: what the factory gets; the embedded bundle by default.
+        bundle: passed to the factory; the embedded bundle by default.
         options: of the factory.
 
     Returns:
-        the vocoder that was made.
+        What the factory made.
 
     Raises:
-        ContractBroken: it does not; the message says in what and how to mend it.
-        ListenError: there is no such vocoder, or an option is unknown.
+        ContractBroken: the contract is broken; the message says how, and how to mend it.
+        ListenError: there is no such vocoder, or an option is unknown or refused.
     """
     subject = subject_of("vocoder", vocoder, bundle, options)
     spec = _check_attributes(subject)
@@ -53,7 +53,11 @@ def check_vocoder(vocoder: str | Component | Callable, bundle: Any = None, **opt
 
 
 def fewest_frames(spec: FeatureSpec) -> int:
-    """Return the fewest frames of which a sound can be made."""
+    """Return the smallest number of frames from which a sound can be made.
+
+    Raises:
+        ParameterError: it is not below 44.
+    """
     for frames in range(1, _FRAMES):
         try:
             count_samples(frames, spec)
@@ -98,7 +102,7 @@ def _check_attributes(subject: Subject) -> FeatureSpec:
     return spec
 
 
-def _speak(subject: Subject, features: np.ndarray, seeds: np.ndarray, vocoder=None) -> Any:
+def _speak(subject: Subject, features: np.ndarray, seeds: np.ndarray, vocoder: Any = None) -> Any:
     vocoder = vocoder or subject.made
     return subject.call(
         "synthesize(features, seeds)",
@@ -156,7 +160,7 @@ def _check_sameness(
 
 
 def _check_places(subject: Subject, features: np.ndarray, sounds: np.ndarray) -> None:
-    """Features of each sound must be most like its own ones, in their place."""
+    """Check that a sound's features match those it was made from best, without a delay."""
     spec = subject.made.spec
     again = [extract(sound, spec) for sound in sounds]
     lengths = {len(each) for each in again}
@@ -192,11 +196,11 @@ def _check_places(subject: Subject, features: np.ndarray, sounds: np.ndarray) ->
     )
 
 
-def _likeness(features: np.ndarray, heard: np.ndarray, lag: int) -> float:
-    """Correlate features with those heard `lag` frames later."""
+def _likeness(features: np.ndarray, of_sound: np.ndarray, lag: int) -> float:
+    """Correlate features with those of the sound, `lag` frames later."""
     edge = _LAGS[-1]
     rows = slice(edge, len(features) - edge)
-    moved = heard[edge + lag : len(features) - edge + lag]
+    moved = of_sound[edge + lag : len(features) - edge + lag]
     if not (moved.std() and features[rows].std()):
         return 0.0
     return float(np.corrcoef(features[rows].ravel(), moved.ravel())[0, 1])
@@ -231,7 +235,7 @@ def _check_causal(
 
 
 class _Stop(Exception):
-    """Ends a vocoder's work, as an interruption does."""
+    """Stops a vocoder, as an interruption does."""
 
 
 def _check_report(subject: Subject, features: np.ndarray, seeds: np.ndarray) -> None:
@@ -277,7 +281,7 @@ def _stop(done: int) -> None:
     raise _Stop
 
 
-def _is_stopped(vocoder, features: np.ndarray, seeds: np.ndarray) -> bool:
+def _is_stopped(vocoder: Any, features: np.ndarray, seeds: np.ndarray) -> bool:
     try:
         vocoder.synthesize(features, seeds)
     except _Stop:

@@ -1,8 +1,9 @@
 """Objectives that set words, or classifiers, against each other.
 
 `margin` raises the target above its strongest rival, `minimise` makes it unlikely, `morph` goes a
-share of the way to another word, and `disagreement` looks for what one classifier hears and another
-does not. All are made of logits, so that they keep their slope where a probability is next to 0.
+share of the way to another word, and `disagreement` looks for sounds that one classifier recognizes
+and another does not. All are computed from logits, so their gradient does not vanish where a
+probability is almost 0.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from keras_listen.errors import ParameterError, unknown
 def margin(
     bundle,
     *,
-    weight: Annotated[float, "of the rival; 0 leaves the target's logit alone"] = 1.0,
+    weight: Annotated[float, "weight of the rival; at 0 only the target's logit counts"] = 1.0,
     softness: Annotated[float, "0: the strongest rival; above, all rivals, softly"] = 0.0,
 ):
     """The target's logit minus that of its strongest rival."""
@@ -41,7 +42,7 @@ def margin(
 
 
 def minimise(bundle):
-    """Minus the target's logit: what makes a classifier stop hearing the word."""
+    """Minus the target's logit: makes the classifier no longer recognize the word."""
     import tensorflow as tf
 
     bundle.classifier.require_logits()
@@ -80,11 +81,11 @@ def morph(
 def disagreement(
     bundle,
     *,
-    referee: Annotated[str, "which of the bundle's referees must not hear it"] = "referee",
+    referee: Annotated[str, "name of the referee that must not recognize the word"] = "referee",
 ):
-    """The log-probability that the classifier hears the target and a referee does not.
+    """The log-probability that the classifier recognizes the target and a referee does not.
 
-    The difference of both logits has no bound below: it is as well raised by what neither hears.
+    Both logits' difference would not do: it also grows for sounds that neither of them recognizes.
     """
     import tensorflow as tf
 
@@ -93,24 +94,24 @@ def disagreement(
     places = tf.constant([_place(other, word) for word in bundle.classifier.words])
 
     def objective(classifier, features, targets):
-        heard = tf.nn.log_softmax(classifier.logits(features))
-        judged = other.logits(features)
-        rivals = _without(judged, tf.gather(places, targets))
-        unheard = tf.reduce_logsumexp(rivals, axis=1) - tf.reduce_logsumexp(judged, axis=1)
-        return tf.gather(heard, targets, batch_dims=1) + unheard
+        own = tf.nn.log_softmax(classifier.logits(features))
+        logits = other.logits(features)
+        rivals = _without(logits, tf.gather(places, targets))
+        refused = tf.reduce_logsumexp(rivals, axis=1) - tf.reduce_logsumexp(logits, axis=1)
+        return tf.gather(own, targets, batch_dims=1) + refused
 
     return objective
 
 
 def _without(logits, targets):
-    """Return logits in which the target's cannot win [shape=(batch, words)]."""
+    """Return logits with the target's at the lowest value [shape=(batch, words)]."""
     import tensorflow as tf
 
     return tf.where(tf.one_hot(targets, logits.shape[1]) > 0, logits.dtype.min, logits)
 
 
 def _opponent(bundle, name: str):
-    """Return a referee with logits that hears the same features as the classifier."""
+    """Return a referee that has logits and takes the same features as the classifier."""
     referees = bundle.referees
     _require(
         referees,
@@ -124,7 +125,7 @@ def _opponent(bundle, name: str):
 
 
 def _place(referee, word: str) -> int:
-    """Return where a referee, whose words may have another order, has the classifier's word."""
+    """Return the position of a word in a referee's words, which may have another order."""
     _require(word in referee.words, unknown(f"word of {referee.what}", word, referee.words))
     return referee.words.index(word)
 

@@ -1,4 +1,4 @@
-"""Smooth features from a few cosines in time and mel: a prior for keras-listen.
+"""Smooth features from the lowest cosines in time and mel: a prior for keras-listen.
 
 References:
     Ahmed, Natarajan and Rao, Discrete Cosine Transform, IEEE Transactions on Computers C-23, 1974.
@@ -21,21 +21,21 @@ MARGIN = 0.01
 
 
 class Cosines:
-    """The lowest coefficients of the 2-D DCT of what goes into a sigmoid.
+    """The lowest coefficients of the 2-D DCT of a surface, whose sigmoid is the features.
 
-    Latents [shape=(batch, time, mel)] are scaled so that their root mean square is that of the
-    surface they stand for: a step is as large in front of the sigmoid as it is in the latent.
+    Latents [shape=(batch, time, mel)] are scaled so that their root mean square equals that of the
+    surface: a step has the same size in both.
 
     Args:
-        spec: of the features.
+        spec: FeatureSpec of the features.
         time, mel: number of coefficients along each axis.
         level: the feature that a latent of zeros decodes to everywhere, in (0, 1).
-        deviation: standard deviation of starts.
+        deviation: standard deviation of the noise of starts.
     """
 
     #: Decoded features always lie in [0, 1].
     bounded = True
-    #: Root mean square of what one step of the ascent changes in the latent.
+    #: Default size of a step of the ascent: root mean square of its change of the latent.
     step_size = 0.1
 
     def __init__(self, spec, time, mel, level, deviation):
@@ -45,11 +45,11 @@ class Cosines:
         self._times, self._mels = cosines(time, spec.frames), cosines(mel, spec.n_mels)
 
     def start(self, targets, seeds):
-        """Return noise for each row of `seeds` [shape=(batch, time, mel)]."""
+        """Return noise [shape=(batch, time, mel)], each sample from its own row of `seeds`."""
         return normal(seeds, self._shape, self._deviation)
 
     def encode(self, features):
-        """Return the latent whose surface is nearest to the logit of features."""
+        """Return the latents whose surfaces are nearest to the logit of features."""
         surface = logit(np.clip(np.asarray(features)[..., 0], MARGIN, 1 - MARGIN)) - self._offset
         size = np.float32(self.spec.frames * self.spec.n_mels / np.prod(self._shape))
         # Rows of the cosines are orthogonal, and each has the length of the square root of `size`.
@@ -73,7 +73,7 @@ def cosines(count, length):
 
 
 def logit(x):
-    """Return what the sigmoid makes `x` of."""
+    """Return the inverse of the sigmoid."""
     return np.log(x) - np.log1p(-x)
 
 
@@ -82,8 +82,8 @@ def dct(
     *,
     time: Annotated[int, "coefficients in time, 2 to the number of frames"] = 12,
     mel: Annotated[int, "coefficients in mel, 2 to the number of bands"] = 16,
-    level: Annotated[float, "feature that noise of zero decodes to, between 0 and 1"] = 0.5,
-    start_deviation: Annotated[float, "standard deviation of the noise that starts are"] = 0.1,
+    level: Annotated[float, "feature that a latent of zeros decodes to, between 0 and 1"] = 0.5,
+    start_deviation: Annotated[float, "standard deviation of the noise of starts"] = 0.1,
 ):
     """Smooth features: the lowest cosines in time and mel, without weights."""
     for name, count, most in [

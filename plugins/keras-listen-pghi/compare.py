@@ -1,12 +1,12 @@
-"""Compare vocoders that need no training: pghi, Griffin-Lim, and the one followed by the other.
+"""Compare vocoders that need no training: pghi, Griffin-Lim, and pghi followed by Griffin-Lim.
 
     python compare.py STORE [--count 200] [--samples 12] [--bundle DIR] [--seed 0]
 
-Two sets of features go through each: those of every n-th testing utterance of the store
-(copy-synthesis), and what is maximized from noise with the prior ae, as many starts for each word
-as `--samples` says. Of each set it prints how often the word is heard in the sounds' own features
-(by the classifier, and by the bundle's residual network), how far the mel bands of the sounds, at
-their own level, are from the features, and how long a processor core is busy with a sound.
+Each vocoder synthesizes two sets of features: those of every n-th testing utterance of the store
+(copy-synthesis), and maximizations from noise with the prior ae, `--samples` of each word. For each
+set it prints the share of sounds whose features are recognized as the word (by the classifier, and
+by the bundle's residual network), the distance between the mel bands of the sounds, at their own
+level, and the features, and the processor time per sound.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ import time
 
 import numpy as np
 
+import keras_listen
+from keras_listen import Bundle, Store, load_bundle
+from keras_listen.features import extract_fitted
 from keras_listen.models.backend import start_quietly
+from keras_listen.plugins import default_registry
+from keras_listen.seeds import derive
+from keras_listen.vocoders.synthesis import mel_distance, synthesize
 
 VOCODERS = (
     ("griffin-lim", {"iterations": 8}),
@@ -37,15 +43,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the starts and phases")
     arguments = parser.parse_args()
     start_quietly()
-    from keras_listen import Store, load_bundle
-
     bundle = load_bundle(arguments.bundle)
     spoken = utterances(bundle, Store.open(arguments.store), arguments.count)
     report("testing utterances", bundle, *spoken, arguments.seed)
     report("maximized from noise", bundle, *maximized(bundle, arguments), arguments.seed)
 
 
-def utterances(bundle, store, count: int) -> tuple[np.ndarray, np.ndarray]:
+def utterances(bundle: Bundle, store: Store, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return features [shape=(count, frames, mels)] and labels of testing utterances."""
     testing = store.split("testing")
     positions = testing[np.linspace(0, len(testing) - 1, count).astype(int)]
@@ -54,48 +58,44 @@ def utterances(bundle, store, count: int) -> tuple[np.ndarray, np.ndarray]:
     return store.batch(positions)[..., 0], labels
 
 
-def maximized(bundle, arguments) -> tuple[np.ndarray, np.ndarray]:
-    """Return features [shape=(samples, frames, mels)] and labels of what is reached from noise."""
-    from keras_listen.experiment import resolve
-
-    experiment = resolve(bundle, prior="ae", vocoder="none", seed=arguments.seed)
+def maximized(bundle: Bundle, arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """Return features [shape=(samples, frames, mels)] and labels of maximizations from noise."""
+    # Names that import TensorFlow are used only after `start_quietly`.
+    experiment = keras_listen.resolve(bundle, prior="ae", vocoder="none", seed=arguments.seed)
     samples = experiment.noise_samples(bundle.words, arguments.samples)
     labels = np.array([bundle.classifier.label(sample.word) for sample in samples])
     return experiment.compute(samples).clipped, labels
 
 
-def report(what: str, bundle, features: np.ndarray, labels: np.ndarray, seed: int) -> None:
+def report(what: str, bundle: Bundle, features: np.ndarray, labels: np.ndarray, seed: int) -> None:
     """Print the table of one set of features."""
-    judges = {"classifier": bundle.classifier}
+    networks = {"classifier": bundle.classifier}
     if "residual" in bundle.referees:
-        judges["residual network"] = bundle.referees["residual"]
+        networks["residual network"] = bundle.referees["residual"]
     print(f"\n{len(features)} {what}\n")
-    heading = ["vocoder", *(f"heard by the {name}" for name in judges), "mel bands", "core"]
+    heading = ["vocoder", *(f"heard by the {name}" for name in networks), "mel bands", "core"]
     print_row(heading)
     print_row(["---"] * len(heading))
-    print_row(["none: the features", *heard(judges, features, labels), "", ""])
+    print_row(["none: the features", *heard(networks, features, labels), "", ""])
     for name, options in VOCODERS:
         again, distance, seconds = through(name, options, bundle, features, seed)
         called = ", ".join([name, *(f"{key} {value}" for key, value in options.items())])
         figures = [f"{distance:.2f} dB", f"{1000 * seconds:.0f} ms"]
-        print_row([called, *heard(judges, again, labels), *figures])
+        print_row([called, *heard(networks, again, labels), *figures])
 
 
-def heard(judges, features: np.ndarray, labels: np.ndarray) -> list[str]:
-    """Return, for each judge, the share of features in which it hears the label."""
-    found = (judge.predict(features[..., None]).argmax(axis=1) for judge in judges.values())
+def heard(
+    networks: dict[str, keras_listen.Classifier], features: np.ndarray, labels: np.ndarray
+) -> list[str]:
+    """Return, for each network, the share of features that it assigns to their label."""
+    found = (each.predict(features[..., None]).argmax(axis=1) for each in networks.values())
     return [f"{100 * (words == labels).mean():.1f} %" for words in found]
 
 
 def through(
-    name: str, options: dict, bundle, features: np.ndarray, seed: int
+    name: str, options: dict, bundle: Bundle, features: np.ndarray, seed: int
 ) -> tuple[np.ndarray, float, float]:
     """Return the features of the sounds, their distance in dB, and the seconds a sound."""
-    from keras_listen.features import extract_fitted
-    from keras_listen.plugins import default_registry
-    from keras_listen.seeds import derive
-    from keras_listen.vocoders.synthesis import mel_distance, synthesize
-
     vocoder = default_registry().create("vocoder", name, bundle, options)
     seeds = np.stack([derive(seed, "", k) for k in range(len(features))])
     synthesize(vocoder, features[:1], seeds[:1])  # compiles what is compiled

@@ -1,8 +1,9 @@
-"""Phase by gradient heap integration: sound from magnitudes without iterations.
+"""Phase gradient heap integration: sound from magnitudes without iterations.
 
-In a transform with a Gaussian window the phase grows from bin to bin as the logarithm of the
-magnitude falls from frame to frame, and from frame to frame as it grows from bin to bin. So phases
-are added up from the loudest value outwards, loud ways first.
+With a Gaussian window, the derivative of the phase by bin is proportional to minus that of the log
+magnitude by frame, and its derivative by frame is, beside the constant advance of each bin,
+proportional to that of the log magnitude by bin. So phases are integrated from the loudest value
+outwards, along loud paths first.
 
 References:
     Prusa, Balazs and Sondergaard, "A Noniterative Method for Reconstruction of Phase From STFT
@@ -24,17 +25,18 @@ from keras_listen import FeatureSpec, hookimpl
 from keras_listen.errors import ParameterError
 from keras_listen.features import count_samples, left_padding, window
 from keras_listen.seeds import generator
+from keras_listen.vocoders.griffin_lim import invert_mel
 
 #: Share of a sound's largest magnitude that smaller ones count as, where logarithms are taken.
 _LEAST = 1e-10
 
 
 class PhaseGradient:
-    """Phases from the magnitudes' own gradient, with the window and framing of the features.
+    """A vocoder that integrates the phase gradient, with the window and framing of the features.
 
     Args:
-        spec: of the features; frames must overlap by half or more.
-        iterations: projections of Griffin and Lim that start from these phases.
+        spec: FeatureSpec of the features; frames must overlap by half or more.
+        iterations: Griffin-Lim iterations that start from these phases.
         tolerance: values below this share of a sound's largest one get random phases.
     """
 
@@ -51,14 +53,14 @@ class PhaseGradient:
         self.spec, self.iterations, self.tolerance = spec, iterations, tolerance
 
     def synthesize(self, features: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-        """Turn features into sounds that line up with them.
+        """Synthesize sounds that are aligned with features.
 
         Args:
             features: [shape=(batch, frames, mels), in [0, 1]], any number of frames.
-            seeds: of the phases of what is nearly silent [shape=(batch, 2), uint32].
+            seeds: for the random phases of nearly silent values [shape=(batch, 2), uint32].
 
         Returns:
-            float32 [shape=(batch, count_samples(frames))], at the features' own level.
+            Sounds [shape=(batch, count_samples(frames)), float32] at the level of the features.
 
         Raises:
             ParameterError: there are too few frames for a sound.
@@ -71,8 +73,6 @@ class PhaseGradient:
         return np.stack(sounds).astype(np.float32)
 
     def _reconstruct(self, features: np.ndarray, seed: np.ndarray) -> np.ndarray:
-        from keras_listen.vocoders.griffin_lim import invert_mel
-
         spec = self.spec
         samples = count_samples(len(features), spec)
         magnitude = invert_mel(features[None], spec)[0] ** (1 / spec.power)
@@ -91,16 +91,17 @@ def find_phases(
     random: np.random.Generator,
     tolerance: float = 1e-5,
 ) -> np.ndarray:
-    """Find the phases that go with magnitudes.
+    """Compute the phases that belong to magnitudes.
 
     Args:
         magnitude: [shape=(frames, 1 + n_fft // 2), not negative].
-        spec: of the frames.
-        random: for the phases of values below `tolerance` times the largest one.
+        spec: FeatureSpec with window and framing.
+        random: generator for the phases of values below `tolerance` times the largest one.
+        tolerance: share of the largest value.
 
     Returns:
-        Radians, of a transform that begins with the first sample of its frame, of any size
-        [shape=(frames, 1 + n_fft // 2)].
+        Phases in radians, not wrapped, of a transform whose time begins with the first sample of a
+        frame [shape=(frames, 1 + n_fft // 2)].
     """
     magnitude = np.asarray(magnitude, np.float64)
     _, middle = measure_window(window(spec))
@@ -112,14 +113,15 @@ def find_phases(
 
 
 def gradients(magnitude: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Return by how much the phase grows with each frame, and with each bin.
+    """Return the derivatives of the phase by frame and by bin.
 
     Args:
         magnitude: [shape=(frames, 1 + n_fft // 2), not negative].
+        spec: FeatureSpec with window and framing.
 
     Returns:
-        Radians, of a transform in which time begins in the middle of each frame; two arrays of the
-        shape of `magnitude`.
+        Radians per frame and radians per bin, of a transform whose time begins in the middle of
+        each frame; two arrays of the shape of `magnitude`.
     """
     gamma, _ = measure_window(window(spec))
     least = max(_LEAST * magnitude.max(), np.finfo(np.float64).tiny)
@@ -130,7 +132,7 @@ def gradients(magnitude: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.
 
 
 def measure_window(window: np.ndarray) -> tuple[float, float]:
-    """Return gamma of the Gaussian that spreads as a window, and the window's middle.
+    """Return gamma of the Gaussian with the variance of a window, and the window's middle.
 
     Args:
         window: [shape=(n_fft,)].
@@ -216,10 +218,10 @@ def _framing(spec: FeatureSpec) -> dict:
 def pghi(
     bundle,
     *,
-    iterations: Annotated[int, "of Griffin-Lim, from these phases on"] = 0,
+    iterations: Annotated[int, "Griffin-Lim iterations that start from these phases"] = 0,
     tolerance: Annotated[float, "share of the loudest value below which phases are random"] = 1e-5,
 ):
-    """Phase by gradient heap integration; needs no weights and, unless asked for, no iterations."""
+    """Phase gradient heap integration; needs no weights and, by default, no iterations."""
     return PhaseGradient(bundle.spec, iterations, tolerance)
 
 

@@ -8,7 +8,7 @@ from local_cluster import chunks, local_cluster
 from keras_listen import configure_plugins, evaluate
 from keras_listen.errors import ClusterError, PluginError
 from keras_listen.plugins import default_registry
-from keras_listen.plugins.discovery import Settings
+from keras_listen.plugins.discovery import PluginSettings
 
 PLUGIN = '''
 from keras_listen import hookimpl
@@ -38,7 +38,7 @@ SMALL = {"samples": 3, "steps": 2, "block_size": 2}
 @pytest.fixture
 def folder(tmp_path):
     """A folder of one plugin; what this process wants is undone at the end."""
-    before = Settings.from_environment()
+    before = PluginSettings.from_environment()
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "half.py").write_text(PLUGIN.replace("SCALE", "0.5"))
     yield tmp_path / "plugins"

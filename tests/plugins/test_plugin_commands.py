@@ -10,7 +10,7 @@ from plugin_folder import install, run_python
 
 from keras_listen import __version__, configure_plugins
 from keras_listen.plugins import default_registry
-from keras_listen.plugins.discovery import Settings
+from keras_listen.plugins.discovery import PluginSettings
 
 PLUGIN = '''
 from typing import Annotated
@@ -43,7 +43,7 @@ def register_vocoders(register):
 @pytest.fixture
 def folder(tmp_path):
     """A folder of plugins, one of which fails, that the process is told of."""
-    before = Settings.from_environment()
+    before = PluginSettings.from_environment()
     folder = tmp_path / "plugins"
     folder.mkdir()
     (folder / "own.py").write_text(PLUGIN)

@@ -29,7 +29,7 @@ from keras_listen.errors import ParameterError, PluginError
 from keras_listen.experiment.options import parse_options
 from keras_listen.output.files import sha256, write_json
 from keras_listen.plugins import default_registry
-from keras_listen.plugins.discovery import Settings
+from keras_listen.plugins.discovery import PluginSettings
 
 FAULTY = Path(__file__).with_name("faulty_plugin.py").read_text(encoding="utf-8")
 MINE = {"name": "faulty", "distribution": "broken-plugin", "version": "3.1"}
@@ -40,7 +40,7 @@ QUICK = ("--steps", 2, "--block-size", 4, "--samples", 2, "--out", "run")
 @pytest.fixture(scope="module", autouse=True)
 def faulty(tmp_path_factory):
     """The plugin's file, in a folder that this process was told of."""
-    before = Settings.from_environment()
+    before = PluginSettings.from_environment()
     path = tmp_path_factory.mktemp("plugins") / "broken-plugin.py"
     path.write_text(FAULTY)
     configure_plugins(folders=[path.parent])
@@ -400,7 +400,7 @@ def test_a_plugin_reader_prepares_a_store_in_several_processes(call, tiny_corpus
 def test_a_plugin_that_fails_to_load_keeps_nothing_else_from_working(call, bundle, tmp_path):
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "bad.py").write_text("1 / 0\n")
-    before = Settings.from_environment()
+    before = PluginSettings.from_environment()
     configure_plugins(folders=[*before.folders, tmp_path / "more"])
     try:
         chosen = ("--prior", "ae", "--vocoder", "none", "--bundle", bundle)
@@ -503,7 +503,7 @@ def test_stores_and_bundles_keep_the_plugins_that_were_there(tiny_corpus, tmp_pa
 def test_a_study_tells_components_of_one_name_apart(bundle, faulty, tmp_path):
     other = tmp_path / "other.py"
     other.write_text(FAULTY.replace("3.1", "0.2"))
-    before = Settings.from_environment()
+    before = PluginSettings.from_environment()
     configure_plugins(folders=[faulty.parent, tmp_path])
     try:
         names = ["none", "broken-plugin:faulty", "other:faulty"]
@@ -522,7 +522,7 @@ def test_a_study_tells_components_of_one_name_apart(bundle, faulty, tmp_path):
 @contextlib.contextmanager
 def another_plugin(folder):
     """Have one more plugin, which nobody uses."""
-    before = Settings.from_environment()
+    before = PluginSettings.from_environment()
     (folder / "more").mkdir()
     (folder / "more" / "further.py").write_text(FAULTY.replace('"faulty"', '"further"'))
     configure_plugins(folders=[*before.folders, folder / "more"])

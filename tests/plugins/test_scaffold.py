@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from helpers import assert_one_line
 from packages import Environment
 
-from keras_listen.cli.plugins_new import new
+from keras_listen.cli.plugins import new
 from keras_listen.errors import ParameterError, RunError
 from keras_listen.plugins import KINDS
 from keras_listen.plugins.scaffold import package_of, write_package

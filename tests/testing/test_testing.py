@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -27,9 +27,8 @@ from kit import (
     spoken,
 )
 
-from keras_listen import testing
+from keras_listen import resolve, testing
 from keras_listen.errors import ParameterError, PluginError, Unavailable
-from keras_listen.experiment.experiment import resolve
 from keras_listen.plugins import default_registry
 
 
@@ -105,6 +104,17 @@ def late(bundle, *, layer: str = "dense"):
         return {"dense": of_target}[layer](classifier, x, t)
 
     return objective
+
+
+def choosy(bundle, *, layer: Literal["dense", "last"] | int = "dense"):
+    """Refuse what cannot be given, which no user ever sees, with an exception of Python's own."""
+    if not isinstance(layer, int):
+        layer = {"dense": 0, "last": 1}[layer]
+    return logit(bundle)
+
+
+def test_a_choice_is_tried_with_its_own_values_only(small):
+    testing.check_objective(choosy, small)
 
 
 BAD_OPTIONS = {

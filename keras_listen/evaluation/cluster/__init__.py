@@ -21,7 +21,7 @@ from typing import Any
 
 from ...errors import ClusterError, ListenError, ParameterError
 from ...experiment.chunks import Computing
-from ...plugins import Settings
+from ...plugins import PluginSettings
 from ..grid import Grid, GridChunk
 from .connection import connected, hushed, local, one_line
 from .worker import ClusterJob, compute_chunk, conditions, differences, identity_of
@@ -92,7 +92,7 @@ def computing(
         json.dumps(manifest["command"]),
         json.dumps(identity_of(manifest)),
         os.getcwd(),
-        Settings.from_environment(),
+        PluginSettings.from_environment(),
         conditions(),
     )
     with hushed(), contextlib.ExitStack() as stack:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ClusterError, ListenError
 from ...models.backend import start_quietly, tensorflow_threads
 from ...models.provenance import versions
-from ...plugins import Settings, follow
+from ...plugins import PluginSettings, follow
 
 if TYPE_CHECKING:
     from ..grid import Grid
@@ -51,7 +51,7 @@ class ClusterJob:
     command: str
     identity: str
     folder: str
-    plugins: Settings
+    plugins: PluginSettings
     conditions: Mapping[str, Any] = field(compare=False)
 
 

@@ -4,8 +4,8 @@ At each step of the ascent a latent z becomes
 
     z + [the engine's normalised step] + pull * (R(z) - z) + N(0, noise)
 
-where R is a denoising autoencoder of latents. What it takes away from a latent is what latents of
-real speech do not have, so `R(z) - z` goes up their density.
+where R is a denoising autoencoder of latents. It removes from a latent what latents of real speech
+do not have, so `R(z) - z` points up the gradient of their density.
 
 References:
     Nguyen et al., "Plug & Play Generative Networks", CVPR 2017, https://arxiv.org/abs/1612.00005
@@ -33,7 +33,7 @@ def ppgn(
         str, "folder made by keras-listen-ppgn fit --out, or roundtrip; the fitting one by default"
     ] = "",
     pull: Annotated[float, "share of its way to the denoised latent, at each step"] = 0.3,
-    noise: Annotated[float, "standard deviation of what is added to a latent at each step"] = 0.0,
+    noise: Annotated[float, "standard deviation of the noise added to a latent at each step"] = 0.0,
     start_deviation: Annotated[float, "standard deviation of the noise of starts"] = 0.1,
 ):
     """An autoencoder's decoder, its latents pulled towards those of real speech."""
@@ -56,7 +56,7 @@ def register_priors(register) -> None:
 
 
 def __getattr__(name: str):
-    # Fitting needs Keras, which listing plugins must not import.
+    # Lazily, because fitting imports Keras, which listing plugins must not.
     if name != "fit":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .fitting import fit

@@ -1,4 +1,4 @@
-"""Denoisers of latents: what they are made of, and which one belongs to an autoencoder."""
+"""Denoisers of latents: the network, and the choice of one for an autoencoder."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _PARTS = ("encoder.keras", "decoder.keras")
 def build_denoiser(units: int, *, hidden: int = 384, seed: int = 0) -> keras.Model:
     """Build a denoiser of latents of mean 0 and deviation 1 [shape=(units,)].
 
-    It is not told how much noise there is; it has to see that.
+    The amount of noise is not an input; the network must infer it.
     """
     inputs = x = keras.Input((units,), name="latent")
     for i in (1, 2):
         start = keras.initializers.GlorotUniform(seed=seed + i)
         x = layers.Dense(hidden, "relu", kernel_initializer=start, name=f"dense_{i}")(x)
-    # The mean latent is the best guess before anything is learned.
+    # With zero weights, it starts by returning the mean latent.
     outputs = layers.Dense(units, kernel_initializer="zeros", name="denoised")(x)
     return keras.Model(inputs, outputs, name="denoiser")
 
@@ -38,7 +38,7 @@ def name_of(weights: str) -> str:
 
 
 def identity(component) -> dict[str, str]:
-    """Return the checksums that tell an autoencoder from others."""
+    """Return the checksums that identify an autoencoder."""
     return {part: component.files.get(part, "") for part in _PARTS}
 
 
@@ -51,10 +51,10 @@ def choose(bundle, component, denoiser: str = ""):
     """Return the denoiser to use with an autoencoder, or None for the round trip.
 
     Args:
-        bundle: that the autoencoder is of.
+        bundle: bundle of the autoencoder.
         component: the autoencoder.
-        denoiser: "roundtrip" or a folder. Where empty, the bundle's own is taken, else the one of
-            this package if it was fitted to this autoencoder, else the round trip.
+        denoiser: "roundtrip" or a folder. If empty, the bundle's own is used, else the one of this
+            package if it was fitted to this autoencoder, else the round trip.
 
     Raises:
         BundleError: the denoiser is missing, or was fitted to another autoencoder.
@@ -84,7 +84,7 @@ def _fits(fitted, component) -> bool:
 
 
 def _opened(bundle, name: str, component):
-    """Open a denoiser that was asked for, which then must fit."""
+    """Open the denoiser of a bundle, which must have been fitted to the autoencoder."""
     fitted = bundle.component(name)
     model = fitted.model("denoiser")
     units, known = component.model("decoder").input_shape[1:], model.input_shape[1:]

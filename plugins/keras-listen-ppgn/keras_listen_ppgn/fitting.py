@@ -1,4 +1,4 @@
-"""Fitting a denoiser to the latents of real speech."""
+"""Fit a denoiser to the latents of real speech."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Latents:
 
     Attributes:
         training, validation: [shape=(utterances, units), float32].
-        mean: what was taken away [shape=(units,)].
-        deviation: what was divided by.
+        mean: subtracted from the latents [shape=(units,)].
+        deviation: the divisor of the differences.
     """
 
     training: np.ndarray
@@ -58,20 +58,22 @@ def fit(
     """Fit a denoiser to the latents of a store's training split.
 
     Args:
-        bundle: a Bundle or its folder; it has the autoencoder.
+        bundle: the Bundle with the autoencoder, or its folder.
         store: a Store or its folder, prepared with the autoencoder's FeatureSpec.
         weights: component with encoder and decoder.
-        out: folder that gets the denoiser; the bundle where None, as component `ppgn-<weights>`.
+        out: folder of a bundle to write the denoiser to; by default that of `bundle`. The component
+            is called `ppgn-<weights>`.
         epochs: passes over the training split; the best one by validation is kept.
         hidden: units of each of the two hidden layers.
-        seed: of first weights, order and noise.
-        report: called with the figures of each epoch.
+        seed: of initial weights, order and noise.
+        report: called with the losses of each epoch.
 
     Returns:
-        the component that was written.
+        The component that was written.
 
     Raises:
-        ListenError: something given does not fit, or the folder cannot be written.
+        ListenError: an argument is invalid, the store's features are not the autoencoder's, or the
+            folder cannot be written.
     """
     for what, value in (("epochs", epochs), ("hidden", hidden)):
         if value < 1:
@@ -101,7 +103,7 @@ def fit(
 
 
 def _beside(bundle, folder: Path):
-    """Make `folder` a bundle of the same words and features, unless it is one, and open it."""
+    """Open the bundle in `folder`, creating one of the same words and features if there is none."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "bundle.json").exists():
@@ -112,7 +114,7 @@ def _beside(bundle, folder: Path):
 
 
 def _origin(store) -> dict[str, Any]:
-    """Say what a denoiser was fitted to, and with what."""
+    """Return the provenance of a denoiser: its data and versions."""
     return {
         "utterances": {name: len(store.split(name)) for name in ("training", "validation")},
         "index_sha256": sha256((store.root / "index.csv").read_bytes()).hexdigest(),
@@ -149,7 +151,7 @@ def _encoded(encoder, store, split: str) -> np.ndarray:
 
 
 def _train(denoiser, latents: Latents, epochs: int, seed: int, report) -> list[dict[str, float]]:
-    """Fit to the last epoch, go back to the best one, and tell of all."""
+    """Train for all epochs, restore the best weights, and return the losses of each epoch."""
     denoiser.compile(keras.optimizers.Adam(_LEARNING_RATE), "mean_squared_error")
     curves: list[dict[str, float]] = []
     for epoch in range(epochs):
@@ -181,7 +183,7 @@ def _pass(denoiser, clean: np.ndarray, generator: np.random.Generator) -> float:
 
 
 def _left(denoiser, clean: np.ndarray, generator: np.random.Generator) -> float:
-    """Return the share of the noise's power that is left."""
+    """Return the share of the noise's power that the denoiser leaves."""
     noisy, weight = _disturbed(clean, generator)
     error = np.square(denoiser.predict_on_batch(noisy) - clean).mean(axis=1)
     return float((error * weight).mean())
@@ -201,7 +203,7 @@ def _disturbed(clean: np.ndarray, generator: np.random.Generator) -> tuple[np.nd
 
 
 def unscale(denoiser, mean: np.ndarray, deviation: float) -> None:
-    """Let a denoiser of scaled latents take and give them as they are."""
+    """Change the weights of a denoiser of scaled latents to take and return unscaled ones."""
     first, last = denoiser.get_layer("dense_1"), denoiser.get_layer("denoised")
     kernel, bias = first.get_weights()
     kernel = kernel / deviation

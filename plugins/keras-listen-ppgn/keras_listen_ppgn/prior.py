@@ -1,4 +1,4 @@
-"""The prior itself."""
+"""The prior: a decoder's latent with a pull to what a denoiser returns."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from keras_listen.priors import Latent
 
 
 class PlugAndPlay(Latent):
-    """A decoder's latent [shape=(batch, units)] that is pulled to what a denoiser makes of it.
+    """A decoder's latent [shape=(batch, units)] that is pulled to the denoised one at each step.
 
     Args:
-        component: of a bundle, with encoder and decoder.
-        denoiser: Keras model from latents to latents; where None, a latent is decoded and encoded
-            again instead.
-        pull: share of its way to the denoised latent that a latent goes at each step, from 0 to 1
+        component: component of a bundle, with encoder and decoder.
+        denoiser: Keras model from latents to latents; None to decode and encode a latent instead.
+        pull: share of the difference to the denoised latent that is added at each step, from 0 to 1
             (the paper's epsilon 1).
-        noise: standard deviation of what is added at each step (epsilon 3).
+        noise: standard deviation of the noise added at each step (epsilon 3).
         start_deviation: standard deviation of the noise that an ascent starts from.
 
     Raises:
@@ -35,7 +34,7 @@ class PlugAndPlay(Latent):
         self.denoiser, self.pull, self.noise = denoiser, pull, noise
 
     def denoise(self, z):
-        """Return latents of real speech that are near [shape=(batch, units)]."""
+        """Return denoised latents [shape=(batch, units)]."""
         if self.denoiser is None:
             return self.encode(self.decode(z))
         return self.denoiser(z, training=False)
@@ -49,9 +48,9 @@ class PlugAndPlay(Latent):
 
 
 def draw(seeds, step, shape):
-    """Draw N(0, 1) for each row of `seeds`, other values at each step [shape=(batch, *shape)].
+    """Return N(0, 1) [shape=(batch, *shape)] drawn from each row of `seeds` and `step`.
 
-    TensorFlow draws a whole batch from one seed; a sample must not depend on its place in it.
+    Rows are drawn one by one, because a sample must not depend on its position in the batch.
     """
 
     def one(seed):

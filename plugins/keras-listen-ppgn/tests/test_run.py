@@ -40,7 +40,7 @@ def test_networks_of_other_kinds_agree_more_often_than_without_the_pull(embedded
         objective = softmax(embedded)
         done = maximize(embedded.classifier, objective, prior, z, targets, Ascent(), seeds=seeds)
         assert (done.probabilities[-1].argmax(axis=1) == targets).mean() > 0.9
-        judge = embedded.referees["residual"]
-        agreed[name] = (judge.predict(done.features).argmax(axis=1) == targets).mean()
+        referee = embedded.referees["residual"]
+        agreed[name] = (referee.predict(done.features).argmax(axis=1) == targets).mean()
     # 54 and 90 of 100 where there are many.
     assert agreed["ppgn"] > agreed["ae"] + 0.15

@@ -1,4 +1,4 @@
-"""Pictures of a training: they exist, are pictures, and show what the tables say."""
+"""Figures of a training: they exist, are pictures, and show what the tables say."""
 
 import json
 
