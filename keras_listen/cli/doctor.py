@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ..models.backend import start_quietly
+
 _MARKS = {True: "ok", False: "PROBLEM", None: "note"}
 
 
@@ -14,13 +16,12 @@ _MARKS = {True: "ok", False: "PROBLEM", None: "note"}
 @click.option("--trust-model", is_flag=True, help="Open it even if it holds Python code.")
 @click.pass_context
 def doctor(context, file, words_file, spec, trust_model) -> None:
-    """Say whether a model file can be listened to, and how to mend it.
+    """Check whether a model file can be used, and how to mend what does not fit.
 
     One line a finding; the exit status is 1 where there is a problem.
     """
-    from ..models.backend import start_quietly
-
     start_quietly()
+    # Not earlier: TensorFlow starts without its notices first.
     from ..features import FeatureSpec
     from ..maximization.doctor import examine
     from ..models.classifier import read_words

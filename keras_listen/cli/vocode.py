@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..models.backend import start_quietly
 from .common import bar, component_options, table
 
 
@@ -22,9 +23,8 @@ def vocode(inputs, vocoder, out, bundle, options, reader, seed) -> None:
     each, vocoded.csv with the distance between the mel bands of what was given and of the sound,
     and manifest.json.
     """
-    from ..models.backend import start_quietly
-
     start_quietly(engine=False)
+    # Not earlier: TensorFlow starts without its notices first.
     from ..experiment.vocode import vocode as vocode_files
 
     spoken = vocode_files(

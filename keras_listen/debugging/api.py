@@ -149,7 +149,7 @@ def _debug(
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _DebugPlan:
     """What will be computed.
 
     Attributes:
@@ -171,7 +171,7 @@ class _Plan:
         return manifest_of(experiment, self.settings.command()) | stores
 
 
-def _plan(settings: DebugSettings) -> _Plan:
+def _plan(settings: DebugSettings) -> _DebugPlan:
     """Open the models and the store, and choose the utterances.
 
     Raises:
@@ -200,10 +200,10 @@ def _plan(settings: DebugSettings) -> _Plan:
     silent = replace(experiment, vocoder=None, referee=None)
     debug_set = DebugSet.of(silent, store, positions, experiment.vocoder)
     recorded, missing = find_recordings(debug_set, settings.audio) if settings.audio else ([], [])
-    return _Plan(settings, debug_set, recorded, [*experiment.notes, *notes, *missing])
+    return _DebugPlan(settings, debug_set, recorded, [*experiment.notes, *notes, *missing])
 
 
-def _compute(plan: _Plan, root: Path, clock: Clock, track: Track) -> list[str]:
+def _compute(plan: _DebugPlan, root: Path, clock: Clock, track: Track) -> list[str]:
     """Compute the chunks and copy recordings; return what is wrong with these."""
     with clock.timed("maximize and vocode"):
         work = partial(compute_chunk, plan.debug_set, root)
@@ -239,7 +239,7 @@ class _Found:
     ids: list[str]
 
 
-def _judge(plan: _Plan, root: Path) -> _Found:
+def _judge(plan: _DebugPlan, root: Path) -> _Found:
     """Read the chunks, and choose the misclassified points that get a ticket."""
     by = plan.settings.misclassified
     points = gather_points(plan.debug_set, root)
@@ -249,7 +249,9 @@ def _judge(plan: _Plan, root: Path) -> _Found:
     return _Found(points, mistaken, ticketed, ids)
 
 
-def _write_tickets(plan: _Plan, found: _Found, root: Path, clock: Clock, track: Track) -> list[str]:
+def _write_tickets(
+    plan: _DebugPlan, found: _Found, root: Path, clock: Clock, track: Track
+) -> list[str]:
     """Write the tickets that are not there yet; return what is wrong with their recordings."""
     settings, debug_set = plan.settings, plan.debug_set
     left = sum(not (root / "tickets" / name / "ticket.json").is_file() for name in found.ids)
@@ -273,7 +275,7 @@ def _write_tickets(plan: _Plan, found: _Found, root: Path, clock: Clock, track: 
 
 
 def _results(
-    plan: _Plan,
+    plan: _DebugPlan,
     found: _Found,
     places: Map,
     rows: Sequence[Mapping[str, Any]],
@@ -290,7 +292,7 @@ def _results(
     return results
 
 
-def _measure(plan: _Plan, found: _Found, places: Map) -> tuple[dict[str, Any], dict[str, Any]]:
+def _measure(plan: _DebugPlan, found: _Found, places: Map) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the numbers of the movement in latent space, and those of the map."""
     points, words = found.points, [sample.word for sample in plan.debug_set.samples]
     numbers = measure_movement(
@@ -309,7 +311,9 @@ def _measure(plan: _Plan, found: _Found, places: Map) -> tuple[dict[str, Any], d
     return numbers, about | {"neighbours": NEIGHBOURS}
 
 
-def _draw(plan: _Plan, found: _Found, results: Mapping[str, Any], root: Path, clock: Clock) -> None:
+def _draw(
+    plan: _DebugPlan, found: _Found, results: Mapping[str, Any], root: Path, clock: Clock
+) -> None:
     """Draw the published figures and the confusion matrix."""
     settings = plan.settings
     with clock.timed("figures"):

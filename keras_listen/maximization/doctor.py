@@ -1,4 +1,4 @@
-"""Saying whether a model file can be listened to, what does not fit, and how to mend it."""
+"""Check a model file: whether it can be used, what does not fit, and how to mend it."""
 
 from __future__ import annotations
 
@@ -172,11 +172,10 @@ def _input_shape(model: keras.Model, spec: FeatureSpec) -> Finding:
     # Words that fit leave only the shapes to complain about, the input's first.
     fitting = [str(i) for i in range(model.output_shape[-1] or 0)]
     problems = check_shapes(model, fitting, spec)
-    problem = next((p for p in problems if p.startswith("the model takes")), None)
+    problem = next((p for p in problems if p.text.startswith("the model takes")), None)
     if problem is None:
         return Finding("input shape", True, str(tuple(model.input_shape)))
-    text, _, remedy = problem.partition("; ")
-    return Finding("input shape", False, text, remedy)
+    return Finding("input shape", False, problem.text, problem.remedy)
 
 
 def _input_limits(model: keras.Model) -> list[Finding]:
@@ -219,11 +218,10 @@ def _words(model: keras.Model, words: Sequence[str] | None) -> Finding:
 
 def _head(head: Head) -> Finding:
     if head.kind == "sigmoid":
-        found, _, remedy = head.reason.partition("; ")
-        return Finding("head", False, found, remedy)
+        return Finding("head", False, head.problem.text, head.problem.remedy)
     if head.kind == "hidden softmax":
-        found, _, remedy = head.reason.partition("; ")
-        return Finding("head", None, f"probabilities, but no logits: {found}", remedy)
+        text = f"probabilities, but no logits: {head.problem.text}"
+        return Finding("head", None, text, head.problem.remedy)
     texts = {"softmax": "softmax", "logits": "logits; their softmax is taken as probabilities"}
     return Finding("head", True, texts.get(head.kind, head.kind))
 

@@ -171,7 +171,7 @@ class _Same:
         return isinstance(other, _Same) and self.value is other.value
 
 
-class _State(NamedTuple):
+class _AscentState(NamedTuple):
     """What an ascent carries from step to step, beside the latents themselves.
 
     Attributes:
@@ -256,11 +256,11 @@ class _Climber:
             first[1].numpy(),
         )
 
-    def _begin(self, z: tf.Tensor) -> _State:
+    def _begin(self, z: tf.Tensor) -> _AscentState:
         """Return the state before the first step."""
         count = z.shape[0]
         best = tf.fill([count], -np.inf), z
-        return _State(self._slots_of(z), best, (tf.fill([count], -1), z))
+        return _AscentState(self._slots_of(z), best, (tf.fill([count], -1), z))
 
     def _look_once(self, z: tf.Tensor, targets: tf.Tensor):
         """Return features, values of the objective, and probabilities at `z`."""
@@ -269,7 +269,12 @@ class _Climber:
         return features, self._objective(seen, features, targets), seen.probabilities(features)
 
     def _step_once(
-        self, z: tf.Tensor, targets: tf.Tensor, seeds: tf.Tensor, number: tf.Tensor, state: _State
+        self,
+        z: tf.Tensor,
+        targets: tf.Tensor,
+        seeds: tf.Tensor,
+        number: tf.Tensor,
+        state: _AscentState,
     ):
         """Take one step.
 
@@ -297,7 +302,7 @@ class _Climber:
         if ascent.stop_at is not None:
             change *= _column(_of_target(probabilities, targets) < ascent.stop_at, z)
         best = _better(state.best, values, z) if ascent.keep_best else state.best
-        state = _State(slots, best, _reached(state.first, probabilities, targets, z, number))
+        state = _AscentState(slots, best, _reached(state.first, probabilities, targets, z, number))
         return z + change, values, probabilities, tf.reshape(rms, [-1]), state
 
     def _blame(self, z: tf.Tensor, targets: tf.Tensor, seeds: tf.Tensor) -> Exception | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class Classifier:
             raise ModelError(f"{what}: {problems[0]}")
         self.head = find_head(model)
         if self.head.kind == "sigmoid":
-            raise ModelError(f"{what}: {self.head.reason}")
+            raise ModelError(f"{what}: {self.head.problem}")
 
     @property
     def has_logits(self) -> bool:
@@ -70,7 +71,7 @@ class Classifier:
     def require_logits(self) -> None:
         """Raise ModelError unless logits are available."""
         if not self.has_logits:
-            raise ModelError(f"{self.what} has no logits: {self.head.reason}")
+            raise ModelError(f"{self.what} has no logits: {self.head.problem}")
 
     def logits(self, features: Any) -> Any:
         """Return logits, the input of the softmax [shape=(batch, words)].
@@ -174,17 +175,30 @@ class Classifier:
         return self.words.index(word)
 
 
+@dataclass(frozen=True)
+class Problem:
+    """Something that keeps a model from being used, and how to mend it."""
+
+    text: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}; {self.remedy}" if self.remedy else self.text
+
+
+@dataclass(frozen=True)
 class Head:
     """The end of a model and how to obtain its logits.
 
     Attributes:
         kind: "softmax", "logits", "hidden softmax" or "sigmoid".
         logits: function from features to logits, or None where there is none.
-        reason: why there is none.
+        problem: why there is none.
     """
 
-    def __init__(self, kind: str, logits: Callable | None = None, reason: str = ""):
-        self.kind, self.logits, self.reason = kind, logits, reason
+    kind: str
+    logits: Callable | None = None
+    problem: Problem | None = None
 
 
 def _plainly(model: keras.Model) -> Callable:
@@ -198,8 +212,10 @@ def find_head(model: keras.Model, compute: Compute = _plainly) -> Head:
     if activation is keras.activations.sigmoid:
         return Head(
             "sigmoid",
-            reason="it ends in a sigmoid; multi-label models are not supported, use a softmax over "
-            "the words",
+            problem=Problem(
+                "it ends in a sigmoid",
+                "multi-label models are not supported, use a softmax over the words",
+            ),
         )
     if isinstance(layer, keras.layers.Softmax) or _is_plain(layer, keras.activations.softmax):
         return Head("softmax", _tap_input(model, entering, compute))
@@ -208,8 +224,10 @@ def find_head(model: keras.Model, compute: Compute = _plainly) -> Head:
     if activation is keras.activations.softmax or _sums_to_one(model):
         return Head(
             "hidden softmax",
-            reason="its softmax is not in a last Dense, Softmax or Activation layer; rebuild it to "
-            "end in one, or use the objective softmax",
+            problem=Problem(
+                "its softmax is not in a last Dense, Softmax or Activation layer",
+                "rebuild it to end in one, or use the objective softmax",
+            ),
         )
     return Head("logits", compute(model))
 
@@ -262,52 +280,59 @@ def _sums_to_one(model: keras.Model) -> bool:
     return bool((out >= 0).all() and np.allclose(out.sum(axis=1), 1.0, atol=1e-3))
 
 
-def check_shapes(model: keras.Model, words: Sequence[str], spec: FeatureSpec) -> list[str]:
-    """Return the ways in which model, words and spec do not fit together; empty if they do."""
+def check_shapes(model: keras.Model, words: Sequence[str], spec: FeatureSpec) -> list[Problem]:
+    """Return the ways in which model, words and spec don't fit together, the input's first."""
     problems = []
     # Subclassed models have none, a Sequential without Input none before it is built.
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
-        return [
-            "the model's input shape is not known; build it from keras.Input, or as a Sequential "
-            "that begins with one"
-        ]
+        remedy = "build it from keras.Input, or as a Sequential that begins with one"
+        return [Problem("the model's input shape is not known", remedy)]
     if len(model.inputs) != 1 or len(model.outputs) != 1:
-        return [
-            f"the model has {len(model.inputs)} inputs and {len(model.outputs)} outputs; expected "
-            "one of each"
-        ]
+        ends = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
+        return [Problem(f"the model has {ends}", "expected one of each")]
     shape = tuple(model.input_shape)
     if len(shape) != 4 or any(
         have not in (None, want) for have, want in zip(shape[1:], spec.shape, strict=True)
     ):
         problems.append(_input_problem(shape, spec))
     if len(set(words)) != len(words):
-        problems.append("the words are not all different")
+        problems.append(Problem("the words are not all different"))
     outputs = tuple(model.output_shape)
     if len(outputs) != 2:
-        problems.append(f"the model's output has shape {outputs}; expected (None, words)")
+        problems.append(
+            Problem(f"the model's output has shape {outputs}", "expected (None, words)")
+        )
     elif outputs[1] != len(words):
         problems.append(
-            f"the model has {outputs[1]} outputs, but there are {len(words)} words; give one word "
-            "for each output, in its order"
+            Problem(
+                f"the model has {outputs[1]} outputs, but there are {len(words)} words",
+                "give one word for each output, in its order",
+            )
         )
     return problems
 
 
-def _input_problem(shape: tuple, spec: FeatureSpec) -> str:
-    text = f"the model takes input of shape {shape}, expected {(None, *spec.shape)}"
+def _input_problem(shape: tuple, spec: FeatureSpec) -> Problem:
+    return Problem(
+        f"the model takes input of shape {shape}, expected {(None, *spec.shape)}",
+        _input_remedy(shape, spec),
+    )
+
+
+def _input_remedy(shape: tuple, spec: FeatureSpec) -> str:
+    """Return what to do about an input of another shape than the features have."""
     waveform = len(shape) == 2 or (len(shape) == 3 and shape[2] in (None, 1))
     if waveform and (shape[1] is None or shape[1] >= 4000):
-        return f"{text}; models on waveforms are not supported"
+        return "models on waveforms are not supported"
     if len(shape) == 4 and shape[1:3] == (spec.n_mels, spec.frames):
-        return f"{text}; time comes first: put a Permute((2, 1, 3)) layer in front"
+        return "time comes first: put a Permute((2, 1, 3)) layer in front"
     if len(shape) == 3:
-        return f"{text}; the channel axis is missing: put a Reshape layer in front"
+        return "the channel axis is missing: put a Reshape layer in front"
     if shape[-1] not in (None, 1):
-        return f"{text}; features have one channel"
+        return "features have one channel"
     if len(shape) == 4 and shape[2] is not None and shape[2] <= 40 < spec.n_mels:
-        return f"{text}; models on MFCC are not supported, for fewer mel bands give a --spec file"
-    return f"{text}; give the features it was trained on with a --spec file"
+        return "models on MFCC are not supported, for fewer mel bands give a --spec file"
+    return "give the features it was trained on with a --spec file"
 
 
 def read_words(path: str | Path) -> tuple[str, ...]:
