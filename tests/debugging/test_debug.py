@@ -1,4 +1,4 @@
-"""Inquiries from start to end: tables against the models themselves, tickets, bad input."""
+"""Debugging runs from start to end: tables against the models themselves, tickets, bad input."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SILENT = {"vocoder": "none"}
 
 @pytest.fixture(scope="module")
 def found(bundle, tiny_store, tmp_path_factory):
-    out = tmp_path_factory.mktemp("debug_set") / "debug"
+    out = tmp_path_factory.mktemp("debug") / "debug"
     return debug(tiny_store.root, bundle=bundle, **SMALL, **QUICK, out=out)
 
 
@@ -362,7 +362,7 @@ def test_other_folders_are_refused_and_kept(found, bundle, tiny_store, tmp_path)
         debug(tiny_store.root, **settings, out=found.root)
     with pytest.raises(RunError, match=r"other settings \(command\.seed 5, now 6"):
         debug(tiny_store.root, **settings | {"seed": 6}, out=found.root, resume=True)
-    with pytest.raises(RunError, match="no debug_set to resume"):
+    with pytest.raises(RunError, match="no debugging run to resume"):
         debug(tiny_store.root, **settings, out=tmp_path / "nothing", resume=True)
     assert digests(found.root) == before
 
