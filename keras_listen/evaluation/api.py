@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from ..experiment.referees import checksums, open_referees
 from ..experiment.settings import SharedKeywords, as_text, as_texts, shares_settings
 from ..models.backend import require_tensorflow
 from ..models.bundle import Bundle
-from ..output.files import csv_text, make_folder, read_timing, require_empty, write_json, write_text
+from ..output.files import Clock, csv_text, make_folder, require_empty, write_json, write_text
 from ..output.progress import Track, quiet
 from ..plugins import Component, default_registry
 from .cluster import computing, require_usable
@@ -120,9 +119,10 @@ def evaluate(
             write_json(root / "manifest.json", manifest)
         for note in manifest["notes"]:
             log.warning("%s", note)
-        begin = time.perf_counter()
-        done = run_grid(grid, root, computing=compute, track=track)
-        _write_timing(root, done, time.perf_counter() - begin)
+        clock = Clock(root, write_each=False)
+        with clock.timed("seconds"):
+            done = run_grid(grid, root, computing=compute, track=track)
+        _write_timing(root, clock, done)
     return _conclude(grid, root, manifest, npz=npz)
 
 
@@ -263,11 +263,9 @@ def _require_starts(grid: Grid, cell: Cell, word: str) -> None:
     )
 
 
-def _write_timing(root: Path, samples: int, seconds: float) -> None:
-    """Add the time of this call to those of earlier ones."""
-    before = {"samples": 0, "seconds": 0.0} | read_timing(root)
-    samples += before["samples"]
-    seconds += before["seconds"]
+def _write_timing(root: Path, clock: Clock, done: int) -> None:
+    """Write the time of all calls, and the samples that they computed, `done` in this one."""
+    samples, seconds = clock.seconds["samples"] + done, clock.seconds["seconds"]
     rate = samples / seconds if seconds else 0.0
     about = {"samples": samples, "seconds": round(seconds, 3), "samples a second": round(rate, 2)}
     write_json(root / "timing.json", about)

@@ -27,7 +27,7 @@ from ..errors import ParameterError
 from ..experiment.chunks import BLOCKS, Computing, here, run_chunks
 from ..experiment.experiment import Block, Experiment, saturated
 from ..experiment.rates import Spread
-from ..experiment.referees import require_fitting
+from ..experiment.referees import predict_in_order, require_fitting
 from ..experiment.samples import Sample, slug
 from ..models.blocks import spans
 from ..models.classifier import Classifier
@@ -225,7 +225,7 @@ def _compute_block(
     }
     for name, referee in grid.referees.items():
         for when, features in (("start", found.start_features), ("referee", found.features)):
-            arrays[f"{when}_{name}"] = heard_by(referee, grid.classifier, features)
+            arrays[f"{when}_{name}"] = predict_in_order(referee, grid.classifier.words, features)
     arrays["spread_word"] = np.unique(labels).astype(np.int16)
     for name, features in (("spread", found.features), ("spread_before", found.start_features)):
         arrays |= _spreads(name, features, labels)
@@ -249,12 +249,6 @@ def _starts(grid: Grid, words: Sequence[str], numbers: np.ndarray) -> np.ndarray
     pairs = zip(words, numbers, strict=True)
     known = grid.start_utterances
     return np.stack([known.features(word, "testing")[k, ..., 0] for word, k in pairs])
-
-
-def heard_by(referee: Classifier, classifier: Classifier, features: np.ndarray) -> np.ndarray:
-    """Return a referee's probabilities in the classifier's order of words."""
-    order = [referee.words.index(word) for word in classifier.words]
-    return referee.predict(features)[:, order]
 
 
 def _nearest(grid: Grid, words: Sequence[str], features: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..experiment.chunks import read_chunk
 from ..experiment.rates import PooledSpread, Rate, Spread
+from ..experiment.referees import predict_in_order
 from ..models.blocks import BLOCK_SIZE, spans
-from .grid import Grid, heard_by
+from .grid import Grid
 
 #: What is no ascent in the column of the objective.
 UNTOUCHED = "untouched"
@@ -180,13 +181,14 @@ def count(grid: Grid, root: Path) -> dict[str, dict[str, Tally]]:
 def real_speech(grid: Grid) -> dict[str, Tally]:
     """Count the same of the store's testing utterances, untouched, by word."""
     found, utterances = {}, grid.speech_utterances
-    for target, word in enumerate(grid.classifier.words):
+    words = grid.classifier.words
+    for target, word in enumerate(words):
         features = utterances.features(word, "testing")
         if not len(features):
             continue
         own = grid.classifier.predict(features)
         judged = {
-            name: (heard_by(referee, grid.classifier, features),) * 2
+            name: (predict_in_order(referee, words, features),) * 2
             for name, referee in grid.referees.items()
         }
         group = found[word] = tally_scores(own, own, judged, target)
