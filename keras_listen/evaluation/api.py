@@ -26,7 +26,7 @@ from .grid import Cell, Grid, run_grid
 from .page import write_published_report, write_report
 from .published import NOTE as PUBLISHED_NOTE
 from .published import SEPARATE, read_published, require_referee, write_published
-from .results import NOTE, count, published_rows, real_speech, rows
+from .results import NOTE, count_grid, count_real_speech, published_rows, result_rows
 from .settings import EvaluationSettings
 
 log = logging.getLogger("keras_listen")
@@ -38,7 +38,7 @@ class Evaluation:
 
     Attributes:
         root: its folder.
-        rows: rates by prior, objective and word, see `evaluation.results.rows`.
+        rows: rates by prior, objective and word, see `evaluation.results.result_rows`.
     """
 
     root: Path
@@ -78,8 +78,8 @@ def evaluate(
         start: "noise", or a store whose testing utterances are maximized to their own words.
         speech: a store for the figures of real speech and the distance to it; by default `start`
             where that is a store.
-        vocoder: what speaks for the cycle rate; "none" leaves it out.
-        cycle_samples: starts of each word that are spoken.
+        vocoder: name, for the cycle rate; "none" leaves it out.
+        cycle_samples: starts of each word that are synthesized.
         referees: further referees: folders of bundles, or `MODEL.keras:WORDS.txt`.
         **shared
         npz: write the scores as the published tooling does too, see `evaluation.published`.
@@ -94,21 +94,30 @@ def evaluate(
         ListenError: anything given cannot be used; nothing has been written then.
     """
     require_tensorflow()
-    require_usable(scheduler, workers)
     settings = EvaluationSettings.of(
-        preset,
-        {"priors": priors, "objectives": objectives, "samples": samples},
-        shared,
-        start=str(start),
-        speech=as_text(speech),
-        vocoder=vocoder,
-        cycle_samples=cycle_samples,
+        preset, {"priors": priors, "objectives": objectives, "samples": samples}, shared,
+        start=str(start), speech=as_text(speech), vocoder=vocoder, cycle_samples=cycle_samples,
         referees=as_texts(referees),
-    )
-    grid, manifest = plan(settings)
+    )  # fmt: skip
+    cluster = {"scheduler": scheduler, "workers": workers}
+    return _run_evaluation(settings, Path(out), npz=npz, resume=resume, track=track, **cluster)
+
+
+def _run_evaluation(
+    settings: EvaluationSettings,
+    root: Path,
+    *,
+    npz: bool,
+    resume: bool,
+    scheduler: str | None,
+    workers: int | None,
+    track: Track,
+) -> Evaluation:
+    """Open the models and the folder, compute the chunks and write the results."""
+    require_usable(scheduler, workers)
+    grid, manifest = plan_evaluation(settings)
     if npz:
         require_referee(grid)
-    root = Path(out)
     if resume:
         require_same(root, manifest, "evaluation")
     else:
@@ -127,10 +136,10 @@ def evaluate(
 
 
 def _conclude(grid: Grid, root: Path, manifest: Mapping[str, Any], *, npz: bool) -> Evaluation:
-    """Count what the chunks hold and write results, pictures and the page."""
-    counted = count(grid, root)
-    heard = real_speech(grid) if grid.speech is not None else None
-    lines = rows(grid, counted, heard)
+    """Count the chunks; write results, pictures and the page."""
+    counted = count_grid(grid, root)
+    speech = count_real_speech(grid) if grid.speech is not None else None
+    lines = result_rows(grid, counted, speech)
     write_json(root / "results.json", {"schema": 1, "note": NOTE, "rows": lines})
     write_text(root / "results.csv", csv_text(lines))
     if npz:
@@ -140,12 +149,12 @@ def _conclude(grid: Grid, root: Path, manifest: Mapping[str, Any], *, npz: bool)
 
 
 def evaluate_published(folder: str | Path, out: str | Path = "evaluation") -> Evaluation:
-    """Count and draw what is in published `10k_class_<word>.npz` files, whoever made them.
+    """Count and draw published `10k_class_<word>.npz` files, of this project or any other.
 
     Does what `keras-listen evaluate --from-npz` does.
 
     Args:
-        folder: of the files.
+        folder: holds the files.
         out: folder, new or empty.
 
     Raises:
@@ -162,11 +171,11 @@ def evaluate_published(folder: str | Path, out: str | Path = "evaluation") -> Ev
     return Evaluation(root, lines)
 
 
-def plan(settings: EvaluationSettings) -> tuple[Grid, dict[str, Any]]:
+def plan_evaluation(settings: EvaluationSettings) -> tuple[Grid, dict[str, Any]]:
     """Open the models, make every cell, and return the grid with its manifest.
 
     Raises:
-        ListenError: anything asked for cannot be used.
+        ListenError: a setting cannot be used.
     """
     options = parse_options(settings.shared.options)
     found = _components(settings)
@@ -188,8 +197,8 @@ def plan(settings: EvaluationSettings) -> tuple[Grid, dict[str, Any]]:
 
 
 def reopen(command: Mapping[str, Any]) -> tuple[Grid, dict[str, Any]]:
-    """Plan the evaluation of a manifest's command again, as a cluster's worker does."""
-    return plan(EvaluationSettings.from_command(command))
+    """Open the grid of a manifest's command again, as the workers of a cluster do."""
+    return plan_evaluation(EvaluationSettings.from_command(command))
 
 
 def _cells(
@@ -211,7 +220,7 @@ def _cells(
             seed=settings.shared.seed,
             block_size=settings.shared.block_size,
         )
-        # Referees are the grid's; a sound is made of some samples only.
+        # The grid has the referees, and only some samples are synthesized.
         silent = replace(speaker, referee=None, vocoder=None)
         cells.append(Cell(prior, objective, silent, speaker if speaker.vocoder else None))
     return tuple(cells)
@@ -220,7 +229,7 @@ def _cells(
 def _components(settings: EvaluationSettings) -> dict[str, dict[str, Component]]:
     """Return the components in use by kind and by the name that was given.
 
-    One that was given by both its names is there once, as if it had been given twice by the same.
+    A component that was given by both its names is there once.
     """
     registry, vocoder = default_registry(), settings.vocoder
     named = {
@@ -250,7 +259,7 @@ def _manifest(grid: Grid, settings: EvaluationSettings) -> dict[str, Any]:
 
 def _require_starts(grid: Grid, cell: Cell, word: str) -> None:
     """Refuse a store without utterances of a word to start from."""
-    if grid.count(word):
+    if grid.count_starts(word):
         return
     if not cell.experiment.uses_targets:
         raise ParameterError(

@@ -16,8 +16,8 @@ from helpers import HOSTILE, SMALL, WORDS, digests, interrupted, small_classifie
 from keras_listen import evaluate, listen, load_bundle
 from keras_listen.errors import CorpusError, ModelError, ParameterError, RunError, SpecError
 from keras_listen.evaluation.grid import Cell, Grid, GridChunk
-from keras_listen.evaluation.page import mean_heard
-from keras_listen.evaluation.results import Tally
+from keras_listen.evaluation.page import mean_probabilities
+from keras_listen.evaluation.results import GroupResults
 from keras_listen.evaluation.settings import combined_options, with_preset
 from keras_listen.experiment.rates import PooledSpread, Spread
 from keras_listen.experiment.referees import checksums, open_referees
@@ -126,7 +126,7 @@ def test_pictures_and_page_are_there(evaluation):
 
 
 def test_a_chunk_knows_its_words_and_numbers():
-    grid = SimpleNamespace(count={"a": 2, "b": 0, "c": 3}.get)
+    grid = SimpleNamespace(count_starts={"a": 2, "b": 0, "c": 3}.get)
     cell = SimpleNamespace(words=("a", "b", "c"))
     labels, numbers = Grid.plan(grid, GridChunk(cell, 0, 5))
     assert labels.tolist() == [0, 0, 2, 2, 2]
@@ -137,10 +137,10 @@ def test_a_chunk_knows_its_words_and_numbers():
 
 
 def test_rows_of_the_heatmap_are_targets():
-    first, second = Tally(), Tally()
-    first.samples, first.heard = 2, {"referee": np.array([1.0, 0.5, 0.5])}
-    second.samples, second.heard = 1, {"referee": np.array([0.1, 0.2, 0.7])}
-    heard = mean_heard({"b": first, "c": second}, "referee", ("a", "b", "c"))
+    first, second = GroupResults(), GroupResults()
+    first.samples, first.probability_sums = 2, {"referee": np.array([1.0, 0.5, 0.5])}
+    second.samples, second.probability_sums = 1, {"referee": np.array([0.1, 0.2, 0.7])}
+    heard = mean_probabilities({"b": first, "c": second}, "referee", ("a", "b", "c"))
     np.testing.assert_allclose(heard[1:], [[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]])
     assert np.isnan(heard[0]).all()
 

@@ -75,7 +75,7 @@ def test_of_600_words_the_first_examples_are_drawn(tmp_path):
     grid = SimpleNamespace(
         cells=(cell,),
         classifier=classifier,
-        count=lambda word: 2,
+        count_starts=lambda word: 2,
         chunks=lambda: iter(chunks),
         plan=lambda chunk: Grid.plan(grid, chunk),
     )
