@@ -26,18 +26,18 @@ from ..output.progress import Track, quiet
 from .debug_set import (
     DebugSet,
     Points,
-    compute_chunk,
+    compute_debug_chunk,
     gather_points,
-    select,
+    select_utterances,
     write_latents,
 )
 from .figures import draw_figures
 from .movement import NEIGHBOURS, measure_movement, trustworthiness
 from .neighbours import gather_pool, write_neighbour_sounds
 from .page import write_page
-from .projection import Map, embed
+from .projection import Map, fit_map
 from .recordings import copy_recordings, find_recordings
-from .results import COLUMNS, count_results, debugging_rows, remarks, wrong
+from .results import COLUMNS, count_results, debugging_rows, find_misclassified, list_remarks
 from .settings import DebugSettings
 from .ticket_pictures import Artist
 from .tickets import choose_tickets, make_tickets, summarize_tickets, write_tickets
@@ -55,7 +55,7 @@ class DebuggingRun:
     Attributes:
         root: its folder.
         rows: one for each utterance, see `debugging.results.debugging_rows`.
-        results: what was counted and measured, as in results.json.
+        results: counts and measurements, as in results.json.
         page: path of the page.
     """
 
@@ -87,7 +87,7 @@ def debug(
     track: Track = quiet,
     **shared: Unpack[SharedKeywords],
 ) -> DebuggingRun:
-    """Maximize a store's utterances to their own words, and look into those that were misheard.
+    """Maximize a store's utterances to their own words, and report on the misclassified ones.
 
     Does what `keras-listen debug` does.
 
@@ -95,59 +95,51 @@ def debug(
         store: folder of a store.
         split: "training", "validation", "testing" or "all".
         prior, objective, vocoder: names; vocoder "none" makes no sound.
-        words, speakers: those that are looked into; by default all that the classifier knows, and
-            everybody.
-        misclassified: what decides: "raw", the utterance's own features, or "reconstruction", its
-            decoded encoding, as in the published code.
-        tickets: so many, the most confident mistakes first; one for each mistake by default.
-        commands, speakers_shown: how many of them the published figures show; as published by
-            default.
+        words, speakers: whose utterances; by default all words that the classifier knows, by all
+            speakers.
+        misclassified: features whose prediction decides: "raw", the utterance's own, or
+            "reconstruction", its decoded encoding, as in the published code.
+        tickets: how many, the most confident mistakes first; one for each mistake by default.
+        commands, speakers_shown: how many the published figures show; by default as published.
         **shared
-        audio: the corpus that the store was prepared from, to hear its recordings; without it
-            utterances are spoken from their features.
-        reader: name of what reads them.
+        audio: the corpus that the store was prepared from, for its recordings; without it
+            utterances are synthesized from their features.
+        reader: name of the reader of recordings.
         single_file: put sounds and pictures into the page instead of beside it.
         out: folder, new or empty.
         resume: continue the interrupted debugging run in `out`.
         track: progress, see `keras_listen.output.progress`.
-
-    Returns:
-        DebuggingRun, with `root`, `rows`, `results` and `page`.
 
     Raises:
         ListenError: anything given cannot be used; nothing has been written then.
     """
     require_tensorflow()
     settings = DebugSettings(
-        store=str(store),
-        split=split,
-        prior=prior,
-        objective=objective,
-        vocoder=vocoder,
-        words=tuple(words),
-        speakers=tuple(speakers),
-        misclassified=misclassified,
-        tickets=tickets,
-        commands=commands,
-        speakers_shown=speakers_shown,
-        audio=as_text(audio),
-        reader=reader,
+        store=str(store), split=split, prior=prior, objective=objective, vocoder=vocoder,
+        words=tuple(words), speakers=tuple(speakers), misclassified=misclassified, tickets=tickets,
+        commands=commands, speakers_shown=speakers_shown, audio=as_text(audio), reader=reader,
         shared=SharedSettings.of(shared),
-    )
+    )  # fmt: skip
+    return _run_debugging(settings, Path(out), resume=resume, single_file=single_file, track=track)
+
+
+def _run_debugging(
+    settings: DebugSettings, root: Path, *, resume: bool, single_file: bool, track: Track
+) -> DebuggingRun:
+    """Open the models and the folder, compute, and write tickets, tables, figures and the page."""
     plan = _plan(settings)
-    root = Path(out)
     open_folder(root, plan.manifest(), resume, "debugging run")
     for note in plan.notes:
         log.warning("%s", note)
     clock = Clock(root)
     notes = _compute(plan, root, clock, track)
-    found = _judge(plan, root)
+    found = _read_results(plan, root)
     notes += _write_tickets(plan, found, root, clock, track)
     with clock.timed("map"):
-        places = embed(found.points.before, found.points.after, settings.shared.seed)
+        places = fit_map(found.points.before, found.points.after, settings.shared.seed)
     rows = debugging_rows(plan.debug_set, found.points, places, found.wrong, found.ticketed)
     results = _results(plan, found, places, rows, root, clock)
-    results["notes"] = [*plan.notes, *notes, *remarks(plan.debug_set, places, results)]
+    results["notes"] = [*plan.notes, *notes, *list_remarks(plan.debug_set, places, results)]
     _draw(plan, found, results, root, clock)
     write_text(root / "points.csv", csv_text(rows, COLUMNS))
     write_json(root / "results.json", results)
@@ -158,14 +150,14 @@ def debug(
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """What will be computed.
+class _DebugPlan:
+    """The utterances, models and notes of a debugging run before it is computed.
 
     Attributes:
-        settings: what is asked for.
+        settings: of the run.
         debug_set: utterances and models.
         recorded: samples whose recordings are in the corpus.
-        notes: of the components, and of what is left out.
+        notes: of the components, and of utterances and recordings that are left out.
     """
 
     settings: DebugSettings
@@ -180,11 +172,11 @@ class _Plan:
         return manifest_of(experiment, self.settings.command()) | stores
 
 
-def _plan(settings: DebugSettings) -> _Plan:
+def _plan(settings: DebugSettings) -> _DebugPlan:
     """Open the models and the store, and choose the utterances.
 
     Raises:
-        ListenError: anything asked for cannot be used.
+        ListenError: a setting cannot be used.
     """
     shared = settings.shared
     experiment = resolve(
@@ -205,17 +197,18 @@ def _plan(settings: DebugSettings) -> _Plan:
     store = Store.open(settings.store)
     experiment.classifier.spec.require(store.spec, f"the store {store.root}")
     wanted = settings.words, settings.speakers
-    positions, notes = select(store, settings.split, experiment.classifier.words, *wanted)
+    known = experiment.classifier.words
+    positions, notes = select_utterances(store, settings.split, known, *wanted)
     silent = replace(experiment, vocoder=None, referee=None)
     debug_set = DebugSet.of(silent, store, positions, experiment.vocoder)
     recorded, missing = find_recordings(debug_set, settings.audio) if settings.audio else ([], [])
-    return _Plan(settings, debug_set, recorded, [*experiment.notes, *notes, *missing])
+    return _DebugPlan(settings, debug_set, recorded, [*experiment.notes, *notes, *missing])
 
 
-def _compute(plan: _Plan, root: Path, clock: Clock, track: Track) -> list[str]:
-    """Compute the chunks and copy recordings; return what is wrong with these."""
+def _compute(plan: _DebugPlan, root: Path, clock: Clock, track: Track) -> list[str]:
+    """Compute the chunks and copy recordings; return notes on recordings that failed."""
     with clock.timed("maximize and vocode"):
-        work = partial(compute_chunk, plan.debug_set, root)
+        work = partial(compute_debug_chunk, plan.debug_set, root)
         run_chunks(plan.debug_set.chunks(), root, here(work), label="maximize", track=track)
     write_latents(plan.debug_set, root)
     if not plan.settings.audio:
@@ -236,7 +229,7 @@ class _Found:
     """Results of all utterances.
 
     Attributes:
-        points: what was computed.
+        points: probabilities, steps and latents.
         wrong, ticketed: masks of misclassified points, and of those with a ticket
             [shape=(points,), bool].
         ids: of the tickets.
@@ -248,18 +241,20 @@ class _Found:
     ids: list[str]
 
 
-def _judge(plan: _Plan, root: Path) -> _Found:
+def _read_results(plan: _DebugPlan, root: Path) -> _Found:
     """Read the chunks, and choose the misclassified points that get a ticket."""
-    by = plan.settings.misclassified
+    basis = plan.settings.misclassified
     points = gather_points(plan.debug_set, root)
-    mistaken = wrong(points, plan.debug_set.labels, by)
-    ticketed = choose_tickets(points.judged(by), mistaken, plan.settings.tickets)
+    wrong = find_misclassified(points, plan.debug_set.labels, basis)
+    ticketed = choose_tickets(points.probabilities_on(basis), wrong, plan.settings.tickets)
     ids = [plan.debug_set.samples[i].id for i in np.flatnonzero(ticketed)]
-    return _Found(points, mistaken, ticketed, ids)
+    return _Found(points, wrong, ticketed, ids)
 
 
-def _write_tickets(plan: _Plan, found: _Found, root: Path, clock: Clock, track: Track) -> list[str]:
-    """Write the tickets that are not there yet; return what is wrong with their recordings."""
+def _write_tickets(
+    plan: _DebugPlan, found: _Found, root: Path, clock: Clock, track: Track
+) -> list[str]:
+    """Write the missing tickets; return notes on recordings of neighbours that failed."""
     settings, debug_set = plan.settings, plan.debug_set
     left = sum(not (root / "tickets" / name / "ticket.json").is_file() for name in found.ids)
     with clock.timed("tickets"):
@@ -268,7 +263,7 @@ def _write_tickets(plan: _Plan, found: _Found, root: Path, clock: Clock, track: 
             found.points,
             found.ticketed,
             split=settings.split,
-            by=settings.misclassified,
+            basis=settings.misclassified,
             track=track,
         )
         with track(total=left, label="tickets", unit="ticket") as advance:
@@ -282,14 +277,14 @@ def _write_tickets(plan: _Plan, found: _Found, root: Path, clock: Clock, track: 
 
 
 def _results(
-    plan: _Plan,
+    plan: _DebugPlan,
     found: _Found,
     places: Map,
     rows: Sequence[Mapping[str, Any]],
     root: Path,
     clock: Clock,
 ) -> dict[str, Any]:
-    """Return what is counted and measured, as in results.json."""
+    """Return all counts and measurements, as in results.json."""
     counted = count_results(plan.debug_set, found.points, plan.settings.misclassified)
     results = {"schema": 1} | counted
     with clock.timed("numbers"):
@@ -299,7 +294,7 @@ def _results(
     return results
 
 
-def _measure(plan: _Plan, found: _Found, places: Map) -> tuple[dict[str, Any], dict[str, Any]]:
+def _measure(plan: _DebugPlan, found: _Found, places: Map) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the numbers of the movement in latent space, and those of the map."""
     points, words = found.points, [sample.word for sample in plan.debug_set.samples]
     numbers = measure_movement(
@@ -318,7 +313,9 @@ def _measure(plan: _Plan, found: _Found, places: Map) -> tuple[dict[str, Any], d
     return numbers, about | {"neighbours": NEIGHBOURS}
 
 
-def _draw(plan: _Plan, found: _Found, results: Mapping[str, Any], root: Path, clock: Clock) -> None:
+def _draw(
+    plan: _DebugPlan, found: _Found, results: Mapping[str, Any], root: Path, clock: Clock
+) -> None:
     """Draw the published figures and the confusion matrix."""
     settings = plan.settings
     with clock.timed("figures"):
@@ -335,7 +332,7 @@ def _draw(plan: _Plan, found: _Found, results: Mapping[str, Any], root: Path, cl
 
 
 def _warn_of_size(page: Path) -> None:
-    """Say that a page is too large for browsers to open at once."""
+    """Warn of a page that is too large for browsers to open at once."""
     if page.stat().st_size > LARGE:
         log.warning(
             "the page has %d MB, which browsers take seconds to open; without --single-file its "
