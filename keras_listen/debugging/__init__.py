@@ -1,1 +1,1 @@
-"""Why utterances were misheard: `keras-listen debug`."""
+"""Debugging of misclassifications: `keras-listen debug`."""

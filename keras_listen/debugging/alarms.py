@@ -1,4 +1,4 @@
-"""Where in time and frequency a change of features lies, and whether speech could be there."""
+"""Locate a change of features in time and frequency, and warn where speech cannot be."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CLICK, _BROAD = 0.3, 0.8
 
 
 @lru_cache(maxsize=4)
-def centres(spec: FeatureSpec) -> np.ndarray:
+def band_centres(spec: FeatureSpec) -> np.ndarray:
     """Return the frequency at the middle of each mel band, in Hz [shape=(mels,)]."""
     basis = mel_basis(spec)
     hertz = np.linspace(0, spec.sample_rate / 2, basis.shape[1])
@@ -36,10 +36,10 @@ def centres(spec: FeatureSpec) -> np.ndarray:
     return np.where(weights > 0, basis @ hertz / np.where(weights > 0, weights, 1), even)
 
 
-def padding(original: np.ndarray) -> np.ndarray:
-    """Say which frames fill a short recording up [shape=(frames,), bool].
+def padding_mask(original: np.ndarray) -> np.ndarray:
+    """Return the mask of frames that pad a short recording [shape=(frames,), bool].
 
-    Those are the frames of zeros alone at both ends.
+    Those are the frames at both ends that hold nothing but zeros.
 
     Args:
         original: features of the recording [shape=(frames, mels)].
@@ -51,8 +51,8 @@ def padding(original: np.ndarray) -> np.ndarray:
     return mask
 
 
-def locate(versions: Mapping[str, np.ndarray], spec: FeatureSpec) -> dict[str, Any]:
-    """Say where the change from the reconstruction to the maximized lies.
+def locate_change(versions: Mapping[str, np.ndarray], spec: FeatureSpec) -> dict[str, Any]:
+    """Locate the change from the reconstruction to the maximized features.
 
     Shares are of the squared change of features.
 
@@ -69,9 +69,9 @@ def locate(versions: Mapping[str, np.ndarray], spec: FeatureSpec) -> dict[str, A
     change = (versions["maximized"].astype(np.float64) - versions["reconstruction"]) ** 2
     total = change.sum()
     if not total:
-        return _still()
+        return _no_change()
     change /= total
-    filled, hertz = padding(versions["original"]), centres(spec)
+    filled, hertz = padding_mask(versions["original"]), band_centres(spec)
     by_band = change[~filled].sum(axis=0)
     shares = {
         "share_padding": change[filled].sum(),
@@ -98,7 +98,7 @@ def _strongest(change: np.ndarray) -> tuple[int, float, float]:
     """Return the middle of the strongest neighbouring bands, their share, and how steady it is.
 
     Steady is the share of frames in which these bands change at least a tenth as much as they do
-    where they change most. Of a change turned around, all this is said of frames.
+    where they change most. Of a transposed change, the same is returned for frames.
 
     Args:
         change: shares of the whole [shape=(frames, bands)].
@@ -114,7 +114,7 @@ def _strongest(change: np.ndarray) -> tuple[int, float, float]:
 
 
 def _alarm(found: Mapping[str, float], tone: bool, click: bool) -> str | None:
-    """Say in a sentence what is suspicious of a change, if anything is."""
+    """Return a sentence on what is suspicious in a change, or None."""
     outside = 1 - found["share_speech"]
     if outside >= _MOSTLY:
         return (
@@ -135,6 +135,6 @@ def _alarm(found: Mapping[str, float], tone: bool, click: bool) -> str | None:
     return None
 
 
-def _still() -> dict[str, Any]:
+def _no_change() -> dict[str, Any]:
     shares = ("share_padding", "share_low", "share_high", "share_speech", "peak_time_s", "peak_hz")
     return dict.fromkeys((*shares, "share_peak", "share_moment"), 0.0) | {"alarm": None}

@@ -26,18 +26,18 @@ from ..output.progress import Track, quiet
 from .debug_set import (
     DebugSet,
     Points,
-    compute_chunk,
+    compute_debug_chunk,
     gather_points,
-    select,
+    select_utterances,
     write_latents,
 )
 from .figures import draw_figures
 from .movement import NEIGHBOURS, measure_movement, trustworthiness
 from .neighbours import gather_pool, write_neighbour_sounds
 from .page import write_page
-from .projection import Map, embed
+from .projection import Map, fit_map
 from .recordings import copy_recordings, find_recordings
-from .results import COLUMNS, count_results, debugging_rows, remarks, wrong
+from .results import COLUMNS, count_results, debugging_rows, find_misclassified, list_remarks
 from .settings import DebugSettings
 from .ticket_pictures import Artist
 from .tickets import choose_tickets, make_tickets, summarize_tickets, write_tickets
@@ -55,7 +55,7 @@ class DebuggingRun:
     Attributes:
         root: its folder.
         rows: one for each utterance, see `debugging.results.debugging_rows`.
-        results: what was counted and measured, as in results.json.
+        results: counts and measurements, as in results.json.
         page: path of the page.
     """
 
@@ -87,7 +87,7 @@ def debug(
     track: Track = quiet,
     **shared: Unpack[SharedKeywords],
 ) -> DebuggingRun:
-    """Maximize a store's utterances to their own words, and look into those that were misheard.
+    """Maximize a store's utterances to their own words, and report on the misclassified ones.
 
     Does what `keras-listen debug` does.
 
@@ -95,50 +95,46 @@ def debug(
         store: folder of a store.
         split: "training", "validation", "testing" or "all".
         prior, objective, vocoder: names; vocoder "none" makes no sound.
-        words, speakers: those that are looked into; by default all that the classifier knows, and
-            everybody.
-        misclassified: what decides: "raw", the utterance's own features, or "reconstruction", its
-            decoded encoding, as in the published code.
-        tickets: so many, the most confident mistakes first; one for each mistake by default.
-        commands, speakers_shown: how many of them the published figures show; as published by
-            default.
+        words, speakers: whose utterances; by default all words that the classifier knows, by all
+            speakers.
+        misclassified: features whose prediction decides: "raw", the utterance's own, or
+            "reconstruction", its decoded encoding, as in the published code.
+        tickets: how many, the most confident mistakes first; one for each mistake by default.
+        commands, speakers_shown: how many the published figures show; by default as published.
         **shared
-        audio: the corpus that the store was prepared from, to hear its recordings; without it
-            utterances are spoken from their features.
-        reader: name of what reads them.
+        audio: the corpus that the store was prepared from, for its recordings; without it
+            utterances are synthesized from their features.
+        reader: name of the reader of recordings.
         single_file: put sounds and pictures into the page instead of beside it.
         out: folder, new or empty.
         resume: continue the interrupted debugging run in `out`.
         track: progress, see `keras_listen.output.progress`.
-
-    Returns:
-        DebuggingRun, with `root`, `rows`, `results` and `page`.
 
     Raises:
         ListenError: anything given cannot be used; nothing has been written then.
     """
     settings = DebugSettings.of(locals())
     require_tensorflow()
-    return _debug(settings, Path(out), single_file=single_file, resume=resume, track=track)
+    return _run_debugging(settings, Path(out), single_file=single_file, resume=resume, track=track)
 
 
-def _debug(
+def _run_debugging(
     settings: DebugSettings, root: Path, *, single_file: bool, resume: bool, track: Track
 ) -> DebuggingRun:
-    """Plan, open the folder, compute, and write results and page."""
+    """Open the models and the folder, compute, and write tickets, tables, figures and the page."""
     plan = _plan(settings)
     open_folder(root, plan.manifest(), resume, "debugging run")
     for note in plan.notes:
         log.warning("%s", note)
     clock = Clock(root)
     notes = _compute(plan, root, clock, track)
-    found = _judge(plan, root)
+    found = _read_results(plan, root)
     notes += _write_tickets(plan, found, root, clock, track)
     with clock.timed("map"):
-        places = embed(found.points.before, found.points.after, settings.shared.seed)
+        places = fit_map(found.points.before, found.points.after, settings.shared.seed)
     rows = debugging_rows(plan.debug_set, found.points, places, found.wrong, found.ticketed)
     results = _results(plan, found, places, rows, root, clock)
-    results["notes"] = [*plan.notes, *notes, *remarks(plan.debug_set, places, results)]
+    results["notes"] = [*plan.notes, *notes, *list_remarks(plan.debug_set, places, results)]
     _draw(plan, found, results, root, clock)
     write_text(root / "points.csv", csv_text(rows, COLUMNS))
     write_json(root / "results.json", results)
@@ -150,13 +146,13 @@ def _debug(
 
 @dataclass(frozen=True)
 class _DebugPlan:
-    """What will be computed.
+    """The utterances, models and notes of a debugging run before it is computed.
 
     Attributes:
-        settings: what is asked for.
+        settings: of the run.
         debug_set: utterances and models.
         recorded: samples whose recordings are in the corpus.
-        notes: of the components, and of what is left out.
+        notes: of the components, and of utterances and recordings that are left out.
     """
 
     settings: DebugSettings
@@ -175,7 +171,7 @@ def _plan(settings: DebugSettings) -> _DebugPlan:
     """Open the models and the store, and choose the utterances.
 
     Raises:
-        ListenError: anything asked for cannot be used.
+        ListenError: a setting cannot be used.
     """
     shared = settings.shared
     experiment = resolve(
@@ -196,7 +192,8 @@ def _plan(settings: DebugSettings) -> _DebugPlan:
     store = Store.open(settings.store)
     experiment.classifier.spec.require(store.spec, f"the store {store.root}")
     wanted = settings.words, settings.speakers
-    positions, notes = select(store, settings.split, experiment.classifier.words, *wanted)
+    known = experiment.classifier.words
+    positions, notes = select_utterances(store, settings.split, known, *wanted)
     silent = replace(experiment, vocoder=None, referee=None)
     debug_set = DebugSet.of(silent, store, positions, experiment.vocoder)
     recorded, missing = find_recordings(debug_set, settings.audio) if settings.audio else ([], [])
@@ -204,9 +201,9 @@ def _plan(settings: DebugSettings) -> _DebugPlan:
 
 
 def _compute(plan: _DebugPlan, root: Path, clock: Clock, track: Track) -> list[str]:
-    """Compute the chunks and copy recordings; return what is wrong with these."""
+    """Compute the chunks and copy recordings; return notes on recordings that failed."""
     with clock.timed("maximize and vocode"):
-        work = partial(compute_chunk, plan.debug_set, root)
+        work = partial(compute_debug_chunk, plan.debug_set, root)
         run_chunks(plan.debug_set.chunks(), root, here(work), label="maximize", track=track)
     write_latents(plan.debug_set, root)
     if not plan.settings.audio:
@@ -227,7 +224,7 @@ class _Found:
     """Results of all utterances.
 
     Attributes:
-        points: what was computed.
+        points: probabilities, steps and latents.
         wrong, ticketed: masks of misclassified points, and of those with a ticket
             [shape=(points,), bool].
         ids: of the tickets.
@@ -239,20 +236,20 @@ class _Found:
     ids: list[str]
 
 
-def _judge(plan: _DebugPlan, root: Path) -> _Found:
+def _read_results(plan: _DebugPlan, root: Path) -> _Found:
     """Read the chunks, and choose the misclassified points that get a ticket."""
-    by = plan.settings.misclassified
+    basis = plan.settings.misclassified
     points = gather_points(plan.debug_set, root)
-    mistaken = wrong(points, plan.debug_set.labels, by)
-    ticketed = choose_tickets(points.judged(by), mistaken, plan.settings.tickets)
+    wrong = find_misclassified(points, plan.debug_set.labels, basis)
+    ticketed = choose_tickets(points.probabilities_on(basis), wrong, plan.settings.tickets)
     ids = [plan.debug_set.samples[i].id for i in np.flatnonzero(ticketed)]
-    return _Found(points, mistaken, ticketed, ids)
+    return _Found(points, wrong, ticketed, ids)
 
 
 def _write_tickets(
     plan: _DebugPlan, found: _Found, root: Path, clock: Clock, track: Track
 ) -> list[str]:
-    """Write the tickets that are not there yet; return what is wrong with their recordings."""
+    """Write the missing tickets; return notes on recordings of neighbours that failed."""
     settings, debug_set = plan.settings, plan.debug_set
     left = sum(not (root / "tickets" / name / "ticket.json").is_file() for name in found.ids)
     with clock.timed("tickets"):
@@ -261,7 +258,7 @@ def _write_tickets(
             found.points,
             found.ticketed,
             split=settings.split,
-            by=settings.misclassified,
+            basis=settings.misclassified,
             track=track,
         )
         with track(total=left, label="tickets", unit="ticket") as advance:
@@ -282,7 +279,7 @@ def _results(
     root: Path,
     clock: Clock,
 ) -> dict[str, Any]:
-    """Return what is counted and measured, as in results.json."""
+    """Return all counts and measurements, as in results.json."""
     counted = count_results(plan.debug_set, found.points, plan.settings.misclassified)
     results = {"schema": 1} | counted
     with clock.timed("numbers"):
@@ -330,7 +327,7 @@ def _draw(
 
 
 def _warn_of_size(page: Path) -> None:
-    """Say that a page is too large for browsers to open at once."""
+    """Warn of a page that is too large for browsers to open at once."""
     if page.stat().st_size > LARGE:
         log.warning(
             "the page has %d MB, which browsers take seconds to open; without --single-file its "

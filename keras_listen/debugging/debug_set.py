@@ -1,11 +1,11 @@
-"""What maximization does to recordings: classify, encode, climb to their own word, speak.
+"""Classify utterances, encode them and maximize the encodings to the utterances' own words.
 
-A debugging run is the utterances of one split of a store. They are computed in chunks, see
-`experiment.chunks`; everything else, tables, maps and tickets, is made from the chunks'
-files; only examples come from elsewhere, see `debugging.neighbours`.
+The debug set of a debugging run are the utterances of one split of a store. They are computed in
+chunks, see `experiment.chunks`; tables, maps and tickets are made from the chunks' files; only
+examples come from elsewhere, see `debugging.neighbours`.
 
-chunks/<n>.npz                      what came of one chunk
-sounds/<id>-before.wav, -after.wav  the decoded encoding and what it became, with a vocoder
+chunks/<n>.npz                      arrays of one chunk, see `compute_debug_chunk`
+sounds/<id>-before.wav, -after.wav  the decoded encoding, and the maximized one, with a vocoder
 latents_before.npy, _after.npy      float32 [shape=(points, values)]
 
 References:
@@ -14,7 +14,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,14 +41,14 @@ _LONGEST = 60
 
 @dataclass(frozen=True, eq=False)
 class DebugSet:
-    """Utterances to be looked into, and by what.
+    """The utterances of a debugging run, and the models that they are debugged with.
 
     Attributes:
         experiment: without a vocoder.
-        store: where the utterances are.
+        store: holds the utterances.
         positions: of them in the store [shape=(points,)].
         samples: one for each, with its id.
-        vocoder: what speaks, or None.
+        vocoder: the vocoder, or None.
     """
 
     experiment: Experiment
@@ -61,7 +61,7 @@ class DebugSet:
     def of(
         cls, experiment: Experiment, store: Store, positions: np.ndarray, vocoder: Any = None
     ) -> DebugSet:
-        """Give every utterance its id: word and file name."""
+        """Return the debug set of some of a store's utterances; ids are word and file name."""
         samples = []
         for position in positions:
             utterance = store.utterances[position]
@@ -86,14 +86,14 @@ class DebugSet:
         chosen = [self.samples[point] for point in points]
         return np.stack([derive(self.experiment.seed, s.word, s.k) for s in chosen])
 
-    def chunks(self) -> Iterator[Span]:
+    def chunks(self) -> Iterator[DebugChunk]:
         """Yield every chunk, in order."""
         for span in spans(len(self.samples), BLOCKS * self.experiment.block_size):
-            yield Span(span.start, span.stop)
+            yield DebugChunk(span.start, span.stop)
 
 
 @dataclass(frozen=True)
-class Span:
+class DebugChunk:
     """Points `first` up to `stop` of a debugging run."""
 
     first: int
@@ -101,11 +101,11 @@ class Span:
 
     @property
     def path(self) -> str:
-        """Where its results are, inside the output folder."""
+        """Path of its file inside the output folder."""
         return f"chunks/{self.first:07d}.npz"
 
 
-def select(
+def select_utterances(
     store: Store,
     split: str,
     known: Sequence[str],
@@ -115,7 +115,7 @@ def select(
     """Choose the utterances of a debugging run.
 
     Args:
-        store: where they are.
+        store: holds them.
         split: one of the store's, or "all".
         known: the classifier's words; others are left out.
         words, speakers: those wanted; all where empty.
@@ -159,7 +159,9 @@ def _missing(words: Sequence[str]) -> list[str]:
     return [f"left out: words that the classifier does not know ({', '.join(words)})"]
 
 
-def compute_chunk(debug_set: DebugSet, root: Path, chunk: Span) -> dict[str, np.ndarray]:
+def compute_debug_chunk(
+    debug_set: DebugSet, root: Path, chunk: DebugChunk
+) -> dict[str, np.ndarray]:
     """Maximize the utterances of a chunk to their own words.
 
     With a vocoder, writes their sounds too.
@@ -187,7 +189,7 @@ def _compute_block(debug_set: DebugSet, root: Path, first: int, stop: int) -> di
     found = experiment.compute(debug_set.samples[first:stop], features[..., 0]).maximization
     for when, sounding in (("before", found.start_features), ("after", found.features)):
         names = [f"{sample.id}-{when}" for sample in debug_set.samples[first:stop]]
-        speak(
+        write_sounds(
             debug_set,
             root / "sounds",
             names,
@@ -205,13 +207,13 @@ def _compute_block(debug_set: DebugSet, root: Path, first: int, stop: int) -> di
     }
 
 
-def speak(
+def write_sounds(
     debug_set: DebugSet, folder: Path, names: Sequence[str], features: np.ndarray, seeds: np.ndarray
 ) -> None:
-    """Write what features sound like, if there is a vocoder.
+    """Synthesize features and write their sounds, if there is a vocoder.
 
     Args:
-        debug_set: whose vocoder.
+        debug_set: holds the vocoder.
         folder: made where it is missing.
         names: of the files, without suffix.
         features: [shape=(samples, frames, mels)]; what is outside [0, 1] is clipped.
@@ -228,12 +230,12 @@ def speak(
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """What came of a debugging run, except for what is as wide as the latents.
+    """Results of all utterances of a debugging run, latents narrowed.
 
     Attributes:
         raw, reconstruction, maximized: probabilities on an utterance's own features, on its decoded
             encoding, and at the end [shape=(points, words)].
-        first_step: see `compute` [shape=(points,)].
+        first_step: see `compute_debug_chunk` [shape=(points,)].
         distance: Euclidean length of the way in the latent space [shape=(points,)].
         before, after: latents; where they have more than `WIDTH` values, their projections
             [shape=(points, at most WIDTH)].
@@ -247,19 +249,19 @@ class Points:
     before: np.ndarray
     after: np.ndarray
 
-    def judged(self, by: str) -> np.ndarray:
-        """Return the probabilities that say what is a mistake: of "raw" or of "reconstruction"."""
-        return self.raw if by == "raw" else self.reconstruction
+    def probabilities_on(self, basis: str) -> np.ndarray:
+        """Return the probabilities on "raw" features, or else on the "reconstruction"."""
+        return self.raw if basis == "raw" else self.reconstruction
 
 
 def gather_points(debug_set: DebugSet, root: Path) -> Points:
-    """Read the chunks of a folder."""
+    """Read the results of all chunks in the output folder."""
     names = ("raw", "path", "first_step", "before", "after")
     parts = []
     for chunk in debug_set.chunks():
         arrays = read_chunk(root, chunk, names)
         before, after, path = arrays["before"], arrays["after"], arrays["path"]
-        narrow = narrowing(before.shape[1])
+        narrow = latent_projection(before.shape[1])
         distance = np.linalg.norm(after - before, axis=1)
         parts.append(
             Points(
@@ -271,7 +273,7 @@ def gather_points(debug_set: DebugSet, root: Path) -> Points:
     return Points(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in fields})
 
 
-def narrowing(values: int):
+def latent_projection(values: int) -> Callable[[np.ndarray], np.ndarray]:
     """Return the function that projects latents to `WIDTH` values, if they have more."""
     if values <= WIDTH:
         return np.asarray
@@ -281,7 +283,7 @@ def narrowing(values: int):
 
 
 def write_latents(debug_set: DebugSet, root: Path) -> None:
-    """Write the latents of all points as one array each, without holding it."""
+    """Write latents_before.npy and latents_after.npy chunk by chunk, never holding all."""
     for when in ("before", "after"):
         with replacing(root / f"latents_{when}.npy") as beside, open(beside, "wb") as file:
             for number, chunk in enumerate(debug_set.chunks()):

@@ -1,4 +1,4 @@
-"""Figures of a debugging run: the published maps, and which words are taken for which.
+"""Draw the figures of a debugging run: the published maps, and the confusion matrix.
 
 References:
     Soomro et al., Interspeech 2019, figure 4.
@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..output.plots import literal, save_both
 from .debug_set import DebugSet, Points
-from .projection import Choice, Map, choose_shown, embed
+from .projection import Choice, Map, choose_shown, fit_map
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Color = tuple[float, float, float, float]
 
 #: Share of a map's span below which an arrow of figure 4(a) is left out, as published.
 _SHORT = 0.01
@@ -32,11 +39,11 @@ def draw_figures(
     speakers_shown: int | None,
     seed: int,
 ) -> None:
-    """Draw the published figures, each with a fit of its own, and the confusions.
+    """Draw the published figures, each with a fit of its own, and the confusion matrix.
 
     Args:
         root: the output folder.
-        debug_set, points: what was looked into, and what came of it.
+        debug_set, points: of the debugging run.
         wrong: mask of the misclassified points [shape=(points,), bool].
         confusion: see `draw_confusion`.
         commands, speakers_shown: how many of them are wanted; as published where None.
@@ -50,20 +57,20 @@ def draw_figures(
         choice = choose_shown(words, speakers, wrong, **asked)
         at = choice.chosen
         title = f"Misclassified utterances{_shown(choice, **asked)}"
-        places = embed(points.before[at], points.after[at], seed)
+        places = fit_map(points.before[at], points.after[at], seed)
         draw_commands(root / "figure-4a", places, words[at], choice, title)
     asked = {"commands": commands or 2, "shown": speakers_shown or 2}
     choice = choose_shown(words, speakers, np.ones(len(words), bool), **asked)
     at = choice.chosen
     title = f"All utterances{_shown(choice, **asked)}"
-    places = embed(points.before[at], points.after[at], seed)
+    places = fit_map(points.before[at], points.after[at], seed)
     draw_speakers(
         root / "figure-4b", places, words[at], speakers[at], wrong[at], choice, title
     )  # fmt: skip
 
 
-def _shown(choice, commands: int, shown: int) -> str:
-    """Say how many words and speakers a figure shows, and whether these are more than wanted."""
+def _shown(choice: Choice, commands: int, shown: int) -> str:
+    """Return the title's part on how many words and speakers a figure shows."""
     text = (
         f" of {len(choice.words)} words by {len(choice.speakers)} speakers: "
         f"{len(choice.chosen)} utterances"
@@ -73,7 +80,9 @@ def _shown(choice, commands: int, shown: int) -> str:
     return text
 
 
-def _draw_groups(axis, places: Map, groups: Sequence[str], names: Sequence[str], arrows) -> None:
+def _draw_groups(
+    axis: Axes, places: Map, groups: Sequence[str], names: Sequence[str], arrows: np.ndarray
+) -> None:
     """Draw each group in its colour, with arrows where the mask `arrows` says so."""
     groups = np.asarray(groups)
     for color, name in zip(_colors(len(names)), names, strict=True):
@@ -83,7 +92,9 @@ def _draw_groups(axis, places: Map, groups: Sequence[str], names: Sequence[str],
         _arrows(axis, places, mine & arrows, color)
 
 
-def draw_commands(stem: Path, places: Map, words: Sequence[str], choice: Choice, title: str):
+def draw_commands(
+    stem: Path, places: Map, words: Sequence[str], choice: Choice, title: str
+) -> None:
     """Draw figure 4(a) as `stem`.png and .pdf: where misclassified utterances of some words go.
 
     Args:
@@ -134,7 +145,7 @@ def draw_speakers(
 
 
 def draw_confusion(stem: Path, confusion: np.ndarray, words: Sequence[str]) -> None:
-    """Draw which words are taken for which as `stem`.png and .pdf.
+    """Draw the confusion matrix as `stem`.png and .pdf.
 
     Args:
         stem: path without a suffix.
@@ -163,7 +174,7 @@ def draw_confusion(stem: Path, confusion: np.ndarray, words: Sequence[str]) -> N
     save_both(figure, stem)
 
 
-def _plain(title: str):
+def _plain(title: str) -> tuple[Figure, Axes]:
     """Return a figure and its axis without ticks: units of t-SNE mean nothing."""
     from matplotlib.figure import Figure
 
@@ -174,7 +185,7 @@ def _plain(title: str):
     return figure, axis
 
 
-def _colors(count: int) -> list:
+def _colors(count: int) -> list[Color]:
     from matplotlib import colormaps
 
     if count <= 10:
@@ -182,25 +193,25 @@ def _colors(count: int) -> list:
     return [colormaps["nipy_spectral"](x) for x in np.linspace(0.05, 0.95, count)]
 
 
-def _scatter(axis, places: np.ndarray, marker: str, color) -> None:
+def _scatter(axis: Axes, places: np.ndarray, marker: str, color: Color) -> None:
     filled = {"facecolors": "none", "edgecolors": [color]} if marker == "o" else {"color": [color]}
     axis.scatter(*places.T, marker=marker, s=26, linewidths=1.1, **filled)
 
 
 def _moved(places: Map) -> np.ndarray:
-    """Say whose way is not a hundredth of the map in both directions [shape=(utterances,)]."""
+    """Return the mask of ways of at least a hundredth of the map [shape=(utterances,), bool]."""
     everything = np.concatenate([places.before, places.after])
     span = np.ptp(everything, axis=0)
     return (np.abs(places.after - places.before) >= _SHORT * span).any(axis=1)
 
 
-def _arrows(axis, places: Map, mask: np.ndarray, color) -> None:
+def _arrows(axis: Axes, places: Map, mask: np.ndarray, color: Color) -> None:
     for start, end in zip(places.before[mask], places.after[mask], strict=True):
         style = {"arrowstyle": "->", "color": color, "alpha": 0.45, "linewidth": 0.8}
         axis.annotate("", end, start, arrowprops=style | {"shrinkA": 3, "shrinkB": 3})
 
 
-def _legend(axis, names: Sequence[str], *, circled: bool = False) -> None:
+def _legend(axis: Axes, names: Sequence[str], *, circled: bool = False) -> None:
     from matplotlib.lines import Line2D
 
     plain = {"linestyle": "", "color": "grey"}

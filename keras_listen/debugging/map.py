@@ -1,4 +1,4 @@
-"""The interactive map of a debugging report: what Bokeh draws, and the points it is given."""
+"""Build the interactive map of a debugging run's page: Bokeh's figure and its points."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import colorsys
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-#: What a point is told by when the pointer is on it.
+if TYPE_CHECKING:
+    from bokeh.models import ColumnDataSource, GlyphRenderer
+    from bokeh.plotting import figure
+
+#: Shown of a point when the pointer is on it.
 _HOVER = (
     ("word", "@word"),
     ("speaker", "@speaker"),
@@ -26,7 +30,7 @@ _PLACES = ("x_before", "y_before", "x_after", "y_after")
 _COUNTS = ("first_step", "misclassified", "mended", "ticket")
 #: Columns of points.csv that the page reads.
 COLUMNS = (*_LABELS, "speaker", *_TEXTS, *_NUMBERS, *_PLACES, *_COUNTS)
-#: Columns of what is drawn; the page's script fills them.
+#: Columns of the drawn points; the page's script fills them.
 _DRAWN = (
     *("id", "file", "word", "speaker", "predicted", "probability", "predicted_after"),
     *(*_PLACES, "color"),
@@ -34,8 +38,8 @@ _DRAWN = (
 _NAMES = re.compile(r'"p\d+"|"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"')
 
 
-def library() -> str:
-    """Return BokehJS: what a figure needs, without widgets, tables and WebGL.
+def bokeh_script() -> str:
+    """Return BokehJS for figures, without widgets, tables and WebGL.
 
     WebGL would need scripts that are made while the page runs, which its policy forbids.
     """
@@ -66,7 +70,7 @@ def point_table(rows: Sequence[Mapping[str, str]], words: Sequence[str]) -> dict
 
 
 def figure_item(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figure as BokehJS takes it, without points: those are in the page already.
+    """Return the figure as BokehJS takes it, without points, which are in the page already.
 
     Args:
         table: from `point_table`.
@@ -80,7 +84,7 @@ def figure_item(table: Mapping[str, Any]) -> dict[str, Any]:
     return _renumbered(json_item(plot, "map"))
 
 
-def _plot(x_range: tuple[float, float], y_range: tuple[float, float]):
+def _plot(x_range: tuple[float, float], y_range: tuple[float, float]) -> figure:
     from bokeh.plotting import figure
 
     plot = figure(
@@ -104,7 +108,7 @@ def _plot(x_range: tuple[float, float], y_range: tuple[float, float]):
     return plot
 
 
-def _draw(plot, source) -> None:
+def _draw(plot: figure, source: ColumnDataSource) -> None:
     from bokeh.models import HoverTool, TapTool
 
     plot.segment(
@@ -123,7 +127,7 @@ def _draw(plot, source) -> None:
     plot.add_tools(TapTool(renderers=points))
 
 
-def _markers(plot, source, when: str):
+def _markers(plot: figure, source: ColumnDataSource, when: str) -> GlyphRenderer:
     return plot.scatter(
         f"x_{when}",
         f"y_{when}",
@@ -138,7 +142,7 @@ def _markers(plot, source, when: str):
     )
 
 
-def _draw_rings(plot, source) -> None:
+def _draw_rings(plot: figure, source: ColumnDataSource) -> None:
     # Of all points only the misclassified ones are outlined: outlines cost as much as markers. The
     # page's script says which they are, and in which colour.
     from bokeh.models import CDSView, IndexFilter

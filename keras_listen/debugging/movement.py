@@ -1,8 +1,8 @@
-"""Numbers of how maximization moves latents, which do not depend on a picture."""
+"""Measure how maximization moves latents: numbers that do not depend on a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,14 +41,14 @@ def mean_cosine(ways: np.ndarray) -> float | None:
     return float(((ways.sum(axis=0) ** 2).sum() - itself) / (count * (count - 1)))
 
 
-def explained(
+def explained_variance(
     ways: np.ndarray,
     groups: Sequence[str],
     *,
     within: Sequence[str] | None = None,
     seed: int = 0,
 ) -> dict[str, Any] | None:
-    """Say how much of the variance of directions lies between groups.
+    """Return how much of the variance of directions lies between groups.
 
     Groups explain something by chance alone, small ones much; so the share is compared with those
     of random orders of the groups' names.
@@ -82,7 +82,7 @@ def explained(
     generator = np.random.default_rng(seed)
     share = _between(ways, group) / total
     chance = [_between(ways, group[_order(outer, generator)]) / total for _ in range(PERMUTATIONS)]
-    # Rounding must not tell an order from itself.
+    # Rounding must not make an order differ from itself.
     as_much = sum(other >= share - 1e-12 for other in chance)
     return {
         "share": float(share),
@@ -141,7 +141,7 @@ def nearest_latents(latents: np.ndarray, count: int = NEIGHBOURS) -> np.ndarray:
     return found
 
 
-def _distances(points: np.ndarray):
+def _distances(points: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield positions of a few points, and their squared distances to all; to itself infinity."""
     squares = (points**2).sum(axis=1)
     for span in spans(len(points), _PIECE):
@@ -151,17 +151,17 @@ def _distances(points: np.ndarray):
         yield rows, found
 
 
-def agreement(neighbours: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def label_agreement(neighbours: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the share of each point's neighbours that have its label [shape=(points,)]."""
     labels = np.asarray(labels)
     return (labels[neighbours] == labels[:, None]).mean(axis=1)
 
 
 def trustworthiness(latents: np.ndarray, places: np.ndarray, count: int = NEIGHBOURS) -> float:
-    """Say how far neighbours on a map are neighbours indeed: 1 all, about 0.5 by chance.
+    """Return how far neighbours on a map are neighbours indeed: 1 all, about 0.5 by chance.
 
-    What scikit-learn's function of that name computes, in pieces, so that memory does not grow with
-    the square of the points.
+    Computes the same as scikit-learn's function of that name, in pieces, so that memory does not
+    grow with the square of the points.
 
     Args:
         latents: [shape=(points, values)].
@@ -190,7 +190,7 @@ def measure_movement(
     wrong: np.ndarray,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return all numbers of a movement, with what they mean.
+    """Return all numbers of a movement, with an explanation of each.
 
     Args:
         before, after: latents [shape=(points, values)].
@@ -209,9 +209,9 @@ def measure_movement(
     for name, mask in masks.items():
         mine, said, by = ways[mask], words[mask].tolist(), speakers[mask].tolist()
         found[f"direction_{name}"] = {
-            "word": explained(mine, said, seed=seed),
-            "speaker": explained(mine, by, seed=seed),
-            "speaker_within_word": explained(mine, by, within=said, seed=seed),
+            "word": explained_variance(mine, said, seed=seed),
+            "speaker": explained_variance(mine, by, seed=seed),
+            "speaker_within_word": explained_variance(mine, by, within=said, seed=seed),
         }
     found["neighbours"] = _neighbourhoods(before, after, words, speakers, masks)
     return found
@@ -231,14 +231,21 @@ def _same_word(ways: np.ndarray, words: np.ndarray) -> float | None:
     return float(np.mean(found)) if found else None
 
 
-def _neighbourhoods(before, after, words, speakers, masks) -> dict[str, Any]:
+def _neighbourhoods(
+    before: np.ndarray,
+    after: np.ndarray,
+    words: np.ndarray,
+    speakers: np.ndarray,
+    masks: Mapping[str, np.ndarray],
+) -> dict[str, Any]:
+    """Return the mean shares of neighbours of one word or speaker, before and after."""
     if len(words) < 2:
         return {}
     found: dict[str, Any] = {"count": min(NEIGHBOURS, len(words) - 1)}
     for when, latents in (("before", before), ("after", after)):
         near = nearest_latents(latents)
         for name, labels in (("word", words), ("speaker", speakers)):
-            shares = agreement(near, labels)
+            shares = label_agreement(near, labels)
             found[f"{name}_{when}"] = {
                 group: float(shares[mask].mean()) if mask.any() else None
                 for group, mask in masks.items()

@@ -1,6 +1,6 @@
-"""Real utterances to hear beside a mistake: the nearest of a word that are heard rightly.
+"""Find examples beside a mistake: the nearest utterances of a word that are classified correctly.
 
-They are taken from the whole split, also where only some of its words or speakers are looked into.
+They are taken from the whole split, even if the debugging run is of some words or speakers only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from ..experiment.samples import Sample
 from ..models.blocks import spans
 from ..output.progress import Track, quiet
-from .debug_set import DebugSet, Points, narrowing, select, speak
+from .debug_set import DebugSet, Points, latent_projection, select_utterances, write_sounds
 from .recordings import copy_recordings, present_recordings
 
 #: Examples of the true and of the predicted word.
@@ -24,31 +24,31 @@ EXAMPLES = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class ExamplePool:
     """Utterances that examples are taken from, those of a debugging run first.
 
     Attributes:
-        debug_set: the debugging run, with other utterances behind its own.
-        own: how many are its own.
+        debug_set: the utterances of the debugging run, and others behind them.
+        own: how many are of the debugging run.
         latents: of their encodings, as `Points.before` [shape=(utterances, values)].
-        right: which are heard rightly [shape=(utterances,), bool].
-        by: what is judged, "raw" or "reconstruction".
+        correct: which are classified correctly [shape=(utterances,), bool].
+        basis: features that are classified, "raw" or "reconstruction".
     """
 
     debug_set: DebugSet
     own: int
     latents: np.ndarray
-    right: np.ndarray
-    by: str
+    correct: np.ndarray
+    basis: str
 
     def examples(self, point: int, label: int) -> list[dict[str, Any]]:
-        """Return what a ticket says of the examples of a word.
+        """Return id, file and distance of the examples of a word, as tickets hold them.
 
         Args:
-            point: whose ticket.
+            point: of the ticket.
             label: position of the word.
         """
-        found = neighbours(self.latents, self.debug_set.labels, self.right, point, label)
+        found = nearest_correct(self.latents, self.debug_set.labels, self.correct, point, label)
         samples = self.debug_set.samples
         return [
             {"id": samples[i].id, "file": samples[i].start, "distance": round(far, 6)}
@@ -56,19 +56,19 @@ class Pool:
         ]
 
 
-def neighbours(
-    latents: np.ndarray, labels: np.ndarray, right: np.ndarray, point: int, label: int
+def nearest_correct(
+    latents: np.ndarray, labels: np.ndarray, correct: np.ndarray, point: int, label: int
 ) -> list[tuple[int, float]]:
-    """Return the nearest utterances of a word that were classified rightly, with their distances.
+    """Return the nearest correctly classified utterances of a word, with their distances.
 
     Args:
         latents: [shape=(points, values)].
         labels: position of each point's word [shape=(points,)].
-        right: mask [shape=(points,), bool].
+        correct: mask [shape=(points,), bool].
         point: whose neighbours; it is none of its own.
         label: position of the word.
     """
-    others = np.flatnonzero(right & (labels == label))
+    others = np.flatnonzero(correct & (labels == label))
     others = others[others != point]
     far = np.linalg.norm(latents[others] - latents[point], axis=1)
     nearest = np.argsort(far, kind="stable")[:EXAMPLES]
@@ -81,64 +81,68 @@ def gather_pool(
     ticketed: np.ndarray,
     *,
     split: str,
-    by: str,
+    basis: str,
     track: Track = quiet,
-) -> Pool:
+) -> ExamplePool:
     """Encode and classify the split's other utterances of the words that mistakes are about.
 
     Args:
-        debug_set, points: what was looked into, and what came of it.
+        debug_set, points: of the debugging run.
         ticketed: which points have a ticket [shape=(points,), bool].
-        split: whose utterances.
-        by: "raw" or "reconstruction", what is judged.
+        split: holds the utterances.
+        basis: features that are classified, "raw" or "reconstruction".
         track: progress, see `keras_listen.output.progress`.
     """
-    own, heard = len(debug_set.samples), points.judged(by).argmax(axis=1)
-    right = heard == debug_set.labels
-    others = _others(debug_set, split, {*debug_set.labels[ticketed], *heard[ticketed]})
+    own, predicted = len(debug_set.samples), points.probabilities_on(basis).argmax(axis=1)
+    correct = predicted == debug_set.labels
+    others = _other_positions(debug_set, split, {*debug_set.labels[ticketed], *predicted[ticketed]})
     if not len(others):
-        return Pool(debug_set, own, points.before, right, by)
+        return ExamplePool(debug_set, own, points.before, correct, basis)
     positions = np.concatenate([debug_set.positions, others])
     everything = DebugSet.of(debug_set.experiment, debug_set.store, positions, debug_set.vocoder)
-    latents, heard = _look(everything, own, by, track)
-    return Pool(
+    latents, predicted = _encode_others(everything, own, basis, track)
+    return ExamplePool(
         everything,
         own,
         np.concatenate([points.before, latents]),
-        np.concatenate([right, heard == everything.labels[own:]]),
-        by,
+        np.concatenate([correct, predicted == everything.labels[own:]]),
+        basis,
     )
 
 
-def _others(debug_set: DebugSet, split: str, labels: set[int]) -> np.ndarray:
-    """Return the positions of a split's utterances of some words that are not looked into."""
+def _other_positions(debug_set: DebugSet, split: str, labels: set[int]) -> np.ndarray:
+    """Return positions of a split's utterances of some words, without those of the debug set."""
     known = debug_set.experiment.classifier.words
     words = sorted({known[label] for label in labels} & set(debug_set.store.words))
     if not words:
         return np.zeros(0, np.int64)
-    positions, _ = select(debug_set.store, split, known, words)
+    positions, _ = select_utterances(debug_set.store, split, known, words)
     return np.setdiff1d(positions, debug_set.positions)
 
 
-def _look(everything: DebugSet, own: int, by: str, track: Track) -> tuple[np.ndarray, np.ndarray]:
-    """Return the latents and the predictions of those behind the debugging run's own."""
+def _encode_others(
+    everything: DebugSet, own: int, basis: str, track: Track
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return latents and predictions of the utterances behind the debugging run's own."""
     experiment = everything.experiment
-    size, latents, heard = experiment.block_size, [], []
+    size, latents, predicted = experiment.block_size, [], []
     others = everything.positions[own:]
     with track(total=len(others), label="examples", unit="utterance") as advance:
         for span in spans(len(others), size):
             features = everything.store.read(others[span])
             z = experiment.in_blocks(experiment.prior.encode, features)
-            judged = features if by == "raw" else experiment.in_blocks(experiment.prior.decode, z)
-            heard.append(experiment.classifier.predict(judged, block_size=size).argmax(axis=1))
+            if basis != "raw":
+                features = experiment.in_blocks(experiment.prior.decode, z)
+            found = experiment.classifier.predict(features, block_size=size)
+            predicted.append(found.argmax(axis=1))
             flat = z.reshape(len(z), -1)
-            latents.append(narrowing(flat.shape[1])(flat))
+            latents.append(latent_projection(flat.shape[1])(flat))
             advance(len(z))
-    return np.concatenate(latents), np.concatenate(heard)
+    return np.concatenate(latents), np.concatenate(predicted)
 
 
 def write_neighbour_sounds(
-    pool: Pool,
+    pool: ExamplePool,
     root: Path,
     tickets: Sequence[str],
     audio: str | Path | None,
@@ -146,10 +150,10 @@ def write_neighbour_sounds(
     reader: str,
     track: Track = quiet,
 ) -> list[str]:
-    """Write the sounds of neighbours outside the debugging run: recordings, or spoken features.
+    """Write sounds of the examples outside the debugging run: recorded, or else synthesized.
 
     Args:
-        pool: where they are from.
+        pool: holds the utterances.
         root: the output folder.
         tickets: ids of the tickets.
         audio: folder of the recordings, or None.
@@ -157,37 +161,37 @@ def write_neighbour_sounds(
         track: progress, see `keras_listen.output.progress`.
 
     Returns:
-        what is wrong with recordings that are missing or could not be read.
+        notes on recordings that are missing or could not be read.
     """
     samples, notes = pool.debug_set.samples, []
     if len(samples) == pool.own:
         return notes
-    named = _named(root, tickets)
+    named = _example_ids(root, tickets)
     mine = [i for i in range(pool.own, len(samples)) if samples[i].id in named]
     if audio is not None:
         there, notes = present_recordings([samples[i] for i in mine], Path(audio))
         spec = pool.debug_set.store.spec
         notes += copy_recordings(there, audio, root, spec, reader=reader, track=track)
-    mute = [i for i in mine if not _is_heard(root, samples[i])]
-    if mute and pool.debug_set.vocoder is not None:
+    silent = [i for i in mine if not _has_sound(root, samples[i])]
+    if silent and pool.debug_set.vocoder is not None:
         size = pool.debug_set.experiment.block_size
-        with track(total=len(mute), label="speak", unit="example") as advance:
-            for span in spans(len(mute), size):
-                _speak(pool.debug_set, root, mute[span])
-                advance(len(mute[span]))
+        with track(total=len(silent), label="speak", unit="example") as advance:
+            for span in spans(len(silent), size):
+                _synthesize_decoded(pool.debug_set, root, silent[span])
+                advance(len(silent[span]))
     return notes
 
 
-def _speak(debug_set: DebugSet, root: Path, points: Sequence[int]) -> None:
-    """Write what the decoded encodings of some utterances sound like."""
+def _synthesize_decoded(debug_set: DebugSet, root: Path, points: Sequence[int]) -> None:
+    """Write sounds of the decoded encodings of some utterances."""
     experiment, features = debug_set.experiment, debug_set.store.read(debug_set.positions[points])
     z = experiment.in_blocks(experiment.prior.encode, features)
     names = [f"{debug_set.samples[point].id}-before" for point in points]
     decoded = experiment.in_blocks(experiment.prior.decode, z)[..., 0]
-    speak(debug_set, root / "sounds", names, decoded, debug_set.seeds_of(points))
+    write_sounds(debug_set, root / "sounds", names, decoded, debug_set.seeds_of(points))
 
 
-def _named(root: Path, tickets: Sequence[str]) -> set[str]:
+def _example_ids(root: Path, tickets: Sequence[str]) -> set[str]:
     """Return the ids of all examples that tickets name."""
     found = set()
     for ticket in tickets:
@@ -196,6 +200,6 @@ def _named(root: Path, tickets: Sequence[str]) -> set[str]:
     return found
 
 
-def _is_heard(root: Path, sample: Sample) -> bool:
+def _has_sound(root: Path, sample: Sample) -> bool:
     sounds = root / "sounds"
     return any((sounds / f"{sample.id}-{when}.wav").is_file() for when in ("recording", "before"))

@@ -1,4 +1,4 @@
-"""Maps of originals and what they became, and what the published figures show of them.
+"""Fit two-dimensional maps of latents before and after, and choose utterances for the figures.
 
 References:
     van der Maaten and Hinton, "Visualizing Data using t-SNE", JMLR 2008
@@ -35,12 +35,12 @@ class Map:
     perplexity: float | None
 
 
-def embed(before: np.ndarray, after: np.ndarray, seed: int = 0) -> Map:
-    """Fit a map to originals and what they became, together.
+def fit_map(before: np.ndarray, after: np.ndarray, seed: int = 0) -> Map:
+    """Fit one map to the latents before and after.
 
     Args:
         before, after: latents [shape=(utterances, values)], at least one.
-        seed: of what is drawn.
+        seed: of the fit.
 
     Returns:
         a t-SNE map, or the two first principal components of fewer than 10 points.

@@ -1,4 +1,4 @@
-"""The recordings behind a debugging run's features: copied beside its page, to be heard there.
+"""Copy the recordings of utterances beside the page of a debugging run.
 
 sounds/<id>-recording.wav   16 bits, at the rate and level that the features are made from
 """
@@ -24,7 +24,7 @@ def find_recordings(debug_set: DebugSet, corpus: str | Path) -> tuple[list[Sampl
     """Return the samples whose recordings are in a corpus, and a note of those that are not.
 
     Args:
-        debug_set: whose samples.
+        debug_set: holds the samples.
         corpus: the folder that the debugging run's store was prepared from.
 
     Raises:
@@ -65,7 +65,7 @@ def copy_recordings(
     """Write the samples' recordings that are not yet in the folder `root`.
 
     Returns:
-        what is wrong with those that could not be read.
+        a note on each recording that could not be read.
     """
     folder = make_folder(root / "sounds")
     left = [s for s in samples if not (folder / f"{s.id}-recording.wav").is_file()]
@@ -85,6 +85,6 @@ def copy_recordings(
 
 
 def _level(sound: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Return a sound as loud as its features take it."""
+    """Return a sound at the level from which its features were extracted."""
     scaled = sound * (spec.peak / np.abs(sound).max()) if spec.peak else sound
     return np.clip(scaled, -1, 1)

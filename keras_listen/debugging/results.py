@@ -15,28 +15,30 @@ from ..output.files import number_text
 from .debug_set import DebugSet, Points
 from .projection import Map
 
-#: Changes from which on it says something that they are alike.
+#: Fewest changes of which it is remarked that they are alike.
 _SEVERAL = 5
-#: Share of tickets whose changes are largest at one frequency, or one moment, from which on it is
-#: said; see benchmarks/planted_cues.py.
+#: Share of tickets whose changes are largest at one frequency, or one moment, above which it is
+#: remarked; see benchmarks/planted_cues.py.
 _ALIKE = 0.6
-JUDGED = ("raw", "reconstruction")
+#: Features whose prediction decides whether an utterance is misclassified.
+BASES = ("raw", "reconstruction")
 
 
-def wrong(points: Points, labels: np.ndarray, by: str = "raw") -> np.ndarray:
-    """Say which points are misclassified [shape=(points,), bool].
+def find_misclassified(points: Points, labels: np.ndarray, basis: str = "raw") -> np.ndarray:
+    """Return the mask of misclassified points [shape=(points,), bool].
 
     Args:
-        points: what came of them.
+        points: of the debugging run.
         labels: positions of their words [shape=(points,)].
-        by: "raw", the utterance's own features, or "reconstruction", as the published code does.
+        basis: "raw", the utterance's own features, or "reconstruction", as in the published code.
     """
-    return points.judged(by).argmax(axis=1) != labels
+    return points.probabilities_on(basis).argmax(axis=1) != labels
 
 
-def mended(points: Points, labels: np.ndarray) -> np.ndarray:
-    """Say which points are wrong, but right once they are encoded and decoded."""
-    return wrong(points, labels) & ~wrong(points, labels, "reconstruction")
+def find_mended(points: Points, labels: np.ndarray) -> np.ndarray:
+    """Return the mask of misclassified points that are correct once encoded and decoded."""
+    reconstructed = find_misclassified(points, labels, "reconstruction")
+    return find_misclassified(points, labels) & ~reconstructed
 
 
 def debugging_rows(
@@ -46,15 +48,15 @@ def debugging_rows(
     misclassified: np.ndarray,
     ticketed: np.ndarray,
 ) -> list[dict[str, Any]]:
-    """Return points.csv, a row a point, in the columns `COLUMNS`.
+    """Return the rows of points.csv, one for each point, in the columns `COLUMNS`.
 
     Args:
-        debug_set, points: what was looked into, and what came of it.
+        debug_set, points: of the debugging run.
         places: on the map.
         misclassified, ticketed: masks [shape=(points,), bool].
     """
     words = debug_set.experiment.classifier.words
-    healed = mended(points, debug_set.labels)
+    healed = find_mended(points, debug_set.labels)
     found = []
     for i, (sample, label) in enumerate(zip(debug_set.samples, debug_set.labels, strict=True)):
         point = _Point(
@@ -79,7 +81,7 @@ def debugging_rows(
 
 @dataclass(frozen=True)
 class _Point:
-    """Everything that a row of points.csv tells of an utterance."""
+    """Everything from which a row of points.csv is made."""
 
     sample: Sample
     utterance: Utterance
@@ -128,32 +130,32 @@ _COLUMNS: tuple[tuple[str, Callable[[_Point], Any]], ...] = (
 COLUMNS = tuple(name for name, _ in _COLUMNS)
 
 
-def count_results(debug_set: DebugSet, points: Points, by: str) -> dict[str, Any]:
-    """Count right answers: overall, by word and by speaker; and which words are taken for which.
+def count_results(debug_set: DebugSet, points: Points, basis: str) -> dict[str, Any]:
+    """Count correct predictions, overall, by word and by speaker, and confusions of words.
 
     Args:
-        debug_set, points: what was looked into, and what came of it.
-        by: what the counts by word, by speaker and of confusions are of, see `wrong`.
+        debug_set, points: of the debugging run.
+        basis: features of the counts by word and speaker and of confusions, see
+            `find_misclassified`.
 
     Returns:
         words, accuracy (raw, reconstruction, after), by_word, by_speaker, confusion (rows are the
         words said, columns those heard) and confused_pairs, the most frequent first.
     """
     labels, words = debug_set.labels, debug_set.experiment.classifier.words
-    heard = points.judged(by).argmax(axis=1)
+    predicted = points.probabilities_on(basis).argmax(axis=1)
     confusion = np.zeros((len(words), len(words)), int)
-    np.add.at(confusion, (labels, heard), 1)
-    right = heard == labels
-    pairs = Counter((words[a], words[b]) for a, b in zip(labels, heard, strict=True) if a != b)
+    np.add.at(confusion, (labels, predicted), 1)
+    right = predicted == labels
+    pairs = Counter((words[a], words[b]) for a, b in zip(labels, predicted, strict=True) if a != b)
     ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
     return {
         "words": list(words),
         "accuracy": {
-            "raw": float(1 - wrong(points, labels).mean()),
-            "reconstruction": float(1 - wrong(points, labels, "reconstruction").mean()),
+            **{name: float(1 - find_misclassified(points, labels, name).mean()) for name in BASES},
             "after": float((points.maximized.argmax(axis=1) == labels).mean()),
         },
-        "judged": by,
+        "judged": basis,
         "misclassified": int((~right).sum()),
         "by_word": _shares("word", [sample.word for sample in debug_set.samples], right),
         "by_speaker": _shares("speaker", debug_set.speakers.tolist(), right),
@@ -170,13 +172,13 @@ def _shares(name: str, groups: Sequence[str], right: np.ndarray) -> list[dict[st
     ]
 
 
-def remarks(debug_set: DebugSet, places: Map, results: Mapping[str, Any]) -> list[str]:
-    """Say in sentences what a reader of the results should know.
+def list_remarks(debug_set: DebugSet, places: Map, results: Mapping[str, Any]) -> list[str]:
+    """Return sentences that a reader of the results should know.
 
     Args:
-        debug_set, places: what was looked into, and its map.
+        debug_set, places: of the debugging run, and its map.
         results: with judged, misclassified, mended, and changes, see
-            `keras_listen.tickets.summarize`.
+            `debugging.tickets.summarize_tickets`.
     """
     found = []
     if results["judged"] == "reconstruction":
@@ -190,11 +192,11 @@ def remarks(debug_set: DebugSet, places: Map, results: Mapping[str, Any]) -> lis
         found.append("all utterances are by one speaker: nothing is said of speakers")
     if places.perplexity is None:
         found.append("too few utterances for t-SNE: the map shows two principal components")
-    return found + suspicions(results)
+    return found + list_suspicions(results)
 
 
-def suspicions(results: Mapping[str, Any]) -> list[str]:
-    """Say what the changes together make suspicious."""
+def list_suspicions(results: Mapping[str, Any]) -> list[str]:
+    """Return sentences on what is suspicious in the changes of all tickets."""
     found, changes = [], results["changes"]
     tickets, moved = changes["tickets"], changes["moved"]
     if changes["alarms"] * 4 > tickets:
@@ -214,7 +216,7 @@ def suspicions(results: Mapping[str, Any]) -> list[str]:
             f"{changes['peak_time_s']:.2f} s: unless the words differ just there, as two words "
             "may, the classifier may listen to something that always comes then"
         )
-    # Where reconstructions are judged, what they mend is no mistake.
+    # On the basis of reconstructions, an utterance that they mend is no mistake.
     is_raw = results["judged"] == "raw"
     if is_raw and results["mended"] * 3 > max(1, results["misclassified"]):
         found.append(

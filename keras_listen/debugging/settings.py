@@ -8,12 +8,12 @@ from typing import Any
 from ..errors import ParameterError, unknown
 from ..experiment.settings import CommandSettings, require_least
 from ..plugins import default_registry
-from .results import JUDGED
+from .results import BASES
 
 
 @dataclass(frozen=True)
 class DebugSettings(CommandSettings):
-    """What `debug` is asked for; see `debug` for the fields."""
+    """Settings of a debugging run; see `debug` for the fields."""
 
     store: str
     split: str
@@ -32,8 +32,8 @@ class DebugSettings(CommandSettings):
     def __post_init__(self) -> None:
         least = {"block_size": 1, "tickets": 0, "commands": 1, "speakers_shown": 1}
         require_least({**vars(self), "block_size": self.shared.block_size}, least)
-        if self.misclassified not in JUDGED:
-            raise ParameterError(unknown("way to judge", self.misclassified, JUDGED))
+        if self.misclassified not in BASES:
+            raise ParameterError(unknown("way to judge", self.misclassified, BASES))
         default_registry().find("reader", self.reader)
 
     def command(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a page shows of a ticket: one misclassified utterance, its versions and its neighbours."""
+"""Read a ticket for the page: a misclassified utterance, its versions and its neighbours."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class TicketView:
-    """What stands in `ticket.json`, and what is drawn of it.
+    """Contents of `ticket.json`, and the drawings made of them.
 
     Attributes:
         about: the file's content.
@@ -64,7 +64,7 @@ class TicketView:
         path: points of the word's probability on the way, as an SVG polyline takes them.
         mistaken: those of the word that it was taken for.
         first: place of the first step that is right, along the path; None where none is.
-        heard: what the classifier hears, span by span: first step, last step, word.
+        heard: predicted words by span of steps: first step, last step, word.
         shares: of the change: name and share.
         neighbours: correctly classified ones of the true and of the predicted word.
     """
@@ -158,11 +158,11 @@ def _spans(steps: Sequence[int], words: Sequence[str]) -> list[tuple[int, int, s
 
 
 def _neighbour(about: Mapping[str, Any], sounds: set[str]) -> Neighbour:
-    when = next(iter(heard(about["id"], sounds)), "")
+    when = next(iter(sounds_of(about["id"], sounds)), "")
     sound = f"{about['id']}-{when}.wav" if when else ""
     return Neighbour(about["id"], about["file"], float(about["distance"]), sound)
 
 
-def heard(id_: str, sounds: set[str]) -> list[str]:
-    """Return which of the sounds of an utterance are there, the most natural one first."""
+def sounds_of(id_: str, sounds: set[str]) -> list[str]:
+    """Return which sounds of an utterance exist, the most natural one first."""
     return [when for when in SOUNDS if f"{id_}-{when}.wav" in sounds]

@@ -1,4 +1,4 @@
-"""Pictures of a ticket: each version, and the difference."""
+"""Draw the pictures of a ticket: each version, and the difference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from ..experiment.pictures import write_png
 from ..features import FeatureSpec
-from .alarms import centres
+from .alarms import band_centres
 from .tickets import Ticket
 
 #: Frequencies that are named beside a spectrogram, in Hz.
@@ -57,7 +57,7 @@ class _Spectrogram:
             animated=True,
         )
         named = [hertz for hertz in _HERTZ if spec.fmin <= hertz <= spec.fmax]
-        bands = np.interp(named, centres(spec), np.arange(spec.n_mels))
+        bands = np.interp(named, band_centres(spec), np.arange(spec.n_mels))
         self.axis.tick_params(labelsize=7)
         self.axis.set_yticks(bands, [str(hertz) for hertz in named])
         self.axis.set_xlabel("seconds", fontsize=7)

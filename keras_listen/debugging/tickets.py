@@ -1,4 +1,4 @@
-"""A ticket for a mistake: what was heard, what it takes to be heard rightly, and where that lies.
+"""Write a ticket for each mistake: its prediction, the change that corrects it, and where it lies.
 
 tickets/<id>/ticket.json             facts, see `Ticket.facts`
 tickets/<id>/<version>.png, .wav     pictures, and sounds with a vocoder
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from ..experiment.chunks import read_chunk
 from ..features import FeatureSpec, denormalize_magnitude, normalize_magnitude
 from ..models.blocks import spans
 from ..output.files import make_folder, write_json
-from .alarms import locate
-from .debug_set import DebugSet, Points, speak
-from .neighbours import Pool
+from .alarms import locate_change
+from .debug_set import DebugSet, Points, write_sounds
+from .neighbours import ExamplePool
 
 #: Changes are at one frequency where they are no further apart than this share of it, and at one
 #: moment where they are no further apart than so many seconds.
@@ -35,10 +35,10 @@ class Ticket:
     """One mistake.
 
     Attributes:
-        facts: what ticket.json says.
-        versions: features of the original, reconstruction, smallest step that is heard rightly
+        facts: contents of ticket.json.
+        versions: features of the original, reconstruction, first step that is classified correctly
             (if there is one) and maximized [each shape=(frames, mels)].
-        point: its place among the debugging run's points.
+        point: its position among the debugging run's points.
     """
 
     facts: dict[str, Any]
@@ -50,9 +50,9 @@ def choose_tickets(probabilities: np.ndarray, wrong: np.ndarray, count: int | No
     """Return which mistakes have a ticket [shape=(points,), bool].
 
     Args:
-        probabilities: what mistakes are judged by [shape=(points, words)].
+        probabilities: from which mistakes were found [shape=(points, words)].
         wrong: mask of the mistakes [shape=(points,), bool].
-        count: so many at most, the most confident first; all where None.
+        count: at most so many, the most confident first; all if None.
     """
     mistakes = np.flatnonzero(wrong)
     confident = np.argsort(-probabilities[mistakes].max(axis=1), kind="stable")
@@ -62,15 +62,15 @@ def choose_tickets(probabilities: np.ndarray, wrong: np.ndarray, count: int | No
 
 
 def make_tickets(
-    debug_set: DebugSet, points: Points, root: Path, chosen: np.ndarray, pool: Pool
+    debug_set: DebugSet, points: Points, root: Path, chosen: np.ndarray, pool: ExamplePool
 ) -> Iterator[list[Ticket]]:
     """Yield the tickets that a folder does not have yet, a block at a time.
 
     Args:
-        debug_set, points: what was looked into, and what came of it.
+        debug_set, points: of the debugging run.
         root: the output folder.
         chosen: which points have a ticket [shape=(points,), bool].
-        pool: where examples are taken from, and by what mistakes are judged.
+        pool: of the examples; holds the basis of mistakes, too.
     """
     for chunk in debug_set.chunks():
         mine = [i for i in np.flatnonzero(chosen[chunk.first : chunk.stop])
@@ -81,15 +81,21 @@ def make_tickets(
         for span in spans(len(mine), debug_set.experiment.block_size):
             some = {name: array[mine[span]] for name, array in arrays.items()}
             at = chunk.first + np.array(mine[span])
-            yield _block(debug_set, points, pool, at, some)
+            yield _make_block(debug_set, points, pool, at, some)
 
 
 def _is_there(root: Path, name: str) -> bool:
     return (root / "tickets" / name / "ticket.json").is_file()
 
 
-def _block(debug_set, points, pool, at: np.ndarray, arrays) -> list[Ticket]:
-    # Latents are stored flat; what shape they have, only the prior knows.
+def _make_block(
+    debug_set: DebugSet,
+    points: Points,
+    pool: ExamplePool,
+    at: np.ndarray,
+    arrays: Mapping[str, np.ndarray],
+) -> list[Ticket]:
+    # Latents are stored flat; only the prior knows their shape.
     one = debug_set.experiment.prior.start(np.zeros(1, np.int32), np.zeros((1, 2), np.uint32))
     original = debug_set.store.read(debug_set.positions[at])[..., 0]
 
@@ -109,36 +115,43 @@ def _block(debug_set, points, pool, at: np.ndarray, arrays) -> list[Ticket]:
     return tickets
 
 
-def _facts(debug_set, points, pool, point: int, path: np.ndarray, versions) -> dict[str, Any]:
+def _facts(
+    debug_set: DebugSet,
+    points: Points,
+    pool: ExamplePool,
+    point: int,
+    path: np.ndarray,
+    versions: Mapping[str, np.ndarray],
+) -> dict[str, Any]:
     words, label = debug_set.experiment.classifier.words, int(debug_set.labels[point])
-    judged = points.judged(pool.by)[point]
-    sample, heard = debug_set.samples[point], int(judged.argmax())
+    probabilities = points.probabilities_on(pool.basis)[point]
+    sample, predicted = debug_set.samples[point], int(probabilities.argmax())
     first_step = int(points.first_step[point])
-    change = locate(versions, debug_set.experiment.classifier.spec)
+    change = locate_change(versions, debug_set.experiment.classifier.spec)
     return {
         "id": sample.id,
         "file": sample.start,
         "word": sample.word,
         "speaker": str(debug_set.speakers[point]),
-        "predicted": words[heard],
-        "confidence": round(float(judged[heard]), 6),
+        "predicted": words[predicted],
+        "confidence": round(float(probabilities[predicted]), 6),
         "mended": bool(points.raw[point].argmax() != label and path[0].argmax() == label),
         "steps": list(range(len(path))),
         "probability_path": [round(float(p), 6) for p in path[:, label]],
-        "mistaken_path": [round(float(p), 6) for p in path[:, heard]],
+        "mistaken_path": [round(float(p), 6) for p in path[:, predicted]],
         "predicted_path": [words[i] for i in path.argmax(axis=1)],
         "first_step": first_step,
         "change": change,
         "neighbours": {
             "true": pool.examples(point, label),
-            "predicted": pool.examples(point, heard),
+            "predicted": pool.examples(point, predicted),
         },
         "versions": list(versions),
     }
 
 
-def difference(before: np.ndarray, after: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Return features of what was added or taken away: the magnitudes' differences.
+def difference_features(before: np.ndarray, after: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Return features of the absolute difference of two magnitude spectrograms.
 
     Args:
         before, after: [shape=(..., mels)]; what is outside [0, 1] is clipped.
@@ -148,11 +161,16 @@ def difference(before: np.ndarray, after: np.ndarray, spec: FeatureSpec) -> np.n
     return normalize_magnitude(np.abs(second - first), spec).astype(np.float32)
 
 
-def write_tickets(debug_set: DebugSet, root: Path, tickets: Sequence[Ticket], draw) -> None:
+def write_tickets(
+    debug_set: DebugSet,
+    root: Path,
+    tickets: Sequence[Ticket],
+    draw: Callable[[Path, Ticket], None],
+) -> None:
     """Write the tickets of a block; `ticket.json` last, so that a folder with one is whole.
 
     Args:
-        debug_set: what was looked into.
+        debug_set: of the debugging run.
         root: the output folder.
         tickets: of one block.
         draw: called as `draw(folder, ticket)` to make the pictures.
@@ -168,14 +186,16 @@ def write_tickets(debug_set: DebugSet, root: Path, tickets: Sequence[Ticket], dr
     }
     sounding["smallest"] = [t.versions.get("smallest") for t in tickets]
     sounding["difference"] = [
-        difference(t.versions["reconstruction"], t.versions["maximized"], spec) for t in tickets
+        difference_features(t.versions["reconstruction"], t.versions["maximized"], spec)
+        for t in tickets
     ]
     seeds = debug_set.seeds_of([ticket.point for ticket in tickets])
     for name, features in sounding.items():
         there = [i for i, one in enumerate(features) if one is not None]
         if there:
             names = [f"tickets/{tickets[i].facts['id']}/{name}" for i in there]
-            speak(debug_set, root, names, np.stack([features[i] for i in there]), seeds[there])
+            stacked = np.stack([features[i] for i in there])
+            write_sounds(debug_set, root, names, stacked, seeds[there])
     for folder, ticket, recording in zip(folders, tickets, recorded, strict=True):
         if recording.is_file():
             shutil.copyfile(recording, folder / "original.wav")
@@ -187,7 +207,7 @@ def write_tickets(debug_set: DebugSet, root: Path, tickets: Sequence[Ticket], dr
 
 
 def summarize_tickets(root: Path, names: Sequence[str]) -> dict[str, Any]:
-    """Say over all tickets where changes lie.
+    """Summarize where the changes of all tickets lie.
 
     Args:
         root: the output folder.

@@ -1,1 +1,1 @@
-"""The objective study: `keras-listen evaluate`."""
+"""Evaluation: `keras-listen evaluate`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from ..experiment.referees import checksums, open_referees
 from ..experiment.settings import SharedKeywords, shares_settings
 from ..models.backend import require_tensorflow
 from ..models.bundle import Bundle
-from ..output.files import csv_text, make_folder, read_timing, require_empty, write_json, write_text
+from ..output.files import Clock, csv_text, make_folder, require_empty, write_json, write_text
 from ..output.progress import Track, quiet
 from ..plugins import Component, default_registry
 from .cluster import computing, require_usable
@@ -27,7 +26,7 @@ from .grid import Cell, Grid, run_grid
 from .page import write_published_report, write_report
 from .published import NOTE as PUBLISHED_NOTE
 from .published import SEPARATE, read_published, require_referee, write_published
-from .results import NOTE, count, published_rows, real_speech, rows
+from .results import NOTE, count_grid, count_real_speech, published_rows, result_rows
 from .settings import EvaluationSettings
 
 log = logging.getLogger("keras_listen")
@@ -39,7 +38,7 @@ class Evaluation:
 
     Attributes:
         root: its folder.
-        rows: rates by prior, objective and word, see `evaluation.results.rows`.
+        rows: rates by prior, objective and word, see `evaluation.results.result_rows`.
     """
 
     root: Path
@@ -79,9 +78,9 @@ def evaluate(
         start: "noise", or a store whose testing utterances are maximized to their own words.
         speech: a store for the figures of real speech and the distance to it; by default `start`
             where that is a store.
-        vocoder: what speaks for the cycle rate; "none" leaves it out.
-        cycle_samples: starts of each word that are spoken.
-        referees: further referees: folders of bundles, or `MODEL.keras:WORDS.txt`.
+        vocoder: name, for the cycle rate; "none" leaves it out.
+        cycle_samples: starts of each word that are synthesized.
+        referees: further ones: folders of bundles, or `MODEL.keras:WORDS.txt`.
         **shared
         npz: write the scores as the published tooling does too, see `evaluation.published`.
         out: folder, new or empty.
@@ -96,45 +95,47 @@ def evaluate(
     """
     settings = EvaluationSettings.of(locals())
     require_tensorflow()
-    require_usable(scheduler, workers)
     where = {"scheduler": scheduler, "workers": workers}
-    return _evaluate(settings, Path(out), npz=npz, resume=resume, track=track, **where)
+    return _run_evaluation(settings, Path(out), npz=npz, resume=resume, track=track, **where)
 
 
-def _evaluate(
+def _run_evaluation(
     settings: EvaluationSettings,
     root: Path,
     *,
     npz: bool,
     resume: bool,
+    scheduler: str | None,
+    workers: int | None,
     track: Track,
-    **where: Any,
 ) -> Evaluation:
-    """Plan, open the folder, compute where it is wanted, and write results and page."""
-    grid, manifest = plan(settings)
+    """Open the models and the folder, compute the chunks and write the results."""
+    require_usable(scheduler, workers)
+    grid, manifest = plan_evaluation(settings)
     if npz:
         require_referee(grid)
     if resume:
         require_same(root, manifest, "evaluation")
     else:
         require_empty(root, "give --resume to continue the evaluation in it, or ")
-    with computing(grid, manifest, reopen, **where) as compute:
+    with computing(grid, manifest, reopen, scheduler=scheduler, workers=workers) as compute:
         if not resume:
             make_folder(root)
             write_json(root / "manifest.json", manifest)
         for note in manifest["notes"]:
             log.warning("%s", note)
-        begin = time.perf_counter()
-        done = run_grid(grid, root, computing=compute, track=track)
-        _write_timing(root, done, time.perf_counter() - begin)
+        clock = Clock(root, write_each=False)
+        with clock.timed("seconds"):
+            done = run_grid(grid, root, computing=compute, track=track)
+        _write_timing(root, clock, done)
     return _conclude(grid, root, manifest, npz=npz)
 
 
 def _conclude(grid: Grid, root: Path, manifest: Mapping[str, Any], *, npz: bool) -> Evaluation:
-    """Count what the chunks hold and write results, pictures and the page."""
-    counted = count(grid, root)
-    heard = real_speech(grid) if grid.speech is not None else None
-    lines = rows(grid, counted, heard)
+    """Count the chunks; write results, pictures and the page."""
+    counted = count_grid(grid, root)
+    speech = count_real_speech(grid) if grid.speech is not None else None
+    lines = result_rows(grid, counted, speech)
     write_json(root / "results.json", {"schema": 1, "note": NOTE, "rows": lines})
     write_text(root / "results.csv", csv_text(lines))
     if npz:
@@ -144,12 +145,12 @@ def _conclude(grid: Grid, root: Path, manifest: Mapping[str, Any], *, npz: bool)
 
 
 def evaluate_published(folder: str | Path, out: str | Path = "evaluation") -> Evaluation:
-    """Count and draw what is in published `10k_class_<word>.npz` files, whoever made them.
+    """Count and draw published `10k_class_<word>.npz` files, of this project or any other.
 
     Does what `keras-listen evaluate --from-npz` does.
 
     Args:
-        folder: of the files.
+        folder: holds the files.
         out: folder, new or empty.
 
     Raises:
@@ -166,11 +167,11 @@ def evaluate_published(folder: str | Path, out: str | Path = "evaluation") -> Ev
     return Evaluation(root, lines)
 
 
-def plan(settings: EvaluationSettings) -> tuple[Grid, dict[str, Any]]:
+def plan_evaluation(settings: EvaluationSettings) -> tuple[Grid, dict[str, Any]]:
     """Open the models, make every cell, and return the grid with its manifest.
 
     Raises:
-        ListenError: anything asked for cannot be used.
+        ListenError: a setting cannot be used.
     """
     options = parse_options(settings.shared.options)
     found = _components(settings)
@@ -192,8 +193,8 @@ def plan(settings: EvaluationSettings) -> tuple[Grid, dict[str, Any]]:
 
 
 def reopen(command: Mapping[str, Any]) -> tuple[Grid, dict[str, Any]]:
-    """Plan the evaluation of a manifest's command again, as a cluster's worker does."""
-    return plan(EvaluationSettings.from_command(command))
+    """Open the grid of a manifest's command again, as the workers of a cluster do."""
+    return plan_evaluation(EvaluationSettings.from_command(command))
 
 
 def _cells(
@@ -215,7 +216,7 @@ def _cells(
             seed=settings.shared.seed,
             block_size=settings.shared.block_size,
         )
-        # Referees are the grid's; a sound is made of some samples only.
+        # The grid has the referees, and only some samples are synthesized.
         silent = replace(speaker, referee=None, vocoder=None)
         cells.append(Cell(prior, objective, silent, speaker if speaker.vocoder else None))
     return tuple(cells)
@@ -224,7 +225,7 @@ def _cells(
 def _components(settings: EvaluationSettings) -> dict[str, dict[str, Component]]:
     """Return the components in use by kind and by the name that was given.
 
-    One that was given by both its names is there once, as if it had been given twice by the same.
+    A component that was given by both its names is there once.
     """
     registry, vocoder = default_registry(), settings.vocoder
     named = {
@@ -254,7 +255,7 @@ def _manifest(grid: Grid, settings: EvaluationSettings) -> dict[str, Any]:
 
 def _require_starts(grid: Grid, cell: Cell, word: str) -> None:
     """Refuse a store without utterances of a word to start from."""
-    if grid.count(word):
+    if grid.count_starts(word):
         return
     if not cell.experiment.uses_targets:
         raise ParameterError(
@@ -267,11 +268,9 @@ def _require_starts(grid: Grid, cell: Cell, word: str) -> None:
     )
 
 
-def _write_timing(root: Path, samples: int, seconds: float) -> None:
-    """Add the time of this call to those of earlier ones."""
-    before = {"samples": 0, "seconds": 0.0} | read_timing(root)
-    samples += before["samples"]
-    seconds += before["seconds"]
+def _write_timing(root: Path, clock: Clock, done: int) -> None:
+    """Write the time of all calls, and the samples that they computed, `done` in this one."""
+    samples, seconds = clock.seconds["samples"] + done, clock.seconds["seconds"]
     rate = samples / seconds if seconds else 0.0
     about = {"samples": samples, "seconds": round(seconds, 3), "samples a second": round(rate, 2)}
     write_json(root / "timing.json", about)

@@ -1,11 +1,11 @@
-"""The objective study: is the class reached, and does another classifier agree?
+"""Maximize the grid of an evaluation: every prior with every objective, in chunks.
 
-A grid has a cell for each prior and objective. The samples of a cell are cut into chunks of a few
-blocks; each is computed by itself and kept as one file, so that memory stays flat, a killed study
-goes on where it was, and the order of work changes no byte. Rates are counted from the files.
+The samples of a cell, one prior with one objective, are cut into chunks of a few blocks; each is
+computed by itself and kept as one file, so that memory stays flat, a killed evaluation is resumed
+where it was, and the order of work changes no byte. Rates are counted from the files.
 
-manifest.json              everything from which the study can be repeated
-chunks/<cell>/<n>.npz      what came of one chunk
+manifest.json              everything from which the evaluation can be repeated
+chunks/<cell>/<n>.npz      arrays of one chunk, see `compute_grid_chunk`
 results.json, results.csv  rates with intervals, per word and overall
 timing.json                seconds, and samples a second
 
@@ -27,7 +27,7 @@ from ..errors import ParameterError
 from ..experiment.chunks import BLOCKS, Computing, here, run_chunks
 from ..experiment.experiment import Block, Experiment, saturated
 from ..experiment.rates import Spread
-from ..experiment.referees import require_fitting
+from ..experiment.referees import predict_in_order, require_fitting
 from ..experiment.samples import Sample, slug
 from ..models.blocks import spans
 from ..models.classifier import Classifier
@@ -41,7 +41,7 @@ class Cell:
 
     Attributes:
         prior, objective: their names.
-        experiment: with these, and without a vocoder.
+        experiment: of the two, without a vocoder.
         speaker: the same with the vocoder, for the cycle rate; None without one.
     """
 
@@ -66,13 +66,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """All cells of a study, and what they are judged by.
+    """All cells of an evaluation, its referees and its stores.
 
     Attributes:
         cells: one for each prior and objective.
         referees: classifiers of the same words and features, by name.
         samples: starts of each word.
-        cycle_samples: of which so many are spoken and heard again.
+        cycle_samples: so many of them are synthesized and classified again.
         starts: a store whose testing utterances are maximized to their own words; noise if None.
         speech: a store for the figures of real speech, and for the distance to it; may be None.
     """
@@ -96,20 +96,20 @@ class Grid:
 
     @property
     def classifier(self) -> Classifier:
-        """What is listened to."""
+        """The classifier that is maximized."""
         return self.cells[0].experiment.classifier
 
     @cached_property
     def start_utterances(self) -> Utterances | None:
-        """Those of `starts`."""
+        """The utterances of `starts`."""
         return self.starts and Utterances(self.starts)
 
     @cached_property
     def speech_utterances(self) -> Utterances | None:
-        """Those of `speech`."""
+        """The utterances of `speech`."""
         return self.speech and Utterances(self.speech)
 
-    def count(self, word: str) -> int:
+    def count_starts(self, word: str) -> int:
         """Return the number of starts of a word."""
         if self.starts is None:
             return self.samples
@@ -120,7 +120,7 @@ class Grid:
 
         Both have the shape (samples,).
         """
-        counts = np.array([self.count(word) for word in chunk.cell.words])
+        counts = np.array([self.count_starts(word) for word in chunk.cell.words])
         ends = counts.cumsum()
         places = np.arange(chunk.first, chunk.stop)
         labels = np.searchsorted(ends, places, side="right")
@@ -129,7 +129,7 @@ class Grid:
     def chunks(self) -> Iterator[GridChunk]:
         """Yield every chunk, in the order of its results."""
         for cell in self.cells:
-            total = sum(self.count(word) for word in cell.words)
+            total = sum(self.count_starts(word) for word in cell.words)
             for span in spans(total, BLOCKS * cell.experiment.block_size):
                 yield GridChunk(cell, span.start, span.stop)
 
@@ -156,27 +156,27 @@ class GridChunk:
 
     @property
     def path(self) -> str:
-        """Where its results are, inside the study's folder."""
+        """Path of its file inside the evaluation's folder."""
         return f"chunks/{self.cell.name}/{self.first:07d}.npz"
 
 
 def run_grid(
     grid: Grid, root: Path, *, computing: Computing | None = None, track: Track = quiet
 ) -> int:
-    """Compute the chunks that a study's folder does not have; return how many samples that were.
+    """Compute the chunks that the folder does not have; return the number of their samples.
 
     Args:
-        grid: the study.
+        grid: of the evaluation.
         root: its folder.
-        computing: where; in this process if None.
+        computing: computes chunks, for instance on a cluster; in this process if None.
         track: progress, see `keras_listen.output.progress`.
     """
-    computing = computing or here(partial(compute, grid))
+    computing = computing or here(partial(compute_grid_chunk, grid))
     return run_chunks(grid.chunks(), root, computing, label="evaluate", track=track)
 
 
-def compute(grid: Grid, chunk: GridChunk) -> dict[str, np.ndarray]:
-    """Maximize the samples of a chunk and judge them.
+def compute_grid_chunk(grid: Grid, chunk: GridChunk) -> dict[str, np.ndarray]:
+    """Maximize the samples of a chunk, and classify them by the referees.
 
     Returns:
         word, k: position of the target among the cell's words and number of the start
@@ -208,7 +208,7 @@ def _compute_block(
         for word, k in zip(words, numbers, strict=True)
     ]
     targets = words if aimed else ()
-    block = cell.experiment.compute(samples, _starts(grid, words, numbers))
+    block = cell.experiment.compute(samples, _read_starts(grid, words, numbers))
     found = block.maximization
     arrays = {
         "word": labels.astype(np.int16),
@@ -219,16 +219,16 @@ def _compute_block(
         "scores": found.scores.T,
         "saturated": saturated(found),
         "first_step": found.first_step,
-        "nearest": _nearest(grid, targets, found.features),
-        "nearest_before": _nearest(grid, targets, found.start_features),
-        "cycle": _cycle(grid, cell, samples, block),
+        "nearest": _nearest_distances(grid, targets, found.features),
+        "nearest_before": _nearest_distances(grid, targets, found.start_features),
+        "cycle": _classify_sounds(grid, cell, samples, block),
     }
     for name, referee in grid.referees.items():
         for when, features in (("start", found.start_features), ("referee", found.features)):
-            arrays[f"{when}_{name}"] = heard_by(referee, grid.classifier, features)
+            arrays[f"{when}_{name}"] = predict_in_order(referee, grid.classifier.words, features)
     arrays["spread_word"] = np.unique(labels).astype(np.int16)
     for name, features in (("spread", found.features), ("spread_before", found.start_features)):
-        arrays |= _spreads(name, features, labels)
+        arrays |= _gather_spreads(name, features, labels)
     shown = numbers == 0
     arrays["shown_word"] = arrays["word"][shown]
     arrays["shown_before"] = found.start_features[shown, ..., 0]
@@ -236,14 +236,14 @@ def _compute_block(
     return arrays
 
 
-def _spreads(name: str, features: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Gather the spread of each word's features, in the order of the words' positions."""
+def _gather_spreads(name: str, features: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the spread of each word's features, in the order of the words' positions."""
     spreads = [Spread.of(features[labels == label]) for label in np.unique(labels)]
     parts = ("count", "total", "squares")
     return {f"{name}_{part}": np.stack([getattr(s, part) for s in spreads]) for part in parts}
 
 
-def _starts(grid: Grid, words: Sequence[str], numbers: np.ndarray) -> np.ndarray | None:
+def _read_starts(grid: Grid, words: Sequence[str], numbers: np.ndarray) -> np.ndarray | None:
     if grid.starts is None:
         return None
     pairs = zip(words, numbers, strict=True)
@@ -251,13 +251,7 @@ def _starts(grid: Grid, words: Sequence[str], numbers: np.ndarray) -> np.ndarray
     return np.stack([known.features(word, "testing")[k, ..., 0] for word, k in pairs])
 
 
-def heard_by(referee: Classifier, classifier: Classifier, features: np.ndarray) -> np.ndarray:
-    """Return a referee's probabilities in the classifier's order of words."""
-    order = [referee.words.index(word) for word in classifier.words]
-    return referee.predict(features)[:, order]
-
-
-def _nearest(grid: Grid, words: Sequence[str], features: np.ndarray) -> np.ndarray:
+def _nearest_distances(grid: Grid, words: Sequence[str], features: np.ndarray) -> np.ndarray:
     """Return each feature's distance to the training utterances of its word, NaN without any."""
     distances = np.full(len(features), np.nan, np.float32)
     for word in dict.fromkeys(words) if grid.speech is not None else ():
@@ -267,8 +261,8 @@ def _nearest(grid: Grid, words: Sequence[str], features: np.ndarray) -> np.ndarr
     return distances
 
 
-def _cycle(grid: Grid, cell: Cell, samples: Sequence[Sample], block: Block) -> np.ndarray:
-    """Speak each word's first samples; return what the classifier hears, as positions."""
+def _classify_sounds(grid: Grid, cell: Cell, samples: Sequence[Sample], block: Block) -> np.ndarray:
+    """Synthesize each word's first samples; return the predicted positions, -1 of the others."""
     heard = np.full(len(samples), -1, np.int16)
     spoken = [i for i, sample in enumerate(samples) if sample.k < grid.cycle_samples]
     if spoken:

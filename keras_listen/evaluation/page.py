@@ -1,4 +1,4 @@
-"""Pictures and the page of an objective study."""
+"""Draw the pictures of an evaluation and write its page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..output.files import write_text
 from ..output.pages import render
 from ..output.plots import literal, save_both, save_figure
 from .grid import Grid
-from .results import ALL, NOTE, Tally, total
+from .results import ALL, NOTE, GroupResults, pool_groups
 
 #: Words whose examples are drawn at most, and words that are named along an axis: more would make
 #: pictures larger than matplotlib can draw.
@@ -24,22 +24,29 @@ def write_report(
     root: Path,
     grid: Grid,
     manifest: Mapping[str, Any],
-    counted: Mapping[str, Mapping[str, Tally]],
+    counted: Mapping[str, Mapping[str, GroupResults]],
     rows: Sequence[Mapping[str, Any]],
 ) -> Path:
-    """Draw heatmaps, curves and examples, and write `index.html`; return its path."""
+    """Draw heatmaps, curves and examples, and write `index.html`; return its path.
+
+    Args:
+        root: folder to write to.
+        grid, manifest: of the evaluation.
+        counted: from `evaluation.results.count_grid`.
+        rows: from `evaluation.results.result_rows`.
+    """
     words = grid.classifier.words
     pictures = {}
     for cell in grid.cells:
         if not cell.experiment.uses_targets:
             continue
         for name in grid.referees:
-            heard = mean_heard(counted[cell.name], name, words)
+            heard = mean_probabilities(counted[cell.name], name, words)
             title = f"prior {cell.prior}, objective {cell.objective}"
             stem = f"heatmap-{cell.name}-{name}"
             draw_heatmap(root / stem, heard, words, title, name)
             pictures[stem] = f"{title}: what {name} hears"
-    curves = {c.name: _mean_scores(total(counted[c.name])) for c in grid.cells}
+    curves = {c.name: _mean_scores(pool_groups(counted[c.name])) for c in grid.cells}
     draw_curves(root / "curves.png", curves)
     draw_examples(root / "examples.png", root, grid)
     text = render(
@@ -60,29 +67,31 @@ def write_report(
 
 
 def write_published_report(
-    root: Path, words: Sequence[str], counted: Mapping[str, Tally], judge: str
+    root: Path, words: Sequence[str], counted: Mapping[str, GroupResults], referee: str
 ) -> Path:
     """Draw the heatmap of published files and return its path.
 
     Args:
         root: folder to write to.
-        words, counted: from `keras_listen.interchange.read_published`.
-        judge: what the other classifier is called in the tallies.
+        words, counted: from `keras_listen.evaluation.published.read_published`.
+        referee: its name in `counted`.
     """
-    heard = mean_heard(counted, judge, words)
-    draw_heatmap(root / "heatmap", heard, words, "published files", judge)
+    heard = mean_probabilities(counted, referee, words)
+    draw_heatmap(root / "heatmap", heard, words, "published files", referee)
     return root / "heatmap.png"
 
 
-def mean_heard(tallies: Mapping[str, Tally], referee: str, words: Sequence[str]) -> np.ndarray:
+def mean_probabilities(
+    groups: Mapping[str, GroupResults], referee: str, words: Sequence[str]
+) -> np.ndarray:
     """Return a referee's mean probabilities: rows are targets [shape=(words, words)].
 
     The row of a word without samples is NaN.
     """
     heard = np.full((len(words), len(words)), np.nan)
     for i, word in enumerate(words):
-        if word in tallies:
-            heard[i] = tallies[word].heard[referee] / tallies[word].samples
+        if word in groups:
+            heard[i] = groups[word].probability_sums[referee] / groups[word].samples
     return heard
 
 
@@ -116,7 +125,7 @@ def draw_heatmap(
     save_both(figure, stem)
 
 
-def _mean_scores(group: Tally) -> np.ndarray:
+def _mean_scores(group: GroupResults) -> np.ndarray:
     return group.scores / group.samples
 
 

@@ -1,9 +1,9 @@
-"""The files of the published objective study: one `10k_class_<word>.npz` a word.
+"""Read and write the files of the published evaluation: one `10k_class_<word>.npz` a word.
 
 class_index     position of the word
 orig_score_1    probabilities of the classifier before [shape=(samples, 1, words)]
 max_score_1     and after
-orig_score_2    the same of the separate classifier
+orig_score_2    the same of the referee
 max_score_2
 
 References:
@@ -26,12 +26,12 @@ from ..experiment.chunks import read_chunk
 from ..experiment.samples import slug
 from ..output.files import make_folder, replacing
 from .grid import Cell, Grid
-from .results import Tally, tally_scores
+from .results import GroupResults, count_scores
 
-#: What the other judge is called in them.
+#: Name of the referee of published files: there it is the "separate" classifier.
 SEPARATE = "separate"
 _SCORES = ("orig_score_1", "max_score_1", "orig_score_2", "max_score_2")
-#: Said wherever such files are drawn.
+#: Stands wherever such files are drawn.
 NOTE = (
     "Words stand at their class_index in rows and columns. The published figure 5 carries the "
     "words of both axes in reverse."
@@ -41,17 +41,17 @@ NOTE = (
 def write_published(root: Path, grid: Grid) -> list[Path]:
     """Write the files of each cell with target words into `npz/<cell>`; return the folders.
 
-    The separate classifier is the first referee; see `require_referee`.
+    Their referee is the grid's first; see `require_referee`.
     """
     return [_write_cell(root, grid, cell) for cell in grid.cells if cell.experiment.uses_targets]
 
 
 def require_referee(grid: Grid) -> None:
-    """Raise ParameterError unless there is a separate classifier to write of."""
+    """Raise ParameterError unless there is a referee whose scores can be written."""
     if not grid.referees:
         raise ParameterError(
-            "published files hold a separate classifier's scores, but there is no referee; name "
-            "one with --referee, or leave --npz out"
+            "published files hold the scores of a referee, but there is no referee; name one with "
+            "--referee, or leave --npz out"
         )
 
 
@@ -61,7 +61,7 @@ def _write_cell(root: Path, grid: Grid, cell: Cell) -> Path:
     folder = make_folder(root / "npz" / cell.name)
     taken: set[str] = set()
     # The chunks go word by word, so no more than one word's scores are held.
-    for label, parts in groupby(_pieces(root, grid, cell, names), key=itemgetter(0)):
+    for label, parts in groupby(_read_words(root, grid, cell, names), key=itemgetter(0)):
         name = slug(cell.words[label])
         # Some file systems do not tell capitals from small letters.
         while name.casefold() in taken:
@@ -75,7 +75,7 @@ def _write_cell(root: Path, grid: Grid, cell: Cell) -> Path:
     return folder
 
 
-def _pieces(
+def _read_words(
     root: Path, grid: Grid, cell: Cell, names: Sequence[str]
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
     """Yield each word's arrays [shape=(samples, 1, words)] of each of a cell's chunks."""
@@ -87,11 +87,11 @@ def _pieces(
                 yield int(label), [arrays[name][mine][:, None] for name in names]
 
 
-def read_published(folder: str | Path) -> tuple[tuple[str, ...], dict[str, Tally]]:
-    """Read such files, whoever made them, and count what is in them.
+def read_published(folder: str | Path) -> tuple[tuple[str, ...], dict[str, GroupResults]]:
+    """Read such files, of this project or any other, and count their samples.
 
     Returns:
-        words by position (`class 7` where no file names one), and a tally of each word.
+        words by position (`class 7` where no file names one), and the results of each word.
 
     Raises:
         RunError: there is none, or one is damaged, pickled, or of other keys or shapes.
@@ -99,20 +99,22 @@ def read_published(folder: str | Path) -> tuple[tuple[str, ...], dict[str, Tally
     paths = sorted(Path(folder).glob("10k_class_*.npz"))
     if not paths:
         raise RunError(f"{folder} has no 10k_class_<word>.npz; name the folder of such files")
-    found = {path: _read(path) for path in paths}
+    found = {path: _read_file(path) for path in paths}
     sizes = {path: scores["max_score_1"].shape[2] for path, (_, scores) in found.items()}
     size = sizes[paths[0]]
     for path in paths:
         if sizes[path] != size:
-            raise RunError(f"{path} has {sizes[path]} words, {paths[0]} has {size}; keep one study")
+            raise RunError(
+                f"{path} has {sizes[path]} words, {paths[0]} has {size}; keep one evaluation"
+            )
     names = {index: re.sub("^10k_class_", "", path.stem) for path, (index, _) in found.items()}
     if len(names) < len(paths):
-        raise RunError(f"two files in {folder} have the same class_index; keep one study")
+        raise RunError(f"two files in {folder} have the same class_index; keep one evaluation")
     words = tuple(names.get(i, f"class {i}") for i in range(size))
     counted = {}
     for index, scores in sorted(found.values(), key=lambda pair: pair[0]):
         flat = {name: scores[name][:, 0] for name in _SCORES}
-        counted[words[index]] = tally_scores(
+        counted[words[index]] = count_scores(
             flat["orig_score_1"],
             flat["max_score_1"],
             {SEPARATE: (flat["orig_score_2"], flat["max_score_2"])},
@@ -121,7 +123,7 @@ def read_published(folder: str | Path) -> tuple[tuple[str, ...], dict[str, Tally
     return words, counted
 
 
-def _read(path: Path) -> tuple[int, dict[str, np.ndarray]]:
+def _read_file(path: Path) -> tuple[int, dict[str, np.ndarray]]:
     wanted = "class_index and " + ", ".join(_SCORES)
     try:
         with np.load(path, allow_pickle=False) as stored:

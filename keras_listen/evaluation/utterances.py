@@ -1,4 +1,4 @@
-"""A store's features word by word, of which only the last ones stay in memory."""
+"""Read a store's features word by word, keeping only the last ones in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOM = 256 * 2**20
 class Utterances:
     """The utterances of a store by word and split.
 
-    A study goes word by word, so what was read last is what is asked for next.
+    An evaluation goes word by word, so what was read last is what is asked for next.
 
     Args:
         store: where they are.

@@ -151,6 +151,6 @@ def _conclude(run: Run, experiment: Experiment) -> None:
         word: summarize([row for row in run.rows if row["word"] == word], judged)
         for word in unique([row["word"] for row in run.rows if row["word"]])
     }
-    with run.timed("page"):
+    with run.clock.timed("page"):
         write_page(run, run.summary)
-    run.write_timing()
+    run.clock.write()

@@ -14,10 +14,8 @@ import io
 import json
 import os
 import re
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ import numpy as np
 from ..errors import RunError
 from ..features import FeatureSpec
 from ..models.blocks import spans
-from ..output.files import make_folder, read_timing, replacing, require_empty, write_json
+from ..output.files import Clock, make_folder, replacing, require_empty, write_json
 from ..output.progress import Track, quiet
 from ..vocoders.synthesis import wav_bytes
 from .experiment import Block, Experiment
@@ -42,14 +40,14 @@ class Run:
     Attributes:
         root: the folder.
         rows: finished samples, in order.
-        seconds: time spent by stage.
+        clock: seconds spent by stage.
         summary, by_word: rates of all samples and of each word's, once the run is concluded.
     """
 
     def __init__(self, root: Path, manifest: Mapping[str, Any]):
         self.root, self.manifest = root, dict(manifest)
         self.rows: list[Row] = []
-        self.seconds: Counter[str] = Counter()
+        self.clock = Clock(self.root, write_each=False)
         self.summary: dict[str, Any] = {}
         self.by_word: dict[str, dict[str, Any]] = {}
 
@@ -93,7 +91,6 @@ class Run:
         self.rows = list(csv.DictReader(io.StringIO(whole, newline="")))
         if whole != text or not whole:
             self._write_table(_lines(self.rows))
-        self.seconds.update(read_timing(self.root))
 
     def append(self, rows: Sequence[Row]) -> None:
         """Add rows to samples.csv, all or none.
@@ -113,19 +110,10 @@ class Run:
             raise RunError(f"cannot write {path}: {error.strerror}") from error
         self.rows += rows
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add the time spent in the block to a stage."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] += time.perf_counter() - start
-
-    def write_timing(self) -> None:
-        """Write timing.json."""
-        seconds = {stage: round(value, 3) for stage, value in sorted(self.seconds.items())}
-        write_json(self.root / "timing.json", seconds)
+    @property
+    def seconds(self) -> Counter[str]:
+        """Time spent by stage."""
+        return self.clock.seconds
 
 
 def _lines(rows: Sequence[Row]) -> str:
@@ -251,18 +239,18 @@ def _run_block(
     track: Track,
 ) -> None:
     spec = experiment.classifier.spec
-    with run.timed("maximize and vocode"):
+    with run.clock.timed("maximize and vocode"):
         starts = None
         if samples[0].path:
             samples, starts = read_starts(samples, spec, reader)
         if not samples:
             return
         block = experiment.compute(samples, starts, track=track)
-    with run.timed("write"):
+    with run.clock.timed("write"):
         for i, sample in enumerate(samples):
             _write_sample(run.root, sample.id, block, i, spec)
     if draw:
-        with run.timed("draw"):
+        with run.clock.timed("draw"):
             for i, sample in enumerate(samples):
                 draw(run.root / f"{sample.id}.png", block, i, spec)
     run.append(rows_of(experiment, block))

@@ -6,8 +6,11 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import ModelError, SpecError
 from ..features import FeatureSpec
+from ..models.blocks import BLOCK_SIZE
 from ..models.bundle import Bundle, load_bundle
 from ..models.classifier import Classifier, load_classifier, read_words
 from ..output.files import sha256
@@ -53,6 +56,28 @@ def require_fitting(classifier: Classifier, referees: Mapping[str, Classifier]) 
 
 def _shortened(words: Sequence[str]) -> str:
     return ", ".join(words[:5]) + (" …" if len(words) > 5 else "")
+
+
+def predict_in_order(
+    classifier: Classifier,
+    words: Sequence[str],
+    features: np.ndarray,
+    *,
+    block_size: int = BLOCK_SIZE,
+) -> np.ndarray:
+    """Return a classifier's probabilities, its columns in the order of `words`.
+
+    Args:
+        classifier: usually a referee, whose outputs may stand in another order.
+        words: of the classifier.
+        features: [shape=(samples, frames, mels, 1)].
+        block_size: samples computed together.
+
+    Returns:
+        probabilities [shape=(samples, words)].
+    """
+    order = [classifier.words.index(word) for word in words]
+    return classifier.predict(features, block_size=block_size)[:, order]
 
 
 def checksums(path: str) -> list[str]:

@@ -71,11 +71,22 @@ def read_timing(root: str | Path) -> dict[str, Any]:
 
 
 class Clock:
-    """Seconds by stage, kept in timing.json and added to those of earlier calls."""
+    """Seconds by stage, added to those that earlier calls left in timing.json.
 
-    def __init__(self, root: Path):
-        self._path = root / "timing.json"
-        self._seconds = Counter(read_timing(root))
+    Args:
+        root: folder of the file.
+        write_each: write the file after each stage, not only when `write` is called.
+
+    Attributes:
+        seconds: time spent by stage.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+
+    def __init__(self, root: Path, *, write_each: bool = True):
+        self._path, self._write_each = root / "timing.json", write_each
+        self.seconds: Counter[str] = Counter(read_timing(root))
 
     @contextlib.contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -84,9 +95,14 @@ class Clock:
         try:
             yield
         finally:
-            self._seconds[stage] += time.perf_counter() - begin
-            seconds = {name: round(value, 3) for name, value in sorted(self._seconds.items())}
-            write_json(self._path, seconds)
+            self.seconds[stage] += time.perf_counter() - begin
+            if self._write_each:
+                self.write()
+
+    def write(self) -> None:
+        """Write timing.json."""
+        seconds = {stage: round(value, 3) for stage, value in sorted(self.seconds.items())}
+        write_json(self._path, seconds)
 
 
 def number_text(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Inquiries from start to end: tables against the models themselves, tickets, bad input."""
+"""Debugging runs from start to end: tables against the models themselves, tickets, bad input."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from helpers import (
 
 from keras_listen import debug, load_bundle, load_features
 from keras_listen.data.store import Store
-from keras_listen.debugging.debug_set import WIDTH, select
-from keras_listen.debugging.neighbours import neighbours
-from keras_listen.debugging.projection import choose_shown, embed
+from keras_listen.debugging.debug_set import WIDTH, select_utterances
+from keras_listen.debugging.neighbours import nearest_correct
+from keras_listen.debugging.projection import choose_shown, fit_map
 from keras_listen.debugging.results import COLUMNS
-from keras_listen.debugging.tickets import choose_tickets, difference
+from keras_listen.debugging.tickets import choose_tickets, difference_features
 from keras_listen.errors import (
     CorpusError,
     ListenError,
@@ -46,7 +46,7 @@ SILENT = {"vocoder": "none"}
 
 @pytest.fixture(scope="module")
 def found(bundle, tiny_store, tmp_path_factory):
-    out = tmp_path_factory.mktemp("debug_set") / "debug"
+    out = tmp_path_factory.mktemp("debug") / "debug"
     return debug(tiny_store.root, bundle=bundle, **SMALL, **QUICK, out=out)
 
 
@@ -362,7 +362,7 @@ def test_other_folders_are_refused_and_kept(found, bundle, tiny_store, tmp_path)
         debug(tiny_store.root, **settings, out=found.root)
     with pytest.raises(RunError, match=r"other settings \(command\.seed 5, now 6"):
         debug(tiny_store.root, **settings | {"seed": 6}, out=found.root, resume=True)
-    with pytest.raises(RunError, match="no debug_set to resume"):
+    with pytest.raises(RunError, match="no debugging run to resume"):
         debug(tiny_store.root, **settings, out=tmp_path / "nothing", resume=True)
     assert digests(found.root) == before
 
@@ -430,8 +430,8 @@ def test_a_map_is_the_same_for_a_seed_and_keeps_neighbours():
     generator = np.random.default_rng(0)
     centres = 20 * generator.standard_normal((2, 8))
     before = np.concatenate([c + generator.standard_normal((30, 8)) for c in centres])
-    places = embed(before, before + 0.1, seed=3)
-    again = embed(before, before + 0.1, seed=3)
+    places = fit_map(before, before + 0.1, seed=3)
+    again = fit_map(before, before + 0.1, seed=3)
     assert np.array_equal(places.before, again.before)
     assert np.array_equal(places.after, again.after)
     middles = [places.before[:30].mean(axis=0), places.before[30:].mean(axis=0)]
@@ -444,7 +444,7 @@ def test_a_map_is_the_same_for_a_seed_and_keeps_neighbours():
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_few_points_lie_along_their_principal_components(count):
     before = np.arange(count * 3.0).reshape(count, 3)
-    places = embed(before, before + 1)
+    places = fit_map(before, before + 1)
     assert places.perplexity is None
     drawn = np.concatenate([places.before, places.after])
     for i, first in enumerate(np.concatenate([before, before + 1])):
@@ -464,26 +464,27 @@ def test_neighbours_are_right_of_the_word_and_others():
     latents = np.array([[0.0], [1.0], [2.0], [3.0], [0.1]])
     labels = np.array([0, 0, 0, 1, 0])
     right = np.array([True, True, True, True, False])
-    assert neighbours(latents, labels, right, 0, 0) == [(1, 1.0), (2, 2.0)]
-    assert neighbours(latents, labels, right, 4, 1) == [(3, pytest.approx(2.9))]
+    assert nearest_correct(latents, labels, right, 0, 0) == [(1, 1.0), (2, 2.0)]
+    assert nearest_correct(latents, labels, right, 4, 1) == [(3, pytest.approx(2.9))]
 
 
 def test_the_difference_is_what_was_added_or_taken_away():
     spec = FeatureSpec()
     features = np.array([0.3, 0.5, 0.9], np.float32)
     magnitude = denormalize_magnitude(features, spec)
-    found = denormalize_magnitude(difference(features[:2], features[1:], spec), spec)
+    found = denormalize_magnitude(difference_features(features[:2], features[1:], spec), spec)
     np.testing.assert_allclose(found, magnitude[1:] - magnitude[:2], rtol=1e-4)
     np.testing.assert_array_equal(
-        difference(features[:2], features[1:], spec), difference(features[1:], features[:2], spec)
+        difference_features(features[:2], features[1:], spec),
+        difference_features(features[1:], features[:2], spec),
     )
-    assert difference(features, features + np.eye(3)[2], spec)[:2].max() == 0
+    assert difference_features(features, features + np.eye(3)[2], spec)[:2].max() == 0
 
 
 def test_a_split_without_utterances_is_refused(tiny_store):
     empty = Store(tiny_store.root, tiny_store.spec, ("up",), (), np.zeros(0, np.int64))
     with pytest.raises(CorpusError, match="has no testing utterance"):
-        select(empty, "testing", ("up",))
+        select_utterances(empty, "testing", ("up",))
 
 
 def test_the_command_says_what_it_found(call, bundle, tiny_store, tmp_path):

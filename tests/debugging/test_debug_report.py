@@ -10,9 +10,8 @@ import pytest
 from debug_folder import WORDS, write_folder
 
 from keras_listen.debugging import page as debugging
-from keras_listen.debugging.map import library, point_table
-from keras_listen.debugging.movement_table import sections
-from keras_listen.debugging.page import write_page
+from keras_listen.debugging.map import bokeh_script, point_table
+from keras_listen.debugging.page import movement_tables, write_page
 from keras_listen.debugging.ticket_page import read_ticket
 from keras_listen.errors import RunError
 from keras_listen.output.pages import data_block, link, number, percent, policy
@@ -43,8 +42,8 @@ def contrast(color: str, ground: float) -> float:
 def text_of(page) -> str:
     """Return a page without Bokeh's library."""
     text = page.read_text(encoding="utf-8")
-    assert text.count(library()) == 1
-    return text.replace(library(), "")
+    assert text.count(bokeh_script()) == 1
+    return text.replace(bokeh_script(), "")
 
 
 #: An empty one, so that browsers look for none.
@@ -140,7 +139,7 @@ def test_movement_numbers_become_tables():
         "direction_wrong": {},
         "cosine": {"all": 0.25, "same_word": None},
     }
-    found = {section.name: section for section in sections(given)}
+    found = {section.name: section for section in movement_tables(given)}
     assert list(found) == ["distance", "direction all", "direction wrong", "cosine"]
     assert found["distance"].columns == ["", "mean", "largest"]
     assert found["distance"].rows == [("all", ["", 2.5, 4]), ("wrong", [None, "", ""])]

@@ -10,9 +10,9 @@ from sklearn import manifold
 
 from keras_listen.debugging import movement
 from keras_listen.debugging.movement import (
-    agreement,
     directions,
-    explained,
+    explained_variance,
+    label_agreement,
     mean_cosine,
     measure_movement,
     nearest_latents,
@@ -35,7 +35,7 @@ def test_the_mean_cosine_is_that_of_all_pairs():
 def test_variance_between_groups_by_hand():
     ways = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
     # Mean (0.5, 0), squares around it 3, of which 2 remain within the second group.
-    found = explained(ways, ["a", "a", "b", "b"])
+    found = explained_variance(ways, ["a", "a", "b", "b"])
     assert found["share"] == pytest.approx(1 / 3)
     assert found["groups"] == 2
 
@@ -46,26 +46,26 @@ def test_what_explains_a_direction_is_told_from_chance():
     speakers = np.tile(np.repeat(["a", "b", "c", "d"], 10), 2)
     centre = {"yes": np.eye(8)[0], "no": np.eye(8)[1]}
     ways = np.stack([centre[word] for word in words]) + 0.3 * generator.standard_normal((80, 8))
-    word = explained(ways, words)
+    word = explained_variance(ways, words)
     assert word["share"] > 0.3
     assert word["by_chance"] == pytest.approx(1 / 79, abs=0.01)
     assert word["p"] == 1 / (movement.PERMUTATIONS + 1)
-    assert explained(ways, speakers)["p"] > 0.05
+    assert explained_variance(ways, speakers)["p"] > 0.05
     # A shift of each speaker shows once the words' means are out of its way.
     shifted = ways + np.stack([0.2 * np.eye(8)["abcd".index(s) + 2] for s in speakers])
-    within = explained(shifted, speakers, within=words)
+    within = explained_variance(shifted, speakers, within=words)
     assert within["p"] < 0.05
-    assert within["share"] > explained(shifted, speakers)["share"]
-    assert explained(shifted, speakers, within=words) == within
+    assert within["share"] > explained_variance(shifted, speakers)["share"]
+    assert explained_variance(shifted, speakers, within=words) == within
 
 
 @pytest.mark.parametrize("groups", [["a"] * 4, list("abcd"), []])
 def test_nothing_is_explained_where_there_is_nothing_to_compare(groups):
-    assert explained(np.eye(4)[: len(groups)], groups) is None
+    assert explained_variance(np.eye(4)[: len(groups)], groups) is None
 
 
 def test_motionless_points_have_no_direction_to_explain():
-    assert explained(np.zeros((4, 2)), ["a", "a", "b", "b"]) is None
+    assert explained_variance(np.zeros((4, 2)), ["a", "a", "b", "b"]) is None
 
 
 def test_orders_within_groups_stay_within_them():
@@ -79,7 +79,7 @@ def test_orders_within_groups_stay_within_them():
 def test_neighbours_and_how_many_share_a_label():
     points = np.array([[0.0], [1.0], [1.5], [9.0]])
     assert nearest_latents(points, 2).tolist() == [[1, 2], [2, 0], [1, 0], [2, 1]]
-    shares = agreement(nearest_latents(points, 2), ["a", "a", "b", "b"])
+    shares = label_agreement(nearest_latents(points, 2), ["a", "a", "b", "b"])
     assert shares.tolist() == [0.5, 0.5, 0.0, 0.5]
     assert nearest_latents(points, 99).shape == (4, 3)
 

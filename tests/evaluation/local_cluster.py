@@ -29,5 +29,5 @@ def local_cluster(workers: int, **config):
 
 
 def chunks(root: Path) -> dict[str, bytes]:
-    """Return the chunks in the folder of a study by path."""
+    """Return the chunks in the folder of an evaluation by path."""
     return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*.npz")}

@@ -1,4 +1,4 @@
-"""Studies on a real cluster: the bytes they have without one, whatever happens on the way."""
+"""Evaluations on a real cluster: the bytes they have without one, whatever happens on the way."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def cluster():
 
 @pytest.fixture(scope="module")
 def alone(bundle, tmp_path_factory) -> Path:
-    """A study that was neither disturbed nor given to a cluster."""
-    out = tmp_path_factory.mktemp("alone") / "study"
+    """An evaluation that was neither disturbed nor given to a cluster."""
+    out = tmp_path_factory.mktemp("alone") / "evaluation"
     return evaluate(["ae", "none"], bundle=bundle, **SMALL, out=out).root
 
 
@@ -46,14 +46,14 @@ def opened(alone):
 
 
 @pytest.fixture
-def study(bundle, tmp_path):
-    """A function that carries out the same study and returns its folder."""
+def evaluation(bundle, tmp_path):
+    """A function that carries out the same evaluation and returns its folder."""
 
-    def study(**settings) -> Path:
-        given = {"bundle": bundle, **SMALL, "out": tmp_path / "study", **settings}
+    def evaluation(**settings) -> Path:
+        given = {"bundle": bundle, **SMALL, "out": tmp_path / "out", **settings}
         return evaluate(["ae", "none"], **given).root
 
-    return study
+    return evaluation
 
 
 def computed(opened, cluster) -> dict[str, bytes]:
@@ -118,32 +118,36 @@ def at_first(monkeypatch):
     return at_first
 
 
-def test_local_workers_write_the_same_bytes_and_say_nothing(study, alone, said, capfd):
-    assert digests(study(workers=1)) == digests(alone)
+def test_local_workers_write_the_same_bytes_and_say_nothing(evaluation, alone, said, capfd):
+    assert digests(evaluation(workers=1)) == digests(alone)
     assert said() == []
     assert capfd.readouterr().err == ""
 
 
-def test_a_killed_worker_costs_a_line_and_no_byte(study, alone, cluster, said):
+def test_a_killed_worker_costs_a_line_and_no_byte(evaluation, alone, cluster, said):
     def kill_one() -> None:
         kill(cluster, busy_worker(cluster))
 
-    root = study(scheduler=cluster.scheduler_address, track=once_begun(kill_one))
+    root = evaluation(scheduler=cluster.scheduler_address, track=once_begun(kill_one))
     assert digests(root) == digests(alone)
     assert said() == [LOST]
 
 
 @pytest.mark.parametrize("first", ["alone", "cluster"])
-def test_a_study_is_begun_in_one_place_and_finished_in_the_other(study, alone, cluster, first):
+def test_an_evaluation_is_begun_in_one_place_and_finished_in_the_other(
+    evaluation, alone, cluster, first
+):
     there = {"scheduler": cluster.scheduler_address}
     one, other = ({}, there) if first == "alone" else (there, {})
     with pytest.raises(KeyboardInterrupt):
-        study(**one, track=once_begun(interrupt))
-    assert digests(study(**other, resume=True)) == digests(alone)
+        evaluation(**one, track=once_begun(interrupt))
+    assert digests(evaluation(**other, resume=True)) == digests(alone)
 
 
 @pytest.mark.slow
-def test_an_interrupted_study_leaves_no_worker_behind(study, alone, monkeypatch, tmp_path, request):
+def test_an_interrupted_evaluation_leaves_no_worker_behind(
+    evaluation, alone, monkeypatch, tmp_path, request
+):
     # In the background of a shell Python starts with SIGINT ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
@@ -157,12 +161,12 @@ def test_an_interrupted_study_leaves_no_worker_behind(study, alone, monkeypatch,
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        study(workers=1, track=once_begun(interrupt_with_workers))
+        evaluation(workers=1, track=once_begun(interrupt_with_workers))
     assert len(processes) >= 2, "there were a worker and its nanny"
     _, alive = psutil.wait_procs(processes, timeout=60)
     assert alive == []
     assert list(scratch.iterdir()) == []
-    assert digests(study(resume=True)) == digests(alone)
+    assert digests(evaluation(resume=True)) == digests(alone)
 
 
 def test_chunks_given_out_are_few(opened, alone, cluster, monkeypatch):
@@ -193,7 +197,7 @@ def test_what_workers_differ_in_is_said_once(opened, alone, cluster, said, monke
     ]
 
 
-def test_workers_take_the_threads_of_the_study(opened, cluster, said):
+def test_workers_take_the_threads_of_the_evaluation(opened, cluster, said):
     """A worker starts with one thread for products of matrices; it must get as many as we have."""
     with threadpool_limits(3, user_api="blas"):
         assert worker.conditions()["threads of BLAS"] == 3
@@ -222,17 +226,17 @@ def test_workers_with_other_models_are_refused(opened, cluster, monkeypatch):
 def test_workers_without_the_models_are_refused(opened, cluster, tmp_path):
     grid, manifest = opened
     gone = manifest | {"command": manifest["command"] | {"bundle": str(tmp_path)}}
-    message = r"^the worker at tcp://\S+ cannot open the study: .*it has no bundle\.json"
+    message = r"^the worker at tcp://\S+ cannot open the evaluation: .*it has no bundle\.json"
     with pytest.raises(ClusterError, match=message):
         computed((grid, gone), cluster)
 
 
-def test_a_chunk_that_kills_its_worker_ends_the_study(study, alone, at_first):
+def test_a_chunk_that_kills_its_worker_ends_the_evaluation(evaluation, alone, at_first):
     with local_cluster(1, **{"distributed.scheduler.allowed-failures": 0}) as fragile:
         at_first(lambda: kill(fragile, busy_worker(fragile)))
         with pytest.raises(ClusterError, match=r"^every worker that took one of the chunks died"):
-            study(scheduler=fragile.scheduler_address)
-    assert digests(study(resume=True)) == digests(alone)
+            evaluation(scheduler=fragile.scheduler_address)
+    assert digests(evaluation(resume=True)) == digests(alone)
 
 
 def test_a_scheduler_without_workers_is_given_up(opened, monkeypatch):
@@ -242,7 +246,7 @@ def test_a_scheduler_without_workers_is_given_up(opened, monkeypatch):
         computed(opened, empty)
 
 
-def test_a_scheduler_that_goes_away_ends_the_study(opened, at_first):
+def test_a_scheduler_that_goes_away_ends_the_evaluation(opened, at_first):
     with local_cluster(0) as leaving:
         at_first(leaving.close)
         with pytest.raises(
@@ -266,24 +270,24 @@ def test_a_scheduler_that_does_not_answer_is_named(call, bundle, tmp_path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_dask_a_cluster_says_how_to_get_it(study, monkeypatch, tmp_path):
+def test_without_dask_a_cluster_says_how_to_get_it(evaluation, monkeypatch, tmp_path):
     monkeypatch.setattr(clusters, "find_spec", lambda name: None)
     with pytest.raises(ClusterError, match=r"pip install 'keras-listen\[dask\]'"):
-        study(workers=2)
+        evaluation(workers=2)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_cluster_is_chosen_and_has_workers(call, study, tmp_path):
+def test_one_cluster_is_chosen_and_has_workers(call, evaluation, tmp_path):
     done = call("evaluate", "--scheduler", "tcp://127.0.0.1:8786", "--workers", 2)
     assert_one_line(done, "both a scheduler and a number of workers were given")
     with pytest.raises(ParameterError, match="the number of workers is 0; expected at least 1"):
-        study(workers=0)
+        evaluation(workers=0)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_local_workers_that_do_not_start_are_heard(study, monkeypatch, tmp_path):
+def test_local_workers_that_do_not_start_are_heard(evaluation, monkeypatch, tmp_path):
     monkeypatch.setattr(connection.sys, "executable", "/bin/false")
     with pytest.raises(ClusterError, match="the local workers ended with status 1: they said noth"):
-        study(workers=1)
-    manifest = json.loads((tmp_path / "study" / "manifest.json").read_text(encoding="utf-8"))
+        evaluation(workers=1)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert "workers" not in manifest["command"]

@@ -1,4 +1,4 @@
-"""Studies with plugins on a cluster: workers that were never told of them load the same ones."""
+"""Evaluations with plugins on a cluster: workers load the plugins that the caller uses."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def folder(tmp_path):
     default_registry.cache_clear()
 
 
-def test_workers_load_the_plugins_of_a_study(folder, bundle, tmp_path):
+def test_workers_load_the_plugins_of_an_evaluation(folder, bundle, tmp_path):
     with local_cluster(1) as cluster:
         # The worker was started before anybody knew of the folder.
         configure_plugins(folders=[folder])
@@ -64,7 +64,7 @@ def test_workers_load_the_plugins_of_a_study(folder, bundle, tmp_path):
             "prior halved of half local: decode failed: KeyError: 'gone' ("
         )
 
-        # The same worker leaves it out again where a study does not want it.
+        # The same worker leaves it out again where an evaluation does not want it.
         other = tmp_path / "other"
         other.mkdir()
         text = PLUGIN.replace("SCALE", "0.25").replace('"halved"', '"quarter"')
@@ -79,12 +79,12 @@ def test_a_worker_without_the_plugin_says_so(folder, bundle, tmp_path):
     with local_cluster(1) as cluster:
         (folder / "half.py").rename(tmp_path / "elsewhere.py")
         with pytest.raises(
-            ClusterError, match=r"cannot open the study: no prior is called 'halved'"
+            ClusterError, match=r"cannot open the evaluation: no prior is called 'halved'"
         ):
             evaluate(
                 ["halved"],
                 bundle=bundle,
                 **SMALL,
-                out=tmp_path / "study",
+                out=tmp_path / "out",
                 scheduler=cluster.scheduler_address,
             )

@@ -1,4 +1,4 @@
-"""The objective study: its figures against a run's, its files, and what it refuses."""
+"""Evaluations: their figures against a run's, their files, and what they refuse."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from helpers import HOSTILE, SMALL, WORDS, digests, interrupted, small_classifie
 from keras_listen import evaluate, listen, load_bundle
 from keras_listen.errors import CorpusError, ModelError, ParameterError, RunError, SpecError
 from keras_listen.evaluation.grid import Cell, Grid, GridChunk
-from keras_listen.evaluation.page import mean_heard
-from keras_listen.evaluation.results import Tally
+from keras_listen.evaluation.page import mean_probabilities
+from keras_listen.evaluation.results import GroupResults
 from keras_listen.evaluation.settings import combined_options, with_preset
 from keras_listen.experiment.rates import PooledSpread, Spread
 from keras_listen.experiment.referees import checksums, open_referees
@@ -27,21 +27,21 @@ from keras_listen.models.bundle import create_bundle
 
 
 @pytest.fixture(scope="module")
-def study(bundle, tmp_path_factory):
-    out = tmp_path_factory.mktemp("study") / "study"
+def evaluation(bundle, tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluation") / "evaluation"
     return evaluate(["ae", "none"], ["softmax"], bundle=bundle, **SMALL, out=out)
 
 
-def line(study, prior: str, objective: str = "softmax", word: str = "all words") -> dict:
+def line(evaluation, prior: str, objective: str = "softmax", word: str = "all words") -> dict:
     wanted = (prior, objective, word)
-    (found,) = [r for r in study.rows if (r["prior"], r["objective"], r["word"]) == wanted]
+    (found,) = [r for r in evaluation.rows if (r["prior"], r["objective"], r["word"]) == wanted]
     return found
 
 
 @pytest.mark.parametrize("prior", ["ae", "none"])
-def test_rates_are_those_of_a_run(study, bundle, tmp_path, prior):
+def test_rates_are_those_of_a_run(evaluation, bundle, tmp_path, prior):
     run = listen(prior=prior, vocoder="none", bundle=bundle, **SMALL, out=tmp_path / "run")
-    found = line(study, prior)
+    found = line(evaluation, prior)
     assert found["samples"] == len(run.rows) == 20
     assert found["own success"] == run.summary["own success"]
     assert found["transfer, referee"] == run.summary["transfer"]
@@ -55,13 +55,13 @@ def test_rates_are_those_of_a_run(study, bundle, tmp_path, prior):
         assert found[column] == pytest.approx(mean, abs=1e-5)
     assert found["score"] > found["score start"]
     untouched = np.mean([row["predicted_before"] == row["word"] for row in run.rows])
-    assert line(study, prior, "untouched")["own success"] == untouched
+    assert line(evaluation, prior, "untouched")["own success"] == untouched
     for word in WORDS:
         mine = [row["predicted"] == word for row in run.rows if row["word"] == word]
-        assert line(study, prior, word=word)["own success"] == np.mean(mine)
+        assert line(evaluation, prior, word=word)["own success"] == np.mean(mine)
     features = [np.load(run.root / f"{row['id']}.npy") for row in run.rows if row["word"] == "up"]
     pairs = [((a - b) ** 2).mean() for i, a in enumerate(features) for b in features[:i]]
-    assert line(study, prior, word="up")["diversity"] == pytest.approx(
+    assert line(evaluation, prior, word="up")["diversity"] == pytest.approx(
         np.sqrt(np.mean(pairs)), rel=1e-4
     )
 
@@ -69,7 +69,7 @@ def test_rates_are_those_of_a_run(study, bundle, tmp_path, prior):
 @pytest.mark.parametrize("prior", ["ae", "none"])
 def test_untouched_starts_have_their_spread_and_distance(bundle, tiny_store, tmp_path, prior):
     settings = {"bundle": bundle, **SMALL, "speech": tiny_store.root}
-    found = evaluate([prior], ["softmax"], **settings, out=tmp_path / "study")
+    found = evaluate([prior], ["softmax"], **settings, out=tmp_path / "out")
     # What has climbed no step is the start.
     settings = {"prior": prior, "vocoder": "none", "bundle": bundle, **SMALL | {"steps": 0}}
     run = listen(**settings, out=tmp_path / "run")
@@ -92,30 +92,32 @@ def test_untouched_starts_have_their_spread_and_distance(bundle, tiny_store, tmp
     assert rows[-1]["nearest"] == pytest.approx(np.mean([row["nearest"] for row in rows[:3]]))
 
 
-def test_the_files_say_what_the_rows_say(study):
-    stored = json.loads((study.root / "results.json").read_text(encoding="utf-8"))
-    assert stored["rows"] == study.rows
+def test_the_files_say_what_the_rows_say(evaluation):
+    stored = json.loads((evaluation.root / "results.json").read_text(encoding="utf-8"))
+    assert stored["rows"] == evaluation.rows
     assert "given these trained models" in stored["note"]
-    with open(study.root / "results.csv", newline="", encoding="utf-8") as file:
+    with open(evaluation.root / "results.csv", newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
-    assert len(table) == len(study.rows)
-    for text, row in zip(table, study.rows, strict=True):
+    assert len(table) == len(evaluation.rows)
+    for text, row in zip(table, evaluation.rows, strict=True):
         assert text["word"] == row["word"]
         if row["own success"] is not None:
             assert float(text["own success"]) == row["own success"]
-    timing = json.loads((study.root / "timing.json").read_text(encoding="utf-8"))
+    timing = json.loads((evaluation.root / "timing.json").read_text(encoding="utf-8"))
     assert timing["samples"] == 40
     assert timing["samples a second"] > 0
 
 
-def test_pictures_and_page_are_there(study):
+def test_pictures_and_page_are_there(evaluation):
     for prior in ("ae", "none"):
         for suffix in ("png", "pdf"):
-            assert (study.root / f"heatmap-{prior}-softmax-referee.{suffix}").stat().st_size > 5000
+            assert (
+                evaluation.root / f"heatmap-{prior}-softmax-referee.{suffix}"
+            ).stat().st_size > 5000
     for name in ("curves.png", "examples.png"):
-        assert (study.root / name).stat().st_size > 5000
-    page = (study.root / "index.html").read_text(encoding="utf-8")
-    for row in study.rows:
+        assert (evaluation.root / name).stat().st_size > 5000
+    page = (evaluation.root / "index.html").read_text(encoding="utf-8")
+    for row in evaluation.rows:
         if row["score"] is not None:
             assert f"<td>{row['score start']:.3g}</td><td>{row['score']:.3g}</td>" in page
     assert "<script" not in page
@@ -124,7 +126,7 @@ def test_pictures_and_page_are_there(study):
 
 
 def test_a_chunk_knows_its_words_and_numbers():
-    grid = SimpleNamespace(count={"a": 2, "b": 0, "c": 3}.get)
+    grid = SimpleNamespace(count_starts={"a": 2, "b": 0, "c": 3}.get)
     cell = SimpleNamespace(words=("a", "b", "c"))
     labels, numbers = Grid.plan(grid, GridChunk(cell, 0, 5))
     assert labels.tolist() == [0, 0, 2, 2, 2]
@@ -135,23 +137,23 @@ def test_a_chunk_knows_its_words_and_numbers():
 
 
 def test_rows_of_the_heatmap_are_targets():
-    first, second = Tally(), Tally()
-    first.samples, first.heard = 2, {"referee": np.array([1.0, 0.5, 0.5])}
-    second.samples, second.heard = 1, {"referee": np.array([0.1, 0.2, 0.7])}
-    heard = mean_heard({"b": first, "c": second}, "referee", ("a", "b", "c"))
+    first, second = GroupResults(), GroupResults()
+    first.samples, first.probability_sums = 2, {"referee": np.array([1.0, 0.5, 0.5])}
+    second.samples, second.probability_sums = 1, {"referee": np.array([0.1, 0.2, 0.7])}
+    heard = mean_probabilities({"b": first, "c": second}, "referee", ("a", "b", "c"))
     np.testing.assert_allclose(heard[1:], [[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]])
     assert np.isnan(heard[0]).all()
 
 
-def test_a_killed_study_is_finished_as_if_undisturbed(study, bundle, tmp_path):
-    settings = {"bundle": bundle, **SMALL, "out": tmp_path / "study"}
+def test_a_killed_evaluation_is_finished_as_if_undisturbed(evaluation, bundle, tmp_path):
+    settings = {"bundle": bundle, **SMALL, "out": tmp_path / "out"}
     with pytest.raises(KeyboardInterrupt):
         evaluate(["ae", "none"], ["softmax"], **settings, track=interrupted(25))
-    assert not (tmp_path / "study" / "results.json").exists()
-    before = set(digests(tmp_path / "study"))
+    assert not (tmp_path / "out" / "results.json").exists()
+    before = set(digests(tmp_path / "out"))
     evaluate(["ae", "none"], ["softmax"], **settings, resume=True)
-    assert len(before) < len(digests(tmp_path / "study"))
-    assert digests(tmp_path / "study") == digests(study.root)
+    assert len(before) < len(digests(tmp_path / "out"))
+    assert digests(tmp_path / "out") == digests(evaluation.root)
 
 
 def test_a_store_gives_starts_and_the_figures_of_real_speech(tiny_store, tmp_path):
@@ -165,7 +167,7 @@ def test_a_store_gives_starts_and_the_figures_of_real_speech(tiny_store, tmp_pat
     bundle.add("classifier", {"model": model})
     found = evaluate(
         ["none"], ["softmax"], start=tiny_store.root, bundle=bundle.root, samples=4, steps=2,
-        block_size=4, out=tmp_path / "study",
+        block_size=4, out=tmp_path / "out",
     )  # fmt: skip
     testing = tiny_store.split("testing")
     features = tiny_store.batch(testing)
@@ -190,21 +192,21 @@ def test_a_store_gives_starts_and_the_figures_of_real_speech(tiny_store, tmp_pat
 
 def test_a_store_must_have_starts_for_every_word(bundle, tiny_store, tmp_path):
     with pytest.raises(ParameterError, match="no testing utterance of '<script"):
-        evaluate(["none"], start=tiny_store.root, bundle=bundle, **SMALL, out=tmp_path / "study")
+        evaluate(["none"], start=tiny_store.root, bundle=bundle, **SMALL, out=tmp_path / "out")
     layer = load_bundle(bundle).classifier.model.layers[-1].name
     options = [f"objective.neuron.layer={layer}"]
     with pytest.raises(ParameterError, match="neuron has no words, so a store cannot be its start"):
         evaluate(
             ["none"], ["neuron"], start=tiny_store.root, bundle=bundle, options=options, **SMALL,
-            out=tmp_path / "study",
+            out=tmp_path / "out",
         )  # fmt: skip
-    assert not (tmp_path / "study").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_cycle_rate_is_of_the_samples_that_were_spoken(bundle, tmp_path):
     found = evaluate(
         ["ae"], ["softmax"], vocoder="griffin-lim", cycle_samples=2, bundle=bundle, **SMALL,
-        options=["vocoder.griffin-lim.iterations=1"], out=tmp_path / "study",
+        options=["vocoder.griffin-lim.iterations=1"], out=tmp_path / "out",
     )  # fmt: skip
     run = listen(
         vocoder="griffin-lim", bundle=bundle, **SMALL | {"samples": 2},
@@ -240,14 +242,14 @@ def test_an_option_stands_above_a_presets(owner):
 
 @pytest.mark.parametrize("prior", ["ae", "keras-listen:ae"])
 @pytest.mark.parametrize("owner", ["", "keras-listen:"])
-def test_options_follow_either_name_of_a_component(study, bundle, tmp_path, prior, owner):
+def test_options_follow_either_name_of_a_component(evaluation, bundle, tmp_path, prior, owner):
     options = [
         f"prior.{owner}ae.start_deviation=0.5", "objective.keras-listen:neuron.unit=2",
         f"objective.neuron.layer={load_bundle(bundle).classifier.model.layers[-1].name}",
     ]  # fmt: skip
     found = evaluate(
         [prior, "none"], ["softmax", "keras-listen:neuron"], bundle=bundle, **SMALL,
-        options=options, out=tmp_path / "study",
+        options=options, out=tmp_path / "out",
     )  # fmt: skip
     run = listen(
         prior=prior, vocoder="none", bundle=bundle, **SMALL, options=options[:1],
@@ -255,14 +257,14 @@ def test_options_follow_either_name_of_a_component(study, bundle, tmp_path, prio
     )  # fmt: skip
     probability = np.mean([float(row["probability"]) for row in run.rows])
     assert line(found, prior)["probability"] == pytest.approx(probability, abs=1e-5)
-    assert line(found, prior)["probability"] != line(study, "ae")["probability"]
-    assert line(found, "none") == line(found, "none") | line(study, "none")
+    assert line(found, prior)["probability"] != line(evaluation, "ae")["probability"]
+    assert line(found, "none") == line(found, "none") | line(evaluation, "none")
 
 
 def test_two_names_of_one_prior_are_one_cell(bundle, tmp_path):
-    found = evaluate(["ae", "keras-listen:ae"], bundle=bundle, **SMALL, out=tmp_path / "study")
+    found = evaluate(["ae", "keras-listen:ae"], bundle=bundle, **SMALL, out=tmp_path / "out")
     assert {row["prior"] for row in found.rows} == {"ae"}
-    assert [path.name for path in (tmp_path / "study" / "chunks").iterdir()] == ["ae-softmax"]
+    assert [path.name for path in (tmp_path / "out" / "chunks").iterdir()] == ["ae-softmax"]
 
 
 def test_cells_of_one_folder_are_refused():
@@ -289,7 +291,7 @@ def test_objectives_without_a_target_have_no_success(bundle, tmp_path):
     layer = load_bundle(bundle).classifier.model.layers[-1].name
     options = [f"objective.neuron.layer={layer}", "objective.neuron.unit=1"]
     found = evaluate(
-        ["none"], ["neuron"], bundle=bundle, **SMALL, options=options, out=tmp_path / "study"
+        ["none"], ["neuron"], bundle=bundle, **SMALL, options=options, out=tmp_path / "out"
     )
     (row,) = [row for row in found.rows if row["word"] == "all words"]
     assert row["score"] > row["score start"]
@@ -299,45 +301,45 @@ def test_objectives_without_a_target_have_no_success(bundle, tmp_path):
     assert row["diversity"] > 0
 
 
-def test_a_further_referee_may_have_its_words_in_another_order(study, bundle, tmp_path):
+def test_a_further_referee_may_have_its_words_in_another_order(evaluation, bundle, tmp_path):
     other = create_bundle(tmp_path / "other", WORDS[::-1], FeatureSpec())
     turned = small_classifier(2)
     kernel, bias = turned.layers[-1].get_weights()
     turned.layers[-1].set_weights([kernel[:, ::-1], bias[::-1]])
     other.add("classifier", {"model": turned})
     found = evaluate(
-        ["ae"], bundle=bundle, **SMALL, referees=[tmp_path / "other"], out=tmp_path / "study"
+        ["ae"], bundle=bundle, **SMALL, referees=[tmp_path / "other"], out=tmp_path / "out"
     )
     # It is the bundle's own referee in disguise.
-    assert line(found, "ae")["transfer, other"] == line(study, "ae")["transfer, referee"]
+    assert line(found, "ae")["transfer, other"] == line(evaluation, "ae")["transfer, referee"]
 
 
 @pytest.mark.parametrize(
     ("model", "words", "name"),
     [
-        ("judge.keras", "words.txt", "judge"),
-        ("a:judge.keras", "words.txt", "a_judge"),
-        ("judge.keras", "b:words.txt", "judge"),
-        ("a:b:judge.keras", "c:words.txt", "a_b_judge"),
+        ("other.keras", "words.txt", "other"),
+        ("a:other.keras", "words.txt", "a_other"),
+        ("other.keras", "b:words.txt", "other"),
+        ("a:b:other.keras", "c:words.txt", "a_b_other"),
     ],
 )
 def test_a_referee_may_have_colons_in_its_path(bundle, tmp_path, monkeypatch, model, words, name):
     monkeypatch.chdir(tmp_path)
     small_classifier(2).save(model)
     Path(words).write_text("\n".join(WORDS), encoding="utf-8")
-    (judge,) = set(open_referees(load_bundle(bundle), [f"{model}:{words}"])) - {"referee"}
-    assert judge == name
+    (found,) = set(open_referees(load_bundle(bundle), [f"{model}:{words}"])) - {"referee"}
+    assert found == name
     files = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (model, words)]
     assert checksums(f"{model}:{words}") == files
 
 
 def test_a_folder_may_have_colons_in_its_path(bundle, tmp_path):
     folder = shutil.copytree(bundle, tmp_path / "a:b")
-    judges = open_referees(load_bundle(bundle), [str(folder), str(folder)])
-    assert list(judges) == ["referee", "a_b", "a_b-2"]
+    referees = open_referees(load_bundle(bundle), [str(folder), str(folder)])
+    assert list(referees) == ["referee", "a_b", "a_b-2"]
     listened = load_bundle(bundle).classifier
     features = np.random.default_rng(0).random((2, 90, 80, 1), np.float32)
-    np.testing.assert_array_equal(judges["a_b"].predict(features), listened.predict(features))
+    np.testing.assert_array_equal(referees["a_b"].predict(features), listened.predict(features))
     description = (folder / "classifier" / "component.json").read_bytes()
     assert checksums(str(folder)) == [hashlib.sha256(description).hexdigest()]
 
@@ -371,7 +373,7 @@ def test_what_is_missing_of_a_referee_is_named(bundle, tmp_path, monkeypatch, pa
         ({"options": ["prior.vae.weights=x"]}, ParameterError, "no cell of the evaluation has"),
         ({"start": "nowhere"}, CorpusError, "nowhere is no store"),
         ({"speech": "nowhere"}, CorpusError, "nowhere is no store"),
-        ({"referees": ["judge.keras"]}, ModelError, r"judge\.keras does not exist; name a bundle"),
+        ({"referees": ["other.keras"]}, ModelError, r"other\.keras does not exist; name a bundle"),
         ({"referees": [__file__]}, ModelError, r"test_evaluate\.py:WORDS\.txt"),
         ({"block_size": 0}, ParameterError, "the block size is 0"),
     ],
@@ -381,7 +383,7 @@ def test_bad_settings_are_refused_before_anything_is_written(
 ):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=message):
-        evaluate(**{"bundle": bundle, **SMALL, **settings, "out": tmp_path / "study"})
+        evaluate(**{"bundle": bundle, **SMALL, **settings, "out": tmp_path / "out"})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -395,26 +397,28 @@ def test_referees_of_other_words_or_features_are_refused(bundle, tmp_path):
         ("spec", SpecError, "the referee spec was made for other features: fmax"),
     ):
         with pytest.raises(error, match=message):
-            evaluate(bundle=bundle, **SMALL, referees=[tmp_path / name], out=tmp_path / "study")
-    assert not (tmp_path / "study").exists()
+            evaluate(bundle=bundle, **SMALL, referees=[tmp_path / name], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
-def test_foreign_and_damaged_folders_are_refused_and_kept(study, bundle, tmp_path):
+def test_foreign_and_damaged_folders_are_refused_and_kept(evaluation, bundle, tmp_path):
     settings = {"bundle": bundle, **SMALL}
     with pytest.raises(RunError, match="is not empty; give --resume"):
-        evaluate(["ae", "none"], ["softmax"], **settings, out=study.root)
+        evaluate(["ae", "none"], ["softmax"], **settings, out=evaluation.root)
     with pytest.raises(RunError, match=r"other settings \(command\.seed 5, now 6"):
-        evaluate(["ae", "none"], ["softmax"], **settings | {"seed": 6}, out=study.root, resume=True)
+        evaluate(
+            ["ae", "none"], ["softmax"], **settings | {"seed": 6}, out=evaluation.root, resume=True
+        )
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "mine.txt").write_text("mine")
-    with pytest.raises(RunError, match="no study to resume"):
+    with pytest.raises(RunError, match="no evaluation to resume"):
         evaluate(["ae"], ["softmax"], **settings, out=tmp_path / "foreign", resume=True)
     assert [p.name for p in (tmp_path / "foreign").iterdir()] == ["mine.txt"]
 
 
 def test_a_store_that_was_prepared_anew_is_noticed(bundle, tiny_store, tmp_path):
     store = shutil.copytree(tiny_store.root, tmp_path / "store")
-    settings = {"bundle": bundle, **SMALL, "speech": store, "out": tmp_path / "study"}
+    settings = {"bundle": bundle, **SMALL, "speech": store, "out": tmp_path / "out"}
     found = evaluate(["none"], **settings)
     before = digests(found.root)
     stored = json.loads((found.root / "manifest.json").read_text(encoding="utf-8"))["stores"]
@@ -434,9 +438,9 @@ def test_a_store_that_was_prepared_anew_is_noticed(bundle, tiny_store, tmp_path)
 
 
 def test_a_damaged_chunk_is_named(bundle, tmp_path):
-    settings = {"bundle": bundle, **SMALL, "out": tmp_path / "study"}
+    settings = {"bundle": bundle, **SMALL, "out": tmp_path / "out"}
     evaluate(["none"], **settings)
-    (chunk, *_) = sorted((tmp_path / "study" / "chunks").rglob("*.npz"))
+    (chunk, *_) = sorted((tmp_path / "out" / "chunks").rglob("*.npz"))
     whole = chunk.read_bytes()
     chunk.write_bytes(whole[:1000])
     with pytest.raises(RunError, match=r"npz is damaged .*delete it and give --resume"):
@@ -449,7 +453,7 @@ def test_a_damaged_chunk_is_named(bundle, tmp_path):
 def test_the_command_prints_a_line_a_cell(call, bundle, tmp_path):
     done = call(
         "evaluate", "--bundle", bundle, "--prior", "none", "--samples", 2, "--steps", 1,
-        "--block-size", 2, "--out", tmp_path / "study",
+        "--block-size", 2, "--out", tmp_path / "out",
     )  # fmt: skip
     assert done.status == 0
     lines = done.out.splitlines()
@@ -457,8 +461,8 @@ def test_the_command_prints_a_line_a_cell(call, bundle, tmp_path):
     assert lines[1].startswith("none   untouched")
     assert lines[2].startswith("none   softmax")
     assert "%" in lines[2]
-    assert lines[-1] == f"page: {tmp_path / 'study' / 'index.html'}"
+    assert lines[-1] == f"page: {tmp_path / 'out' / 'index.html'}"
     again = call("evaluate", "--bundle", bundle, "--samples", 0, "--out", tmp_path / "other")
     assert again.status == 1
     assert again.err.count("\n") == 1
-    assert HOSTILE in json.loads((tmp_path / "study" / "manifest.json").read_text())["words"]
+    assert HOSTILE in json.loads((tmp_path / "out" / "manifest.json").read_text())["words"]

@@ -1,4 +1,4 @@
-"""Pictures and page of a study of very many words: bounded, and they say what they leave out."""
+"""Pictures and page of an evaluation of 600 words: bounded, and they say what they leave out."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_of_600_words_the_first_examples_are_drawn(tmp_path):
     grid = SimpleNamespace(
         cells=(cell,),
         classifier=classifier,
-        count=lambda word: 2,
+        count_starts=lambda word: 2,
         chunks=lambda: iter(chunks),
         plan=lambda chunk: Grid.plan(grid, chunk),
     )
@@ -92,7 +92,7 @@ def test_of_600_words_the_first_examples_are_drawn(tmp_path):
 def test_the_page_says_what_it_leaves_out(tmp_path, monkeypatch, shown, said):
     monkeypatch.setattr(evaluation, "SHOWN", shown)
     bundle = write_small_bundle(tmp_path / "bundle")
-    evaluate(["none"], bundle=bundle, samples=1, steps=1, block_size=4, out=tmp_path / "study")
-    page = (tmp_path / "study" / "index.html").read_text(encoding="utf-8")
+    evaluate(["none"], bundle=bundle, samples=1, steps=1, block_size=4, out=tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert ("The first 3 of 4 words." in page) is said
     assert "examples.png" in page

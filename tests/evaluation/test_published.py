@@ -22,11 +22,11 @@ KEYS = {"class_index", "orig_score_1", "max_score_1", "orig_score_2", "max_score
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def evaluation(tmp_path_factory):
     root = tmp_path_factory.mktemp("npz")
     bundle = write_small_bundle(root / "bundle")
     settings = {"samples": 5, "steps": 2, "block_size": 2, "seed": 5, "npz": True}
-    return evaluate(["ae", "none"], bundle=bundle, **settings, out=root / "study")
+    return evaluate(["ae", "none"], bundle=bundle, **settings, out=root / "evaluation")
 
 
 def scores(samples: int = 6, words: int = 3, seed: int = 0) -> np.ndarray:
@@ -48,9 +48,9 @@ def write_files(folder: Path, **changes) -> dict[str, dict[str, np.ndarray]]:
     return written
 
 
-def test_scores_are_written_as_published(study):
+def test_scores_are_written_as_published(evaluation):
     for prior in ("ae", "none"):
-        folder = study.root / "npz" / f"{prior}-softmax"
+        folder = evaluation.root / "npz" / f"{prior}-softmax"
         assert {p.name for p in folder.iterdir()} == {f"10k_class_{slug(w)}.npz" for w in WORDS}
         for index, word in enumerate(WORDS):
             with np.load(folder / f"10k_class_{slug(word)}.npz", allow_pickle=False) as stored:
@@ -60,14 +60,14 @@ def test_scores_are_written_as_published(study):
                     assert stored[name].shape == (5, 1, 4)
                     np.testing.assert_allclose(stored[name].sum(axis=2), 1, atol=1e-5)
                 own = stored["max_score_1"][:, 0].argmax(axis=1) == index
-                judged = stored["max_score_2"][:, 0].argmax(axis=1) == index
+                separate = stored["max_score_2"][:, 0].argmax(axis=1) == index
             (row,) = [
                 row
-                for row in study.rows
+                for row in evaluation.rows
                 if (row["prior"], row["objective"], row["word"]) == (prior, "softmax", word)
             ]
             assert row["own success"] == own.mean()
-            assert row["transfer, referee"] == judged.mean()
+            assert row["transfer, referee"] == separate.mean()
 
 
 def test_a_word_is_written_before_the_next_ones_are_read(monkeypatch, tmp_path):
@@ -81,17 +81,17 @@ def test_a_word_is_written_before_the_next_ones_are_read(monkeypatch, tmp_path):
     monkeypatch.setattr(interchange, "read_chunk", reading)
     settings = {"samples": 5, "steps": 1, "block_size": 2, "npz": True}
     bundle = write_small_bundle(tmp_path / "bundle")
-    evaluate(["none"], bundle=bundle, **settings, out=tmp_path / "study")
+    evaluate(["none"], bundle=bundle, **settings, out=tmp_path / "out")
     # Chunks of 8 samples; the second begins in the second word and ends in the last one.
     assert found == [(0, 0), (8, 1), (16, 3)]
 
 
-def test_what_was_written_is_read_again(study, tmp_path):
-    found = evaluate_published(study.root / "npz" / "ae-softmax", tmp_path / "out")
+def test_what_was_written_is_read_again(evaluation, tmp_path):
+    found = evaluate_published(evaluation.root / "npz" / "ae-softmax", tmp_path / "out")
     (mine,) = [r for r in found.rows if (r["objective"], r["word"]) == ("maximized", "all words")]
     (wanted,) = [
         r
-        for r in study.rows
+        for r in evaluation.rows
         if (r["prior"], r["objective"], r["word"]) == ("ae", "softmax", "all words")
     ]
     assert mine["samples"] == wanted["samples"]
@@ -184,8 +184,8 @@ def test_without_a_referee_nothing_is_written(tmp_path):
     bundle.add("classifier", {"model": small_classifier(1)})
     assert load_bundle(bundle.root).referees == {}
     with pytest.raises(ParameterError, match="there is no referee; name one with --referee"):
-        evaluate(["none"], bundle=bundle.root, samples=1, npz=True, out=tmp_path / "study")
-    assert not (tmp_path / "study").exists()
+        evaluate(["none"], bundle=bundle.root, samples=1, npz=True, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_words_that_are_one_file_name_get_two(tmp_path):
@@ -194,8 +194,8 @@ def test_words_that_are_one_file_name_get_two(tmp_path):
     bundle.add("classifier", {"model": small_classifier(1)})
     bundle.add("referee", {"model": small_classifier(2)})
     settings = {"samples": 1, "steps": 1, "block_size": 4, "npz": True}
-    evaluate(["none"], bundle=bundle.root, **settings, out=tmp_path / "study")
-    files = sorted((tmp_path / "study" / "npz" / "none-softmax").iterdir())
+    evaluate(["none"], bundle=bundle.root, **settings, out=tmp_path / "out")
+    files = sorted((tmp_path / "out" / "npz" / "none-softmax").iterdir())
     indices = []
     for file in files:
         with np.load(file) as stored:

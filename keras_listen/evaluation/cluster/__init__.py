@@ -1,7 +1,7 @@
-"""Chunks of a study on a dask.distributed cluster, with the bytes they have without one.
+"""Compute chunks of an evaluation on a dask.distributed cluster, to the same bytes as without one.
 
 Workers compute, the process that asked writes: outputs need no shared file system, but the models
-and stores must be at the same paths everywhere. What a worker does is in `worker`.
+and stores must be at the same paths everywhere. The worker's side is in `worker`.
 """
 
 from __future__ import annotations
@@ -17,21 +17,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import ClusterError, ListenError, ParameterError
 from ...experiment.chunks import Computing
 from ...plugins import PluginSettings
 from ..grid import Grid, GridChunk
-from .connection import connected, hushed, local, one_line
-from .worker import ClusterJob, compute_chunk, conditions, differences, identity_of
+from .connection import connected, local_workers, one_line, silenced_dask
+from .worker import ClusterJob, compute_remote_chunk, conditions, differences, identity_of
 
-#: Seconds without any worker after which a study is given up.
+if TYPE_CHECKING:
+    import distributed
+
+#: Seconds without any worker after which an evaluation is given up.
 PATIENCE = 60
 #: Chunks given out for each thread of the cluster: one is computed, one is at hand. So memory stays
-#: flat, and so does what is computed in vain when a study is interrupted.
+#: flat, and an interruption loses little.
 _AHEAD = 2
-#: Seconds between two looks at whether there are workers, while none brings anything.
+#: Seconds between two checks that there are workers, while no result arrives.
 _LOOK = 1.0
 
 _KEPT = "what is done is kept, --resume goes on"
@@ -40,7 +43,7 @@ log = logging.getLogger("keras_listen")
 
 
 def require_usable(scheduler: str | None, workers: int | None) -> None:
-    """Refuse a choice of cluster that cannot be, before anything else is done.
+    """Refuse a choice of cluster that cannot be used, before anything else is done.
 
     Raises:
         ParameterError: two clusters were chosen, or one without workers.
@@ -70,16 +73,16 @@ def computing(
     scheduler: str | None = None,
     workers: int | None = None,
 ) -> Iterator[Computing | None]:
-    """Connect to a cluster; give what computes chunks there, for as long as the block lasts.
+    """Connect to a cluster for the block and yield the function that computes chunks there.
 
     Args:
-        grid, manifest: the study.
+        grid, manifest: of the evaluation.
         reopen: makes both again from the manifest's settings, in another process.
-        scheduler: address of a cluster that is there.
+        scheduler: address of a running cluster.
         workers: start so many on this machine instead.
 
-    Returns:
-        see `evaluation.grid.run_grid`; None where neither was given.
+    Yields:
+        `computing` of `evaluation.grid.run_grid`; None where neither was given.
 
     Raises:
         ClusterError: no scheduler answers, or the local workers do not start.
@@ -95,34 +98,34 @@ def computing(
         PluginSettings.from_environment(),
         conditions(),
     )
-    with hushed(), contextlib.ExitStack() as stack:
+    with silenced_dask(), contextlib.ExitStack() as stack:
         ended: Callable[[], str] = str
         if scheduler is None:
-            scheduler, ended = stack.enter_context(local(workers))
+            scheduler, ended = stack.enter_context(local_workers(workers))
         client = stack.enter_context(connected(scheduler))
         yield partial(_Cluster(client, job, ended).compute, grid)
 
 
 class _Cluster:
-    """A connection to workers, and what they have to do.
+    """A connection to workers, and the chunks that they compute.
 
     Attributes:
-        flying: futures and chunks that were given out and not yet fetched, by the future's key.
+        flying: futures and chunks that were submitted and not yet fetched, by the future's key.
         done: futures whose chunks are computed, as they come.
-        seen: when there was a worker last.
-        said: differences between workers and this process that were logged.
+        seen: time at which there was a worker last.
+        warned: differences between workers and this process that were logged.
     """
 
-    def __init__(self, client, job: ClusterJob, ended: Callable[[], str]):
+    def __init__(self, client: distributed.Client, job: ClusterJob, ended: Callable[[], str]):
         self.client, self.job, self.ended = client, job, ended
         self.address: str = client.scheduler.address
         self.flying: dict[str, tuple[Any, GridChunk]] = {}
         self.done: queue.SimpleQueue = queue.SimpleQueue()
         self.seen = time.monotonic()
-        self.said: set[str] = set()
+        self.warned: set[str] = set()
 
-    def hear(self, event: tuple[float, dict[str, Any]]) -> None:
-        """Say that a worker was lost, if its loss concerns us; called by dask, in its thread."""
+    def watch(self, event: tuple[float, dict[str, Any]]) -> None:
+        """Log that a worker with chunks of ours was lost; called by dask, in its thread."""
         _, about = event
         if about.get("action") == "remove-worker" and not about.get("expected"):
             lost = {*about.get("processing-tasks", ()), *about.get("lost-computed-tasks", ())}
@@ -132,7 +135,7 @@ class _Cluster:
     def compute(self, grid: Grid, chunks: Sequence[GridChunk]) -> Iterator[tuple[GridChunk, bytes]]:
         """Yield chunks with the contents of their files, as they come."""
         waiting = iter(chunks)
-        self.client.subscribe_topic("all", self.hear)
+        self.client.subscribe_topic("all", self.watch)
         try:
             while True:
                 room = _AHEAD * max(1, self.threads()) - len(self.flying)
@@ -153,15 +156,15 @@ class _Cluster:
                 self.client.cancel([future for future, _ in self.flying.values()])
 
     def submit(self, grid: Grid, chunk: GridChunk) -> None:
-        """Give a chunk out."""
+        """Submit a chunk to the workers."""
         place = grid.cells.index(chunk.cell), chunk.first, chunk.stop
         key = f"keras-listen-{uuid.uuid4().hex}"
-        future = self.client.submit(compute_chunk, self.job, *place, key=key, pure=False)
+        future = self.client.submit(compute_remote_chunk, self.job, *place, key=key, pure=False)
         self.flying[key] = future, chunk
         future.add_done_callback(self.done.put)
 
     def threads(self) -> int:
-        """Return how many threads the workers have; give up where there were none for long.
+        """Return the number of the workers' threads; give up if there were none for long.
 
         Raises:
             ClusterError: there were none for long, or the scheduler is gone.
@@ -183,8 +186,8 @@ class _Cluster:
             )
         return count
 
-    def contents(self, future) -> bytes:
-        """Return what a worker made of a chunk, and say where it may differ from what we would.
+    def contents(self, future: distributed.Future) -> bytes:
+        """Return the file of a chunk, and warn of a worker whose bits may differ from ours.
 
         Raises:
             ListenError: it could not be computed.
@@ -208,8 +211,8 @@ class _Cluster:
         self.compare(there)
         return contents
 
-    def result(self, future) -> Any:
-        """Fetch a result; where it is lost on the way, wait until it is computed again."""
+    def result(self, future: distributed.Future) -> Any:
+        """Fetch a result; if it was lost with its worker, wait until it is computed again."""
         while True:
             try:
                 return future.result(timeout=PATIENCE)
@@ -219,14 +222,14 @@ class _Cluster:
                 self.threads()
 
     def gone(self) -> ClusterError:
-        """Return what is raised when nothing is heard of the scheduler any more."""
+        """Return the error for a scheduler that no longer answers."""
         return ClusterError(f"the scheduler at {self.address} is gone; {_KEPT}")
 
     def compare(self, there: Mapping[str, Any]) -> None:
-        """Say, once, in which conditions workers differ from this process."""
+        """Log, once, in which conditions workers differ from this process."""
         differing = differences(self.job.conditions, there)
-        if differing and differing not in self.said:
-            self.said.add(differing)
+        if differing and differing not in self.warned:
+            self.warned.add(differing)
             log.warning(
                 "a worker has %s; results may differ in their last bits from those of this machine",
                 differing,

@@ -1,4 +1,4 @@
-"""Reaching a dask.distributed cluster, or starting one on this machine, without its chatter."""
+"""Connect to a dask.distributed cluster, or start one on this machine, without its log lines."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _LOGGERS = ("distributed", "distributed.client", "bokeh", "tornado", "tornado.ap
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
-    """Keep dask's own lines from the terminal: what matters of them is said in ours."""
+def silenced_dask() -> Iterator[None]:
+    """Keep dask's own log lines from the terminal: we log what matters of them."""
     import distributed  # noqa: F401 its loggers get their handlers when it is imported
 
     handlers = [h for name in _LOGGERS for h in logging.getLogger(name).handlers]
@@ -43,10 +43,10 @@ def _nothing(record: logging.LogRecord) -> bool:
 
 @contextlib.contextmanager
 def connected(address: str) -> Iterator[Any]:
-    """Connect to a scheduler and give the client, for as long as the block lasts.
+    """Connect to a scheduler for the block and yield the client.
 
     Raises:
-        ClusterError: none answers there.
+        ClusterError: no scheduler answers there.
     """
     import distributed
 
@@ -55,7 +55,7 @@ def connected(address: str) -> Iterator[Any]:
         with ThreadPoolExecutor(1) as pool:
             pool.submit(asyncio.run, _greet(address)).result()
         with warnings.catch_warnings():
-            # That versions differ is said where it matters.
+            # We log differing versions ourselves, see `worker.differences`.
             warnings.simplefilter("ignore")
             client = distributed.Client(address, timeout=ANSWER, set_as_default=False)
     except Exception as error:
@@ -72,7 +72,7 @@ def connected(address: str) -> Iterator[Any]:
 
 
 async def _greet(address: str) -> None:
-    """Make sure that a scheduler answers: a client waits forever for one that keeps silent."""
+    """Make sure that a scheduler answers: a client would wait forever for a silent one."""
     import distributed
 
     arguments = distributed.Security().get_connection_args("client")
@@ -85,14 +85,15 @@ async def _greet(address: str) -> None:
 
 
 @contextlib.contextmanager
-def local(workers: int) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Start a scheduler in this process and workers beside it.
+def local_workers(workers: int) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Start a scheduler in this process, and workers beside it, for the block.
 
-    Workers are those of the command `dask worker`, in a session of their own: Ctrl-C does not reach
-    them, a script needs no `if __name__ == "__main__"`, and their lines go to a file.
+    Workers are started by the command `dask worker`, in a session of their own: Ctrl-C does not
+    reach them, a script needs no `if __name__ == "__main__"`, and their output goes to a file.
 
-    Returns:
-        the scheduler's address, and a function that says why all workers ended, "" while they run.
+    Yields:
+        the scheduler's address, and a function that returns why all workers ended, "" while they
+        run.
     """
     import dask
     import distributed

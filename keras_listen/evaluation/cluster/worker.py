@@ -1,7 +1,7 @@
-"""What a cluster's worker does: open a study once, then compute chunks of it.
+"""Work of a cluster's worker: open an evaluation once, then compute chunks of it.
 
-dask's scheduler passes tasks on and imports this module for it, so TensorFlow, and what needs it,
-is imported with a worker's first chunk.
+dask's scheduler imports this module when it passes tasks on, so TensorFlow, and our modules that
+need it, are imported with a worker's first chunk.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ log = logging.getLogger("keras_listen")
 
 @dataclass(frozen=True)
 class ClusterJob:
-    """What a worker needs to know of an evaluation.
+    """Everything that a worker needs to compute chunks of an evaluation.
 
     Attributes:
         reopen: called with the settings, returns the grid and its manifest.
@@ -44,7 +44,7 @@ class ClusterJob:
         identity: what models and stores must be, as JSON, see `identity_of`.
         folder: where relative paths begin.
         plugins: which are wanted.
-        conditions: under which the study's owner would compute, see `conditions`.
+        conditions: of the process that asks, see `conditions`.
     """
 
     reopen: Callable[[dict[str, Any]], tuple[Grid, dict[str, Any]]]
@@ -55,7 +55,7 @@ class ClusterJob:
     conditions: Mapping[str, Any] = field(compare=False)
 
 
-def compute_chunk(
+def compute_remote_chunk(
     job: ClusterJob, cell: int, first: int, stop: int
 ) -> tuple[bytes, dict[str, Any]]:
     """Compute samples `first` up to `stop` of the cell at position `cell`.
@@ -64,22 +64,23 @@ def compute_chunk(
         the chunk's file, and the conditions it was computed under.
 
     Raises:
-        ClusterError: the models or stores here are not the study's.
+        ClusterError: the models or stores here are not the evaluation's.
         ListenError: the chunk cannot be computed.
     """
     with _turn, _inside(job.folder):
         _start(job.conditions)
         from threadpoolctl import threadpool_limits
 
+        # Here, because they import TensorFlow, which `_start` sets up.
         from ...experiment.chunks import packed
-        from ..grid import GridChunk, compute
+        from ..grid import GridChunk, compute_grid_chunk
 
         follow(job.plugins)
         grid = _opened(job)
         # dask starts its workers with one thread for BLAS. The distances to real speech have other
         # last bits then (measured: 64 x 400 features, 1 thread and 2).
         with threadpool_limits(job.conditions["threads of BLAS"], user_api="blas"):
-            arrays = compute(grid, GridChunk(grid.cells[cell], first, stop))
+            arrays = compute_grid_chunk(grid, GridChunk(grid.cells[cell], first, stop))
             return packed(arrays), conditions()
 
 
@@ -91,7 +92,7 @@ def _inside(folder: str) -> contextlib.AbstractContextManager:
 
 
 def _start(wanted: Mapping[str, Any]) -> None:
-    """Start TensorFlow, the first time, as it was started where the study is.
+    """Start TensorFlow, the first time, as it was started in the process that asks.
 
     Workers of one machine take as many threads each as a process alone would, though they share its
     cores. With oneDNN, 1 to 4 threads made the same bytes here (priors none, ae and vae, blocks of
@@ -103,6 +104,7 @@ def _start(wanted: Mapping[str, Any]) -> None:
     start_quietly()
     import tensorflow as tf
 
+    # Here, because it imports Keras, and so TensorFlow.
     from ...models.rewrites import SWITCH
 
     os.environ[SWITCH] = "1" if wanted["rewrites"] else "0"
@@ -112,13 +114,13 @@ def _start(wanted: Mapping[str, Any]) -> None:
 @lru_cache(maxsize=1)
 def _opened(job: ClusterJob) -> Grid:
     try:
-        with _unheard():
+        with _silenced():
             grid, manifest = job.reopen(json.loads(job.command))
         found = identity_of(manifest)
     except ListenError as error:
         raise ClusterError(
-            f"the worker at {_address()} cannot open the study: {error} (workers need the same "
-            "models, stores and plugins at the same paths)"
+            f"the worker at {_address()} cannot open the evaluation: {error} (workers need the "
+            "same models, stores and plugins at the same paths)"
         ) from error
     if differing := _differing(json.loads(job.identity), json.loads(json.dumps(found))):
         raise ClusterError(
@@ -135,8 +137,8 @@ def _address() -> str:
 
 
 @contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """Keep back what opening a grid logs: where the study is, it was said."""
+def _silenced() -> Iterator[None]:
+    """Log nothing while a grid is opened: the process that asks has logged the same."""
     level = log.level
     log.setLevel(logging.CRITICAL)
     try:
@@ -146,9 +148,9 @@ def _unheard() -> Iterator[None]:
 
 
 def identity_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what must be the same wherever chunks of a study are computed.
+    """Return the parts of a manifest that must be the same on all machines that compute chunks.
 
-    Conditions may differ, and cost the last bits; what is named here may not.
+    Conditions may differ, and change the last bits; these parts may not.
     """
     parts = ("models", "vocoder", "referees", "components", "words", "spec", "stores")
     return {part: manifest[part] for part in parts}
@@ -168,12 +170,13 @@ def _differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]
 
 
 def conditions() -> dict[str, Any]:
-    """Return what the last bits of results depend on, as it is in this process.
+    """Return the hardware, threads and versions on which the last bits of results depend.
 
     TensorFlow must have been started.
     """
     import tensorflow as tf
 
+    # Here, because it imports Keras, and so TensorFlow.
     from ...models.rewrites import enabled
 
     devices = tf.config.list_physical_devices("GPU")
@@ -204,7 +207,7 @@ def _blas_threads() -> int:
 
 
 def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
-    """Say in which conditions a worker differs from this process; "" where in none."""
+    """Return a text of the conditions in which a worker differs; "" where there are none."""
     return ", ".join(
         f"{name} {there.get(name) or 'none'} (here {value or 'none'})"
         for name, value in here.items()

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from keras import ops
 
+from ...experiment.referees import predict_in_order
 from ...models.blocks import in_blocks
 from ...models.classifier import Classifier
 
@@ -86,5 +87,5 @@ class Listeners:
 
     def _probabilities(self, judge: Classifier, features: np.ndarray) -> np.ndarray:
         """Return a judge's probabilities of the classifier's words, in their order."""
-        order = [judge.words.index(word) for word in self.classifier.words]
-        return judge.predict(features, block_size=self.block_size)[:, order]
+        words = self.classifier.words
+        return predict_in_order(judge, words, features, block_size=self.block_size)
