@@ -1,4 +1,4 @@
-"""What several commands share: options, progress, lists."""
+"""Shared parts of commands: options, progress bars, tables."""
 
 from __future__ import annotations
 

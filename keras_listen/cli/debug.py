@@ -28,7 +28,7 @@ from .common import bar, shared_options, split_list, table
     type=click.Choice(["raw", "reconstruction"]),
     default="raw",
     show_default=True,
-    help="What is judged: the utterance, or (as published) its decoded encoding.",
+    help="Classify the utterance, or (as published) its reconstruction by the prior.",
 )
 @click.option(
     "--tickets",
@@ -52,10 +52,10 @@ from .common import bar, shared_options, split_list, table
 @click.option("--out", type=click.Path(), default="debug", show_default=True)
 @click.option("--resume", is_flag=True, help="Finish the interrupted debugging run in the folder.")
 def debug(**settings) -> None:
-    """Why were these utterances misclassified?
+    """Debug misclassifications: maximize utterances to their own words and compare.
 
-    Maximizes the utterances of a prepared STORE to their own words, and writes a table, maps of
-    what that does to them, numbers, and a ticket for each mistake.
+    Maximizes the utterances of a prepared STORE to their own words. Writes a table, t-SNE maps of
+    the latents before and after, measurements, and a ticket for each misclassified utterance.
     """
     start_quietly()
     # Not earlier: TensorFlow starts without its notices first.

@@ -23,14 +23,14 @@ from .common import bar, shared_options, table
 )
 @click.option("--speech", type=click.Path(), help="A store: adds the figures of real speech.")
 @click.option(
-    "--vocoder", default="none", show_default=True, help="What speaks for the cycle rate, or none."
+    "--vocoder", default="none", show_default=True, help="Synthesizes for the cycle rate, or none."
 )
 @click.option(
     "--cycle-samples",
     type=click.IntRange(min=0),
     default=10,
     show_default=True,
-    help="Starts of each word that are spoken.",
+    help="Starts of each word that are synthesized.",
 )
 @click.option(
     "--referee",
@@ -55,7 +55,7 @@ from .common import bar, shared_options, table
 )
 @click.pass_context
 def evaluate(context, from_npz, **settings) -> None:
-    """Count how often maximization reaches its word, and whether other classifiers agree.
+    """Evaluate maximization: success rates, transfer to referees, diversity.
 
     Combines every prior with every objective. Writes results.json, results.csv, heatmaps,
     pictures, and index.html.

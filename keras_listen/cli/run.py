@@ -9,12 +9,17 @@ from .common import bar, shared_options, table
 
 
 @click.command()
-@click.option("--prior", default="ae", show_default=True, help="What a latent is: none, ae, vae …")
 @click.option(
-    "--objective", default="softmax", show_default=True, help="What to make larger: logit, neuron …"
+    "--prior", default="ae", show_default=True, help="Latent space to climb in: none, ae, vae …"
 )
 @click.option(
-    "--vocoder", default="wavenet", show_default=True, help="What makes the sound, or none."
+    "--objective",
+    default="softmax",
+    show_default=True,
+    help="Output to maximize: softmax, logit, neuron …",
+)
+@click.option(
+    "--vocoder", default="wavenet", show_default=True, help="Synthesizes the sound, or none."
 )
 @click.option("--word", "words", multiple=True, help="Target word; may be repeated.  [all]")
 @click.option("--samples", type=click.IntRange(min=1), help="Starts for each word.  [1]")
@@ -25,11 +30,11 @@ from .common import bar, shared_options, table
     help="noise, one recording, or a folder with one folder of recordings a word.",
 )
 @shared_options
-@click.option("--reader", default="soundfile", show_default=True, help="What reads recordings.")
+@click.option("--reader", default="soundfile", show_default=True, help="Reads recordings.")
 @click.option("--out", type=click.Path(), help="New or empty folder.  [listen-NNN]")
 @click.option("--resume", is_flag=True, help="Finish the interrupted run in the folder.")
 def run(words, **settings) -> None:
-    """Maximize a classifier's words, hear and see them.
+    """Maximize a classifier's words by gradient ascent, and synthesize them.
 
     Writes samples.csv, manifest.json, a feature (npy), sound (wav) and picture (png) of each
     sample, and index.html, a page to look and listen.

@@ -17,7 +17,7 @@ from .common import bar, component_options, table
 @click.option("--reader", default="soundfile", show_default=True, help="What reads recordings.")
 @click.option("--seed", type=int, default=0, show_default=True)
 def vocode(inputs, vocoder, out, bundle, options, reader, seed) -> None:
-    """Turn IN into sound: recordings (copy-synthesis), .npy features, or folders of them.
+    """Synthesize sound from IN: recordings (copy-synthesis), .npy features, or folders.
 
     Features are float arrays of shape (frames, mels), any number of frames. Writes NAME.wav for
     each, vocoded.csv with the distance between the mel bands of what was given and of the sound,

@@ -1,4 +1,4 @@
-"""One experiment: resolve the components, maximize, vocode, judge, write: `keras-listen run`."""
+"""Run one experiment: resolve components, maximize, synthesize, evaluate with referees, write."""
 
 
 def __getattr__(name: str):

@@ -1,4 +1,4 @@
-"""Work in pieces of a few blocks, each of which is one file.
+"""Compute in chunks of a few blocks, each stored as one file.
 
 A piece depends on nothing but the settings and its place, so memory stays flat, a killed command
 goes on where it was, and the order of work changes no byte.
@@ -23,7 +23,7 @@ BLOCKS = 4
 
 
 class Chunk(Protocol):
-    """Samples `first` up to `stop`; what comes of them is in the file `path`, inside a folder."""
+    """Samples `first` up to `stop`, whose results are stored in the file `path` of a folder."""
 
     first: int
     stop: int
@@ -39,7 +39,7 @@ Computing = Callable[[Sequence[Chunk]], Iterator[tuple[Chunk, bytes]]]
 def run_chunks(
     chunks: Iterable[Chunk], root: Path, computing: Computing, *, label: str, track: Track = quiet
 ) -> int:
-    """Compute the chunks that a folder does not have; return how many samples that were.
+    """Compute the missing chunks of a folder; return the number of samples computed.
 
     Args:
         chunks: all chunks, finished ones included.
@@ -61,7 +61,7 @@ def run_chunks(
 
 
 def here(compute: Callable[[Chunk], Mapping[str, np.ndarray]]) -> Computing:
-    """Return what computes chunks in this process, one after the other.
+    """Return a function that computes chunks in this process, one after the other.
 
     Args:
         compute: returns the arrays of a chunk, by name.
@@ -79,7 +79,7 @@ def packed(arrays: Mapping[str, np.ndarray]) -> bytes:
 def read_chunk(
     root: Path, chunk: Chunk, names: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """Read what came of a chunk.
+    """Read the arrays of a chunk.
 
     Args:
         root: the folder.

@@ -1,4 +1,4 @@
-"""One experiment: resolve the components, seed, maximize in blocks, vocode, classify again.
+"""Resolve components, maximize samples in blocks, synthesize and classify the sounds again.
 
 What `run`, and every command that maximizes at scale, shares.
 """
@@ -63,8 +63,8 @@ class Experiment:
 
     Attributes:
         bundle: where they came from.
-        classifier: what is listened to.
-        referee: what judges, or None.
+        classifier: the one whose output is maximized.
+        referee: separately trained classifier, or None.
         prior, objective, vocoder: see hookspecs; the vocoder may be None.
         ascent: how to climb.
         seed: of the run.
@@ -240,7 +240,7 @@ def resolve(
 def make_vocoder(
     bundle: Bundle, name: str, options: Options, registry: Registry | None = None
 ) -> tuple[Any, list[str]]:
-    """Make a vocoder, or its fallback, and return it with what should be noted.
+    """Make a vocoder, or its fallback, and return it with notes for the user.
 
     Raises:
         ListenError: the name or an option is unknown, or the bundle is damaged.
@@ -289,12 +289,12 @@ def _fitting_referee(bundle: Bundle, classifier: Classifier, notes: list[str]) -
     referee = bundle.referee
     if referee is None or not classifier.spec.differing(referee.spec):
         return referee
-    notes.append("the bundle's referee was made for other features and does not judge")
+    notes.append("the bundle's referee was made for other features and is not used")
     return None
 
 
 def saturated(maximization: Maximization) -> np.ndarray:
-    """Say whose gradient had vanished at the start [shape=(samples,), bool].
+    """Return the mask of samples whose gradient had vanished at the start [shape=(samples,), bool].
 
     Below the engine's stabilizer a gradient is damped instead of normalised, and the sample hardly
     moves.

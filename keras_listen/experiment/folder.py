@@ -1,4 +1,4 @@
-"""A run's directory: manifest, rows, sounds, features, resume.
+"""The folder of a run: manifest, rows, sounds and features, and how to resume it.
 
 manifest.json   everything from which the run can be repeated
 samples.csv     one row a sample, appended block by block
@@ -143,7 +143,7 @@ def open_folder(
 
 
 def require_same(root: Path, manifest: Mapping[str, Any], what: str = "run") -> None:
-    """Make sure that the folder holds what was begun with the same manifest.
+    """Make sure that the folder was begun with the same manifest.
 
     Args:
         what: the folder should hold, for the message.

@@ -1,4 +1,4 @@
-"""Manifests: everything from which a run, a study or a call of vocode can be repeated."""
+"""Manifests: everything needed to repeat a command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCHEMA = 1
 
 
 def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str, Any]:
-    """Return everything from which a run can be repeated.
+    """Return everything needed to repeat a run.
 
     Args:
         command: the settings, as the user gave them.
@@ -42,7 +42,7 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
 def vocoding_manifest(
     vocoder: Any, notes: Iterable[str], command: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return everything from which a call of vocode can be repeated.
+    """Return everything needed to repeat a call of vocode.
 
     Args:
         vocoder: as it was made by its component.

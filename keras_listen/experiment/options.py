@@ -96,7 +96,7 @@ def options_in_use(options: Options, found: Mapping[str, Component]) -> dict[str
 
 
 def options_among(options: Options, components: Iterable[Component]) -> dict[tuple, Mapping]:
-    """Return the options that are of one of the components."""
+    """Return the options of the given components."""
     components = tuple(components)
     return {key: values for key, values in options.items() if _is_among(key, components)}
 

@@ -1,4 +1,4 @@
-"""The page of a run: look, listen and compare, one row a word."""
+"""The page of a run: pictures, sounds and rates, one row a word."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rates with their confidence intervals, and how varied a set of features is."""
+"""Rates with confidence intervals, diversity of features, and nearest neighbours."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Rate:
 
 
 class Spread:
-    """How much the features of a set differ, gathered piece by piece.
+    """Accumulates the diversity of a set of features.
 
     Attributes:
         count: features so far.
@@ -89,7 +89,7 @@ class Spread:
 
 
 class PooledSpread:
-    """How much the features of several sets differ within each set.
+    """Pooled diversity within each of several sets of features.
 
     That sets differ from each other adds nothing, so that a prototype for each shows as such.
     """
@@ -106,7 +106,7 @@ class PooledSpread:
 
 
 class Neighbours:
-    """Features among which nearest ones are searched, made ready once for many searches.
+    """A search index of features for many nearest-neighbour queries.
 
     Args:
         others: [shape=(any, ...)], at least one.

@@ -31,7 +31,7 @@ def open_referees(
         trust: open model files even if they hold Python code.
 
     Raises:
-        ListenError: a path names nothing that can referee.
+        ListenError: a path names no usable classifier.
     """
     referees = _fitting(bundle)
     for path in paths:
@@ -40,7 +40,7 @@ def open_referees(
 
 
 def require_fitting(classifier: Classifier, referees: Mapping[str, Classifier]) -> None:
-    """Make sure that referees know the words of a classifier and hear the same features.
+    """Make sure that referees have the words and features of a classifier.
 
     Raises:
         SpecError: one does not.
@@ -81,7 +81,7 @@ def predict_in_order(
 
 
 def checksums(path: str) -> list[str]:
-    """Return what tells one further referee from another of the same path."""
+    """Return the checksums that identify a referee given by path."""
     if Path(path).is_dir():
         return [sha256(Path(path) / "classifier" / "component.json")]
     return [sha256(file) for file in _parts(path)]
@@ -96,7 +96,7 @@ def _fitting(bundle: Bundle) -> dict[str, Classifier]:
         ):
             fitting[name] = referee
         else:
-            log.warning("%s of the bundle knows other words or features and does not judge", name)
+            log.warning("%s of the bundle has other words or features and is not used", name)
     return fitting
 
 

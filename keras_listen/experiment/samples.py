@@ -1,4 +1,4 @@
-"""What samples start from: noise, or recordings that are maximized to a word."""
+"""Samples and their starting points: noise, or recordings (class to class)."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class SharedSettings:
-    """What every command that maximizes is given.
+    """Settings that every command that maximizes takes.
 
     Attributes:
         ascent: how to climb.

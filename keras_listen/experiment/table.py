@@ -1,4 +1,4 @@
-"""The rows of samples.csv, and the rates that they add up to."""
+"""The columns of samples.csv, and the rates counted from its rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = dict[str, str]
 
 @dataclass(frozen=True)
 class _Result:
-    """Everything that a row of samples.csv tells of a sample.
+    """The results behind one row of samples.csv.
 
     Attributes:
         words: of the classifier.
@@ -102,7 +102,7 @@ def rows_of(experiment: Experiment, block: Block) -> list[Row]:
 
 
 def summarize(rows: Sequence[Row], referee_words: Sequence[str]) -> dict[str, Any]:
-    """Count what came out of a run.
+    """Count the rates of a run.
 
     Own success is the share of samples whose target word is predicted; transfer the share of *all*
     samples whose target the referee predicts too, as published; joint the share with both; cycle

@@ -1,4 +1,4 @@
-"""Speak recordings or features: `keras_listen.vocode`, which is `keras-listen vocode`."""
+"""Synthesize recordings or features: `keras_listen.vocode`, which is `keras-listen vocode`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ratings are about: recordings, with what is known of them without people."""
+"""The rated recordings, with their objective measures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROXIES = {
 
 @dataclass(frozen=True)
 class RatedRecording:
-    """A recording that people judge.
+    """A recording that people rate.
 
     Attributes:
         name: unique.

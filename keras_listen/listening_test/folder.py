@@ -1,4 +1,4 @@
-"""A study's folder, as those who collect ratings need it: its id and its recordings, checked."""
+"""The folder of a listening test: its id and its recordings, checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recordings of a study: the rows of its manifest.csv, written and read back.
+"""The rows of manifest.csv, a listening test's recordings, written and read back.
 
 manifest.json    everything from which the study can be repeated; `study` is its id
 manifest.csv     one row a recording, in the columns below; an empty cell says "not applicable"

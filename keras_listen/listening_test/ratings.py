@@ -1,4 +1,4 @@
-"""What raters said: one row for each time that one of them judged a recording."""
+"""Ratings files: one row for each rating of a recording by a rater."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CSV files that others hand in, row by row with their places."""
+"""Read CSV files of others, each row with its place for messages."""
 
 from __future__ import annotations
 

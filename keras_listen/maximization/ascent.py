@@ -1,4 +1,4 @@
-"""How the engine climbs: what the settings become, and the optimizers on normalised gradients."""
+"""Ascent: step settings, transforms, and optimizers on normalised gradients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Transform = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 @dataclass(frozen=True)
 class Ascent:
-    """How to climb.
+    """Settings of the engine's loop.
 
     Attributes:
         steps: number of steps; 20 as published.

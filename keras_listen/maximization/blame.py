@@ -1,4 +1,4 @@
-"""Whose fault it is that an ascent failed.
+"""Find the component that made an ascent fail.
 
 Found by looking at each value on the way again, one at a time; asked only when something went
 wrong, so it may take its time. Errors name the plugin where a component came from one.
@@ -24,7 +24,7 @@ _FROM_LATENT = "features must be computed from `z`, by TensorFlow operations tha
 
 
 def disconnected(classifier, objective, prior, features, targets) -> ListenError:
-    """Return the error that names who cut the way of the gradient from the objective to z."""
+    """Return the error that names the component where the gradient from objective to z is cut."""
     if _gradient(lambda x: objective(classifier, x, targets), features) is not None:
         return fault(prior, "the prior", f"decodes without a gradient; {_FROM_LATENT}")
     if _gradient(classifier.probabilities, features) is None:
@@ -35,7 +35,7 @@ def disconnected(classifier, objective, prior, features, targets) -> ListenError
 
 
 def of_values(classifier, objective, prior, advance: Advance, z, targets, seeds, steps: int):
-    """Return the error that names who first gave a value that is not finite, or None.
+    """Return the error that names the first component with a value that is not finite, or None.
 
     Args:
         advance: climbs one step, `advance(z, number) -> z`.
@@ -81,7 +81,7 @@ def _at(classifier, objective, prior, change, z, targets, seeds, number) -> List
 
 
 def require_gradient(classifier, objective, prior, z, targets) -> None:
-    """Make sure that no plugin is why a whole block had a gradient of zero.
+    """Raise an error if a plugin is the reason for a gradient of zero in a whole block.
 
     A saturated objective has one, too, but not on noise.
 

@@ -26,7 +26,7 @@ _STARTS, _DEVIATION = 8, 0.1
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         name: what was looked at.
@@ -47,7 +47,7 @@ def examine(
     spec: FeatureSpec | None = None,
     trust: bool = False,
 ) -> list[Finding]:
-    """Look at a Keras file from all sides; no model makes it fail.
+    """Run all checks on a Keras file; no model makes them fail.
 
     Args:
         path: the `.keras` file.

@@ -73,7 +73,7 @@ def maximize(
     seeds: np.ndarray | None = None,
     block_size: int = BLOCK_SIZE,
 ) -> Maximization:
-    """Climb from `z`, block by block.
+    """Maximize an objective from `z`, block by block.
 
     Args:
         classifier: see `keras_listen.Classifier`.

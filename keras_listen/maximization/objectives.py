@@ -1,4 +1,4 @@
-"""Objectives: what the ascent makes larger.
+"""Objectives: functions of features that the ascent maximizes.
 
 TensorFlow is imported when an objective is made, so that listing them stays quick.
 """

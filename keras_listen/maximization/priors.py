@@ -1,4 +1,4 @@
-"""Priors: what a latent is, and how it becomes features.
+"""Priors: latent spaces and how they are decoded to features.
 
 References:
     Soomro et al., Interspeech 2019, sections 3.3 and 3.4: starts and step sizes.

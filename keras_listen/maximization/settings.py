@@ -40,7 +40,7 @@ class AscentKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class AscentSettings:
-    """How to climb, as a user says it; see `maximization.ascent.Ascent` for ranges.
+    """Settings of the gradient ascent as users give them; `maximization.ascent` has the ranges.
 
     The defaults are the published settings.
 

@@ -1,4 +1,4 @@
-"""Changes of the features while climbing, other ones at each step.
+"""Random jitter of features during the ascent, drawn anew at each step.
 
 What is reached must then hold for features that are a little late or loud, and not for a single
 grid of values.

@@ -32,10 +32,10 @@ from keras_listen.listening_test.make.conditions import (
     make_conditions,
     parse_combination,
 )
-from keras_listen.listening_test.make.listeners import Listeners
 from keras_listen.listening_test.make.plan import Plan
 from keras_listen.listening_test.make.proxies import active_level, spectral_flatness
 from keras_listen.listening_test.make.record import LEVEL, Recording, outlook, pieces, speak
+from keras_listen.listening_test.make.referee_panel import RefereePanel
 from keras_listen.models.bundle import create_bundle
 from keras_listen.output.progress import quiet
 from keras_listen.plugins import default_registry
@@ -502,13 +502,13 @@ def test_a_study_says_how_long_speaking_takes(bundle, tmp_path, monkeypatch, cap
     monkeypatch.setattr(speaking, "COUNTED", 0)
     recordings = some_recordings(Slow(), 5) + some_recordings(GriffinLim(FeatureSpec(), 1), 2)
     recordings = [replace(each, name=f"r{i}") for i, each in enumerate(recordings)]
-    listeners = Listeners(load_bundle(bundle).classifier, {}, 1)
-    speak(recordings[:4] + recordings[5:], tmp_path, listeners, 0)
+    panel = RefereePanel(load_bundle(bundle).classifier, {}, 1)
+    speak(recordings[:4] + recordings[5:], tmp_path, panel, 0)
     told = [message.partition(",")[0] for message in caplog.messages[1:]]
     assert told == ["4 recordings are left to speak"]
     # Gone on with: the first four are there.
     caplog.clear()
-    speak(recordings, tmp_path, listeners, 0)
+    speak(recordings, tmp_path, panel, 0)
     told = [message.partition(",")[0] for message in caplog.messages[1:]]
     assert told == ["1 recordings are left to speak"]
 

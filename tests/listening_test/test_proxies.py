@@ -10,7 +10,6 @@ import pytest
 import scipy.linalg
 
 from keras_listen.features import FeatureSpec
-from keras_listen.listening_test.make.listeners import Listeners
 from keras_listen.listening_test.make.proxies import (
     DRAWS,
     Reference,
@@ -20,6 +19,7 @@ from keras_listen.listening_test.make.proxies import (
     speech_band_share,
 )
 from keras_listen.listening_test.make.record import LEVEL, leveled
+from keras_listen.listening_test.make.referee_panel import RefereePanel
 from keras_listen.models.classifier import Classifier
 
 SPEC = FeatureSpec()
@@ -215,19 +215,19 @@ def test_listeners_may_know_the_words_in_other_orders():
         classifier(*of) for of in (([0, 1, 2], 0), ([2, 0, 1], 0), ([1, 0, 2], 1))
     )
     features = np.random.default_rng(2).uniform(size=(5, 90, 80, 1)).astype(np.float32)
-    listeners = Listeners(first, {"referee": turned, "other": other}, 4)
-    heard = listeners.hear(features)
+    panel = RefereePanel(first, {"referee": turned, "other": other}, 4)
+    heard = panel.score(features)
     np.testing.assert_allclose(heard.own, first.predict(features), atol=1e-6)
     np.testing.assert_allclose(heard.referees[0], heard.own, atol=1e-6)
     np.testing.assert_allclose(heard.referees[1][:, [1, 0, 2]], other.predict(features), atol=1e-6)
-    labels = listeners.labels(features)
+    labels = panel.labels(features)
     assert labels.tolist() == [[label, label] for label in heard.own.argmax(axis=1)]
     # A network of another architecture is the eye; here its last layer is its only one.
-    assert listeners.eye == "other"
+    assert panel.eye == "other"
     np.testing.assert_allclose(heard.activations, other.penultimate(features), atol=1e-6)
-    alone = Listeners(first, {}, 4)
+    alone = RefereePanel(first, {}, 4)
     assert alone.labels(features)[:, 1].tolist() == [-1] * 5
-    assert (alone.eye, alone.hear(features).activations.shape) == (None, (5, 0))
+    assert (alone.eye, alone.score(features).activations.shape) == (None, (5, 0))
 
 
 @pytest.mark.parametrize("ending", ["dense", "softmax", "activation"])

@@ -1,1 +1,1 @@
-"""Analysing ratings."""
+"""Analyse the ratings of a listening test."""

@@ -1,4 +1,4 @@
-"""Whether a prior makes recordings clearer: paired comparisons of conditions."""
+"""Paired comparisons of conditions: does a prior make recordings clearer?"""
 
 from __future__ import annotations
 

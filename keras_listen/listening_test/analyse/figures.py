@@ -1,4 +1,4 @@
-"""Figures of a perceptual study's ratings.
+"""Figures of a listening test's ratings.
 
 References:
     Soomro et al., Interspeech 2019, figure 3.

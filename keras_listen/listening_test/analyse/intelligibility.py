@@ -1,4 +1,4 @@
-"""Which words were heard: confusions, and what was typed in."""
+"""Intelligibility: confusions of words, and free-text answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ratings joined with what they are about, from files of all kinds."""
+"""Join ratings, from files of all kinds, with the recordings they are about."""
 
 from __future__ import annotations
 

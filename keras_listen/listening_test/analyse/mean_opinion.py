@@ -1,4 +1,4 @@
-"""Mean opinions: of each condition, each word in it, each recording."""
+"""Mean opinion scores by condition, by word and by recording."""
 
 from __future__ import annotations
 

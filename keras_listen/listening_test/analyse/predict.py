@@ -1,4 +1,4 @@
-"""How well numbers that need no people tell what people say."""
+"""How well objective measures predict ratings."""
 
 from __future__ import annotations
 

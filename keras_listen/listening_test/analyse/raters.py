@@ -1,4 +1,4 @@
-"""Which raters listened: anchors, repeats, and the rule of the published study."""
+"""Screening of raters: anchors, repeats, and the rule of the published study."""
 
 from __future__ import annotations
 

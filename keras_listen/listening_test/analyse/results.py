@@ -1,4 +1,4 @@
-"""What the ratings of a study say."""
+"""The results of a listening test: everything in results.json."""
 
 from __future__ import annotations
 

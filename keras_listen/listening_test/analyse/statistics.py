@@ -1,4 +1,4 @@
-"""Intervals, tests and agreement for scores that raters gave to recordings.
+"""Intervals, tests and agreement of scores by raters and recordings.
 
 Scores are tables of raters by recordings, NaN where a rater did not judge a recording. Raters and
 recordings both are samples: another study would have had others. So intervals come from drawing

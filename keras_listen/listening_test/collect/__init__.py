@@ -1,1 +1,1 @@
-"""Collecting ratings."""
+"""Collect ratings of a listening test."""

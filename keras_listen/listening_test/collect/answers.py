@@ -1,4 +1,4 @@
-"""What a rater answers: checked where it comes in, written as rows of a ratings file."""
+"""Answers of raters: validation, and their rows in a ratings file."""
 
 from __future__ import annotations
 

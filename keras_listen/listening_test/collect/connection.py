@@ -1,4 +1,4 @@
-"""Opening a database of ratings, and saying in one line why that cannot be done."""
+"""Open a database of ratings, with one-line errors."""
 
 from __future__ import annotations
 

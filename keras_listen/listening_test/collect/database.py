@@ -1,4 +1,4 @@
-"""Raters, what they hear and what they say of it, in any database that SQLAlchemy knows.
+"""Raters, their orders of recordings and their ratings, in any SQLAlchemy database.
 
 A rating is stored once: the database itself refuses a second one of the same place in a rater's
 order. Tokens are not stored, only their SHA-256; a rater is nothing but a number.

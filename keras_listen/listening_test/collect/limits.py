@@ -1,4 +1,4 @@
-"""What stands between the network and the study: limits, and headers that keep browsers safe."""
+"""Rate limits, size limits and security headers of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study's recordings as an input file of Mechanical Turk."""
+"""The Mechanical Turk input file of a listening test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rater hears, and in which order.
+"""The order in which a rater hears recordings, with anchors and repeats.
 
 A rater hears every word once before any word twice: a *round* has each word once. Which condition
 a word has in a round is a Latin square over words, rounds and raters, so that among as many raters

@@ -1,4 +1,4 @@
-"""The pages on which a study's recordings are rated."""
+"""The pages on which recordings are rated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of a study's database."""
+"""The tables of the ratings database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running the web application."""
+"""Run the web application with uvicorn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The web application: a page for raters, one for administrators, and what these ask for.
+"""The web application: pages for raters and administrators, and their requests.
 
     GET  /                          the page of raters; a link's token stands behind #, which
                                     browsers send to nobody

@@ -1,4 +1,4 @@
-"""Ratings straight from the database that they were collected in."""
+"""Read ratings from the database in which they were collected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SQLITE = b"SQLite format 3\0"
 
 @dataclass(frozen=True)
 class Stored:
-    """What a database holds of a study.
+    """The ratings of one listening test in a database.
 
     Attributes:
         label: address of the database, without the password.

@@ -1,1 +1,1 @@
-"""Recordings of a listening test."""
+"""Make the recordings of a listening test."""

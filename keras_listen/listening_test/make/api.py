@@ -26,14 +26,14 @@ from ...models.backend import require_tensorflow
 from ...output.progress import Track, quiet
 from .assemble import Made, make
 from .conditions import make_conditions, parse_combination, published
-from .listeners import Listeners
 from .plan import Plan
+from .referee_panel import RefereePanel
 
 log = logging.getLogger("keras_listen")
 
 
 class MadeStudy:
-    """A listening test whose recordings are made.
+    """A finished set of recordings.
 
     Attributes:
         root: its folder.
@@ -181,7 +181,7 @@ def _plan(settings: StudySettings) -> Plan:
         tries=settings.tries,
         store=store,
         split=settings.split,
-        listeners=Listeners(bundle.classifier, referees, shared.block_size),
+        panel=RefereePanel(bundle.classifier, referees, shared.block_size),
         seed=shared.seed,
     )
 

@@ -1,4 +1,4 @@
-"""From what was found to recordings, anchors and tables."""
+"""Assemble recordings, anchors and tables from the starts that were found."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ...output.files import Clock, csv_text, write_text
 from ...output.progress import Track, quiet
 from ..items import COLUMNS, audio_url, name_of, write_items
 from .compare import compare
-from .listeners import Listeners
 from .plan import Plan
 from .proxies import Reference
 from .real_speech import RealSpeech
 from .record import Measured, Noise, Recording, speak
+from .referee_panel import RefereePanel
 from .search import Found, Outcome, search
 
 log = logging.getLogger("keras_listen")
@@ -32,7 +32,7 @@ UNREACHED = ("word", "experiment", "tries", "condition", "wanted", "found", "rea
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A study's tables, as they were written.
+    """The tables of a listening test, as written.
 
     Attributes:
         items: rows of manifest.csv.
@@ -48,7 +48,7 @@ class Made:
 
 
 def make(plan: Plan, root: Path, anchors: int, *, track: Track = quiet) -> Made:
-    """Make all recordings and tables of a study.
+    """Make all recordings and tables of a listening test.
 
     Args:
         plan: what is wanted.
@@ -73,10 +73,10 @@ def make(plan: Plan, root: Path, anchors: int, *, track: Track = quiet) -> Made:
     recordings = [each for one in found for each in _recordings(plan, one)]
     recordings += _clear(plan, speech, clear) + _unclear(plan, [speech.words[i] for i in clear])
     with clock.timed("speak"):
-        measured = speak(recordings, root, plan.listeners, plan.seed, track=track)
+        measured = speak(recordings, root, plan.panel, plan.seed, track=track)
     with clock.timed("compare"):
         reference = speech.without(clear)
-        table = _table(recordings, measured, plan.listeners, reference)
+        table = _table(recordings, measured, plan.panel, reference)
         compared = compare(plan, outcomes, table, measured.heard, reference)
     write_text(root / "conditions.csv", csv_text(_as_text(compared, list(compared[0]))))
     items = _as_text(table, COLUMNS)
@@ -104,7 +104,7 @@ def _recordings(plan: Plan, found: Found) -> list[Recording]:
 
 def _cells(plan: Plan, sample: Sample, labels: Sequence[int]) -> dict[str, Any]:
     """Return the cells that follow from what is started from and what is predicted for it."""
-    known = plan.listeners.classifier.words
+    known = plan.panel.classifier.words
     cells: dict[str, Any] = {"class_label": sample.word}
     for column, label in zip(("pred_1_class", "pred_2_class"), labels, strict=True):
         cells[column] = known[label] if label >= 0 else ""
@@ -121,7 +121,7 @@ def _clear(plan: Plan, speech: RealSpeech, places: Sequence[int]) -> list[Record
     for place in places:
         sample = plan.sample(speech.positions[place])
         features = speech.features[place]
-        cells = _cells(plan, sample, plan.listeners.labels(features[None])[0])
+        cells = _cells(plan, sample, plan.panel.labels(features[None])[0])
         cells |= {"role": "clear", "condition": ANCHOR, "vocoder": condition.vocoder}
         name = name_of(plan.seed, ANCHOR, "clear", sample.word, sample.k)
         vocoder = condition.experiment.vocoder
@@ -146,11 +146,11 @@ def _unclear(plan: Plan, words: Sequence[str]) -> list[Recording]:
 def _table(
     recordings: Sequence[Recording],
     measured: Measured,
-    listeners: Listeners,
+    panel: RefereePanel,
     reference: Reference,
 ) -> list[dict[str, Any]]:
     """Return a row a recording: what is known of it and what was measured."""
-    heard, known = measured.heard, listeners.classifier.words
+    heard, known = measured.heard, panel.classifier.words
     words = [recording.cells["class_label"] for recording in recordings]
     distances = reference.distances(heard.activations, words)
     rows = []

@@ -1,4 +1,4 @@
-"""What a study's recordings are like, condition by condition, by numbers that need no rater."""
+"""Objective measures of recordings, averaged by condition."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from ...experiment.rates import Rate
 from ...seeds import derive, generator
 from .conditions import STAGES, Condition
-from .listeners import Heard, Listeners
 from .plan import Plan
 from .proxies import Reference
+from .referee_panel import PanelScores, RefereePanel
 from .search import Outcome
 
 MEANS = ("spectral_flatness", "speech_band_share", "feature_distance")
@@ -23,10 +23,10 @@ def compare(
     plan: Plan,
     outcomes: Sequence[Outcome],
     table: Sequence[Mapping[str, Any]],
-    heard: Heard,
+    heard: PanelScores,
     reference: Reference,
 ) -> list[dict[str, Any]]:
-    """Return a row a condition and stage: how many, and means and rates of what was measured."""
+    """Return a row for each condition and stage: counts, means and rates."""
     return [
         _compare_stage(plan, condition, stage, outcomes, table, heard, reference)
         for condition in plan.conditions
@@ -40,7 +40,7 @@ def _compare_stage(
     stage: str,
     outcomes: Sequence[Outcome],
     table: Sequence[Mapping[str, Any]],
-    heard: Heard,
+    heard: PanelScores,
     reference: Reference,
 ) -> dict[str, Any]:
     place = (condition.number, stage)
@@ -56,19 +56,19 @@ def _compare_stage(
         "wanted": plan.per_word * len(plan.words),
         "recordings": len(places),
         "tries": sum(outcome.tries for outcome in outcomes if outcome.condition is condition),
-        **_rates(plan.listeners, heard, places, words),
+        **_rates(plan.panel, heard, places, words),
         **{name: _mean([table[i][name] for i in places]) for name in MEANS},
         **reference.compare(heard.activations[places], words, draws),
-        "distances_by": plan.listeners.eye,
+        "distances_by": plan.panel.eye,
     }
 
 
 def _rates(
-    listeners: Listeners, heard: Heard, places: Sequence[int], words: Sequence[str]
+    panel: RefereePanel, heard: PanelScores, places: Sequence[int], words: Sequence[str]
 ) -> dict[str, float | None]:
     """Return how often classifier and referees hear the word in the sound, with intervals."""
-    labels = np.array([listeners.classifier.words.index(word) for word in words], int)
-    judged = {"cycle": heard.own, **dict(zip(listeners.referees, heard.referees, strict=True))}
+    labels = np.array([panel.classifier.words.index(word) for word in words], int)
+    judged = {"cycle": heard.own, **dict(zip(panel.referees, heard.referees, strict=True))}
     rates: dict[str, float | None] = {}
     for name, probabilities in judged.items():
         hits = int((probabilities[places].argmax(axis=1) == labels).sum()) if places else 0

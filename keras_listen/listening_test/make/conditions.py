@@ -1,4 +1,4 @@
-"""Ways of making recordings: the paper's four experiments, real speech, and any other combination.
+"""Conditions of a listening test: the paper's four experiments, real speech, others.
 
 Each is a prior, an objective and a vocoder, and what is started from: noise, or utterances that are
 maximized to their own word.
@@ -35,7 +35,7 @@ _ASCENT = {
 
 @dataclass(frozen=True)
 class Combination:
-    """What is asked for: names and settings, nothing opened yet.
+    """A requested combination of components and settings, nothing opened yet.
 
     Attributes:
         starts: any of "noise" and "class"; or "real".
@@ -54,7 +54,7 @@ class Combination:
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """One experiment of a study.
+    """One condition of a listening test.
 
     Attributes:
         number: 1 to 4 as published, further ones from 5 on.
@@ -94,7 +94,7 @@ class Condition:
 
 
 def parse_combination(given: str | Mapping[str, Any], names: Mapping[str, str]) -> Combination:
-    """Read what is asked for, as "prior=vae,prior.pull=0.02,steps=150" or as a mapping.
+    """Parse a combination, as "prior=vae,prior.pull=0.02,steps=150" or as a mapping.
 
     Keys are `prior`, `objective` and `vocoder`, an option of one of them as `KIND.OPTION`, `start`
     (noise or class; both by default), settings of the ascent, and `label`.

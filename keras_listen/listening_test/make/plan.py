@@ -1,4 +1,4 @@
-"""What a study wants: of which words, from which starts, in which order."""
+"""The plan of a listening test: words, starts and their order."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ...errors import CorpusError, ParameterError
 from ...experiment.samples import Sample
 from ...seeds import derive, generator
 from .conditions import Condition
-from .listeners import Listeners
+from .referee_panel import RefereePanel
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is wanted of each condition.
+    """What to record in each condition.
 
     Attributes:
         conditions: of the study.
@@ -27,7 +27,7 @@ class Plan:
         per_word: so many of each, in each condition.
         tries: starts after which a word is given up.
         store, split: where utterances come from; the split may be "all".
-        listeners: who hears what is made.
+        panel: who hears what is made.
         seed: of everything that is drawn.
     """
 
@@ -37,7 +37,7 @@ class Plan:
     tries: int
     store: Store
     split: str
-    listeners: Listeners
+    panel: RefereePanel
     seed: int
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class Plan:
     @property
     def block_size(self) -> int:
         """Samples computed together."""
-        return self.listeners.block_size
+        return self.panel.block_size
 
     @cached_property
     def _by_word(self) -> dict[str, list[int]]:

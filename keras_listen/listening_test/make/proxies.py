@@ -1,4 +1,4 @@
-"""Numbers that need no rater: level and spectrum of a sound, and how far sounds are from real ones.
+"""Objective measures: level and spectrum of a sound, Fréchet distance to real speech.
 
 What a network of speech sees in a sound is taken from the layer before its last. There, one sound
 is compared with the real ones of its word, and many with as many real ones.
@@ -24,7 +24,7 @@ DRAWS = 8
 
 
 def active_level(y: np.ndarray, sample_rate: int) -> float:
-    """Return the root mean square of what is heard of a sound; pauses do not count.
+    """Return the root mean square level of the active parts of a sound, without pauses.
 
     Args:
         y: samples [shape=(samples,)].
@@ -41,7 +41,7 @@ def active_level(y: np.ndarray, sample_rate: int) -> float:
 
 
 def spectral_flatness(y: np.ndarray, spec: FeatureSpec) -> float:
-    """Return how much like noise a sound is within the band that features describe, 0 to 1.
+    """Return the spectral flatness within the band of the features, 0 (tonal) to 1 (noise).
 
     That is the geometric over the arithmetic mean of a frame's power spectrum, averaged over frames
     by their energy: near 0 for tones, exp(-0.577) = 0.561 for white noise. NaN for silence.
@@ -122,7 +122,7 @@ def _within(products: np.ndarray, chosen: np.ndarray) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Real utterances, as a network sees them.
+    """Activations of real utterances in a network.
 
     Attributes:
         activations: [shape=(utterances, units)].

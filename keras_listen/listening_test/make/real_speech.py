@@ -1,4 +1,4 @@
-"""Real utterances that a study's recordings are compared with, and that anchors are made of."""
+"""Real utterances: the reference for comparisons, and the source of anchors."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from functools import cached_property
 
 import numpy as np
 
-from .listeners import Heard
 from .plan import Plan
 from .proxies import Reference
+from .referee_panel import PanelScores
 
 #: Utterances of a word, at most.
 _MOST = 100
 
 
 class RealSpeech:
-    """Utterances of a plan's words that no recording was made from, and what listeners hear.
+    """Utterances of a plan's words that no recording starts from, with their scores.
 
     Args:
         plan: of the study.
@@ -47,19 +47,19 @@ class RealSpeech:
         return self._plan.store.read(np.array(self.positions, np.int64))
 
     @cached_property
-    def heard(self) -> Heard:
-        """What listeners make of them."""
-        return self._plan.listeners.hear(self.features)
+    def heard(self) -> PanelScores:
+        """What panel make of them."""
+        return self._plan.panel.score(self.features)
 
     def clearest(self, count: int) -> list[int]:
-        """Choose utterances that all listeners hear rightly, of as many words as there are.
+        """Choose utterances that all panel hear rightly, of as many words as there are.
 
         Returns:
             places among the utterances, the surest of each word first; perhaps fewer than `count`.
         """
         if not self.positions:
             return []
-        known = self._plan.listeners.classifier.words
+        known = self._plan.panel.classifier.words
         labels = np.array([known.index(word) for word in self.words])
         judged = np.concatenate([self.heard.own[None], self.heard.referees])
         right = (judged.argmax(axis=2) == labels).all(axis=0)

@@ -1,4 +1,4 @@
-"""Recordings: spoken, brought to one level, written, and listened to.
+"""Synthesize recordings, level them, write them, and score them.
 
 Recordings are spoken in chunks, see `keras_listen.chunks`; what is measured on them is a chunk's
 file, which is written after the sounds, so that a chunk that is there is whole.
@@ -30,8 +30,8 @@ from ...seeds import derive, generator
 from ...vocoders.synthesis import synthesize, tells_progress, wav_bytes
 from ..folder import read_sound
 from ..items import audio_url
-from .listeners import Heard, Listeners
 from .proxies import active_level, spectral_flatness, speech_band_share
+from .referee_panel import PanelScores, RefereePanel
 
 log = logging.getLogger("keras_listen")
 
@@ -43,7 +43,7 @@ TELLING, COUNTED = 30.0, 5.0
 
 
 class Noise:
-    """A vocoder that speaks white noise, whatever the features: in it no word can be heard."""
+    """A vocoder that makes white noise of any features, for unclear anchors."""
 
     def __init__(self, spec: FeatureSpec):
         self.spec = spec
@@ -56,7 +56,7 @@ class Noise:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What is to be spoken.
+    """A recording to synthesize.
 
     Attributes:
         name: of its file.
@@ -75,25 +75,25 @@ class Recording:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What was measured on recordings, one value each.
+    """Measurements of recordings, one value each.
 
     Attributes:
         gains: what the vocoder's sounds were multiplied by [shape=(recordings,)].
         limited: where the peak did not allow the full level [shape=(recordings,), bool].
         flatness, share: spectral flatness, and share of the speech band [shape=(recordings,)].
-        heard: what listeners make of them.
+        heard: what panel make of them.
     """
 
     gains: np.ndarray
     limited: np.ndarray
     flatness: np.ndarray
     share: np.ndarray
-    heard: Heard
+    heard: PanelScores
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Recordings that are spoken together, by one vocoder: a chunk.
+    """Recordings that one vocoder synthesizes together: a chunk.
 
     `places` are theirs among all recordings, `group` counts the vocoders.
     """
@@ -120,7 +120,7 @@ class Piece:
 
 
 def pieces(recordings: Sequence[Recording], block_size: int) -> list[Piece]:
-    """Cut recordings into pieces; those of one vocoder come together."""
+    """Cut recordings into pieces, grouped by vocoder."""
     groups: dict[int, list[int]] = defaultdict(list)
     for place, recording in enumerate(recordings):
         groups[id(recording.vocoder)].append(place)
@@ -137,28 +137,28 @@ def pieces(recordings: Sequence[Recording], block_size: int) -> list[Piece]:
 def speak(
     recordings: Sequence[Recording],
     root: Path,
-    listeners: Listeners,
+    panel: RefereePanel,
     seed: int,
     *,
     track: Track = quiet,
 ) -> Measured:
-    """Write the recordings that are not there or damaged, and return what was measured on all.
+    """Write missing and damaged recordings; return the measurements of all.
 
     Args:
         recordings: at least one.
         root: the study's folder.
-        listeners: who hears them.
+        panel: who hears them.
         seed: of the study.
         track: progress, see `keras_listen.output.progress`.
     """
     make_folder(root / "audio")
-    cut = pieces(recordings, listeners.block_size)
+    cut = pieces(recordings, panel.block_size)
     for piece in cut:
         # Somebody may have lost or damaged a recording of a study that was finished.
         if not all(_is_whole(root / audio_url(each.name)) for each in piece.recordings):
             (root / piece.path).unlink(missing_ok=True)
     slow = [p for p in cut if p.reports and not (root / p.path).is_file()]
-    compute = partial(_compute, root, listeners, seed, outlook(slow, track))
+    compute = partial(_compute, root, panel, seed, outlook(slow, track))
     run_chunks(cut, root, here(compute), label="speak", track=track)
     stored = [read_chunk(root, piece) for piece in cut]
     order = np.argsort([place for piece in cut for place in piece.places])
@@ -166,7 +166,7 @@ def speak(
     for name in stored[0]:
         axis = 1 if name == "referees" else 0
         arrays[name] = np.concatenate([each[name] for each in stored], axis).take(order, axis)
-    heard = Heard(*(arrays.pop(name) for name in ("own", "referees", "activations")))
+    heard = PanelScores(*(arrays.pop(name) for name in ("own", "referees", "activations")))
     return Measured(**arrays, heard=heard)
 
 
@@ -179,7 +179,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def outlook(left: Sequence[Piece], track: Track) -> Track:
-    """Return `track` that says, soon after each piece was begun, how long all that are left take.
+    """Return a `track` that soon estimates, in each piece, the time that all remaining ones take.
 
     Its own bar is of one piece, of which there may be many.
     """
@@ -223,15 +223,15 @@ def _tell(left: float, pace: float) -> None:
 
 
 def _compute(
-    root: Path, listeners: Listeners, seed: int, track: Track, piece: Piece
+    root: Path, panel: RefereePanel, seed: int, track: Track, piece: Piece
 ) -> dict[str, np.ndarray]:
     """Speak, write and measure the recordings of a piece."""
-    spec, vocoder = listeners.classifier.spec, piece.recordings[0].vocoder
+    spec, vocoder = panel.classifier.spec, piece.recordings[0].vocoder
     features = np.stack([recording.features for recording in piece.recordings])
     samples = [recording.sample for recording in piece.recordings]
     seeds = np.stack([derive(seed, sample.word, sample.k) for sample in samples])
     sounds, gains = synthesize(vocoder, features, seeds, track)
-    heard = listeners.hear(np.stack([extract_fitted(y, spec) for y in sounds])[..., None])
+    heard = panel.score(np.stack([extract_fitted(y, spec) for y in sounds])[..., None])
     levels = [leveled(y, spec.sample_rate) for y in sounds]
     for recording, (y, _, _) in zip(piece.recordings, levels, strict=True):
         with replacing(root / audio_url(recording.name)) as beside:

@@ -1,4 +1,4 @@
-"""Finding what is to be recorded: only maximizations that reached their word.
+"""Search for starts that reach their word: only these are recorded.
 
 Each word is tried from one start after the other until it has its recordings or was tried often
 enough: the published code goes on for ever where a word cannot be reached. What a start gives
@@ -29,7 +29,7 @@ TOO_FEW = "too few utterances in the split"
 
 @dataclass(frozen=True)
 class Attempt:
-    """Starts of a condition that are maximized together: a chunk, see `keras_listen.chunks`."""
+    """Starts of a condition that are maximized together: a chunk, see `experiment.chunks`."""
 
     condition: Condition
     number: int
@@ -66,7 +66,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a word in a condition.
+    """The outcome of the search for a word in a condition.
 
     Attributes:
         found: as many as were wanted, or fewer.
@@ -181,7 +181,7 @@ def _compute_block(
     for stage, features in versions.items():
         scored = features[reached]
         arrays[f"features_{stage}"] = np.clip(scored[..., 0], 0, 1)
-        arrays[f"heard_{stage}"] = plan.listeners.labels(scored)
+        arrays[f"heard_{stage}"] = plan.panel.labels(scored)
     return arrays
 
 

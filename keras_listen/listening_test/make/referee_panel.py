@@ -1,4 +1,4 @@
-"""Who listens where no person does: the classifier, its referees, and their inner layers."""
+"""Score sounds with a classifier and its referees, and read one referee's activations."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ...experiment.referees import predict_in_order
 from ...models.blocks import in_blocks
 from ...models.classifier import Classifier
 
-#: The bundle's referee that is built as the classifier is; others see with other eyes.
+#: The bundle's referee of the classifier's own architecture, which shares its blind spots.
 _TWIN = "referee"
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
-    """What listeners make of sounds.
+class PanelScores:
+    """Scores of sounds.
 
     Attributes:
         own: probabilities by the classifier [shape=(sounds, words)].
         referees: by each referee [shape=(referees, sounds, words)], words as the classifier's.
-        activations: see `Listeners` [shape=(sounds, units)]; no units without a referee.
+        activations: see `RefereePanel` [shape=(sounds, units)]; no units without a referee.
     """
 
     own: np.ndarray
@@ -33,7 +33,7 @@ class Heard:
 
 
 @dataclass(frozen=True, eq=False)
-class Listeners:
+class RefereePanel:
     """A classifier, and its referees by name.
 
     Activations are what goes into the last layer of a referee of another architecture than the
@@ -63,12 +63,12 @@ class Listeners:
             len(block), -1
         )
 
-    def hear(self, features: np.ndarray) -> Heard:
-        """Listen to features of sounds [shape=(sounds, frames, mels, 1)], at least one."""
+    def score(self, features: np.ndarray) -> PanelScores:
+        """Score features of sounds [shape=(sounds, frames, mels, 1)], at least one."""
         own = self._probabilities(self.classifier, features)
         others = [self._probabilities(referee, features) for referee in self.referees.values()]
         referees = np.reshape(others, (len(others), *own.shape)).astype(np.float32)
-        return Heard(own, referees, in_blocks(self._look, features, self.block_size))
+        return PanelScores(own, referees, in_blocks(self._look, features, self.block_size))
 
     def labels(self, features: np.ndarray) -> np.ndarray:
         """Return which words classifier and first referee predict, as positions.
@@ -80,12 +80,12 @@ class Listeners:
             [shape=(sounds, 2)]; -1 for a referee where there is none.
         """
         labels = np.full((len(features), 2), -1)
-        judges = (self.classifier, *self.referees.values())[:2]
-        for column, judge in enumerate(judges if len(features) else ()):
-            labels[:, column] = self._probabilities(judge, features).argmax(axis=1)
+        models = (self.classifier, *self.referees.values())[:2]
+        for column, model in enumerate(models if len(features) else ()):
+            labels[:, column] = self._probabilities(model, features).argmax(axis=1)
         return labels
 
-    def _probabilities(self, judge: Classifier, features: np.ndarray) -> np.ndarray:
-        """Return a judge's probabilities of the classifier's words, in their order."""
+    def _probabilities(self, model: Classifier, features: np.ndarray) -> np.ndarray:
+        """Return a model's probabilities of the classifier's words, in their order."""
         words = self.classifier.words
-        return predict_in_order(judge, words, features, block_size=self.block_size)
+        return predict_in_order(model, words, features, block_size=self.block_size)
