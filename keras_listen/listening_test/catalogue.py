@@ -25,7 +25,7 @@ PROXIES = {
 
 
 @dataclass(frozen=True)
-class Recording:
+class RatedRecording:
     """A recording that people judge.
 
     Attributes:
@@ -59,7 +59,7 @@ class Catalogue:
     """The recordings of a study by name, and the id that its ratings carry."""
 
     study: str
-    recordings: Mapping[str, Recording]
+    recordings: Mapping[str, RatedRecording]
 
 
 def read_catalogue(folder: str | Path) -> Catalogue:
@@ -75,12 +75,12 @@ def read_catalogue(folder: str | Path) -> Catalogue:
     return Catalogue(manifest["study"], {item.name: item for item in found})
 
 
-def _recording(row: Row, path: Path, settings: Mapping[str, Any]) -> Recording:
+def _recording(row: Row, path: Path, settings: Mapping[str, Any]) -> RatedRecording:
     if row["stage"] in ("before", ""):
         # Nothing was maximized, and real speech was not even encoded.
         parts = ("prior.", "vocoder.") if row["stage"] else ("vocoder.",)
         settings = {name: value for name, value in settings.items() if name.startswith(parts)}
-    return Recording(
+    return RatedRecording(
         row["name"],
         row["class_label"],
         row["role"],

@@ -16,7 +16,7 @@ _MEND = "bring it back, or make it again with: keras-listen study make STORE OUT
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyFolder:
     """A folder of `keras-listen study make`.
 
     Attributes:
@@ -50,7 +50,7 @@ class Study:
         return read_sound(self.root / self.by_name[name]["audio_url"])
 
 
-def open_study(root: str | Path) -> Study:
+def open_study(root: str | Path) -> StudyFolder:
     """Open a study's folder, and read every recording once to its end.
 
     Raises:
@@ -60,7 +60,7 @@ def open_study(root: str | Path) -> Study:
     id_ = read_manifest(root)["study"]
     if not re.fullmatch(r"[0-9a-f]{4,64}", id_):
         raise RunError(f"{root / 'manifest.json'}: the study's id is {id_!r}, expected hex digits")
-    study = Study(root, id_, tuple(read_items(root)))
+    study = StudyFolder(root, id_, tuple(read_items(root)))
     if not study.of_role("item"):
         raise RunError(f"{root / 'manifest.csv'} has no recording to rate; make the study again")
     _require_sounds(study)
@@ -89,7 +89,7 @@ def read_sound(path: Path) -> bytes:
         raise RunError(f"the recording {path} cannot be played: {why}") from error
 
 
-def _require_sounds(study: Study) -> None:
+def _require_sounds(study: StudyFolder) -> None:
     wrong = []
     for row in study.rows:
         try:

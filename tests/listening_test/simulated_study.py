@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from keras_listen.listening_test.analyse.judgements import Judgement
-from keras_listen.listening_test.catalogue import Recording
+from keras_listen.listening_test.catalogue import RatedRecording
 from keras_listen.listening_test.items import COLUMNS, audio_url, write_items
 from keras_listen.listening_test.ratings import COLUMNS as RATING_COLUMNS
 from keras_listen.listening_test.ratings import Rating
@@ -206,7 +206,7 @@ def judged(seed: int, **settings) -> list[Judgement]:
     """Return the judgements of a simulated study."""
     simulation = simulate(seed, repeats=0, **settings)
     items = {
-        i["name"]: Recording(
+        i["name"]: RatedRecording(
             i["name"], i["class_label"], i["role"], i["experiment"], i["condition"], i["stage"],
             i["prior"],
         )

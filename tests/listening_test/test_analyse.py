@@ -25,7 +25,7 @@ from keras_listen.listening_test.catalogue import read_catalogue
 from keras_listen.listening_test.collect import api as collecting
 from keras_listen.listening_test.collect.answers import Answer
 from keras_listen.listening_test.collect.connection import connect
-from keras_listen.listening_test.collect.database import Ratings, Settings
+from keras_listen.listening_test.collect.database import CollectionSettings, Ratings
 from keras_listen.listening_test.collect.order import Design, plan
 from keras_listen.listening_test.collect.stored import DATABASE
 from keras_listen.listening_test.folder import open_study
@@ -716,7 +716,7 @@ def served(tmp_path) -> Path:
     root = write_folder(tmp_path / "served")
     with closing(connect(root / DATABASE, create=True)) as connector:
         database = Ratings(connector, ID)
-        database.set(Settings())
+        database.set(CollectionSettings())
         for number in range(2):
             token = database.register(9, lambda n: plan(open_study(root), n, Design()))
             rater = database.rater(token)

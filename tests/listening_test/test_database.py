@@ -18,7 +18,7 @@ from keras_listen.listening_test.collect import api as collecting
 from keras_listen.listening_test.collect import schema
 from keras_listen.listening_test.collect.answers import Answer
 from keras_listen.listening_test.collect.connection import connect
-from keras_listen.listening_test.collect.database import AlreadyRated, Ratings, Settings
+from keras_listen.listening_test.collect.database import AlreadyRated, CollectionSettings, Ratings
 from keras_listen.listening_test.collect.order import Design, plan
 from keras_listen.listening_test.folder import open_study
 from keras_listen.listening_test.ratings import read_ratings
@@ -62,7 +62,7 @@ def study(tmp_path_factory):
 def ratings(connector, study):
     """A study in the database, with nobody in it."""
     ratings = Ratings(connector, study.id)
-    ratings.set(Settings(url="http://localhost"))
+    ratings.set(CollectionSettings(url="http://localhost"))
     return ratings
 
 
@@ -178,7 +178,7 @@ def test_studies_in_one_database_do_not_see_each_other(ratings, study, connector
     token, rater = join(ratings, study)
     ratings.rate(rater, 1, rated(1))
     other = Ratings(connector, "ffff")
-    other.set(Settings())
+    other.set(CollectionSettings())
     assert other.ratings() == []
     assert other.overview() == []
     assert other.rater(token) is None
@@ -186,7 +186,9 @@ def test_studies_in_one_database_do_not_see_each_other(ratings, study, connector
 
 
 def test_settings_come_back(ratings):
-    settings = Settings(design=Design(mode="both", per_rater=7), is_open=False, url="https://a.b")
+    settings = CollectionSettings(
+        design=Design(mode="both", per_rater=7), is_open=False, url="https://a.b"
+    )
     ratings.set(settings)
     assert ratings.settings() == settings
 
@@ -294,7 +296,7 @@ def test_a_locked_database_is_one_line_and_loses_nothing(tmp_path, study, monkey
     path = tmp_path / "ratings.sqlite"
     connector = connect(f"sqlite:///{path}", create=True)
     ratings = Ratings(connector, study.id)
-    ratings.set(Settings())
+    ratings.set(CollectionSettings())
     _, rater = join(ratings, study)
     ratings.rate(rater, 1, rated(1))
     other = sqlite3.connect(path, isolation_level=None)

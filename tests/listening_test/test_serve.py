@@ -24,7 +24,7 @@ from study_folder import HOSTILE, ID, WORDS, write_study
 from study_server import Rater, serving
 
 from keras_listen.listening_test.collect import api as collecting
-from keras_listen.listening_test.collect.database import Ratings, Settings
+from keras_listen.listening_test.collect.database import CollectionSettings, Ratings
 from keras_listen.listening_test.collect.limits import Limiter, TooMany
 from keras_listen.listening_test.folder import open_study
 from keras_listen.listening_test.ratings import read_ratings
@@ -510,7 +510,7 @@ def test_more_raters_than_there_may_be_are_told(tmp_path):
 
         connector = connect(f"sqlite:///{root}/ratings.sqlite")
         ratings = Ratings(connector, ID)
-        ratings.set(Settings(most_raters=1))
+        ratings.set(CollectionSettings(most_raters=1))
         server.join()
         answer = requests.post(f"{server.url}/api/join", json={"code": server.code}, timeout=10)
         assert (answer.status_code, answer.json()["error"]) == (

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .judgements import Condition, Judgement
+from .judgements import Judgement, RatedCondition
 from .mean_opinion import Draws, by_condition, score
 from .statistics import difference_interval, holm, signed_rank
 
@@ -39,15 +39,17 @@ def compare(judgements: Sequence[Judgement], draws: Draws) -> list[dict[str, Any
 
 
 def _priors(
-    groups: Mapping[Condition, Sequence[Judgement]],
-) -> Iterator[tuple[Condition, Condition]]:
+    groups: Mapping[RatedCondition, Sequence[Judgement]],
+) -> Iterator[tuple[RatedCondition, RatedCondition]]:
     """Yield each condition with a prior and the first one without that is else made alike."""
     for condition, plain in _partners(groups):
         if alike := [p for p in plain if not _differences(groups, condition, p)]:
             yield condition, alike[0]
 
 
-def uncompared(judgements: Sequence[Judgement]) -> Iterator[tuple[Condition, Condition, str]]:
+def uncompared(
+    judgements: Sequence[Judgement],
+) -> Iterator[tuple[RatedCondition, RatedCondition, str]]:
     """Yield each condition with a prior and one without that are not compared, and why not.
 
     They are of one kind, with the same objective and vocoder, but of different settings: what
@@ -64,8 +66,8 @@ def uncompared(judgements: Sequence[Judgement]) -> Iterator[tuple[Condition, Con
 
 
 def _partners(
-    groups: Mapping[Condition, Sequence[Judgement]],
-) -> Iterator[tuple[Condition, list[Condition]]]:
+    groups: Mapping[RatedCondition, Sequence[Judgement]],
+) -> Iterator[tuple[RatedCondition, list[RatedCondition]]]:
     """Yield each condition with a prior, and those without of its kind, objective and vocoder."""
     kind = {c: (c.stage, mine[0].item.others) for c, mine in groups.items()}
     for condition in groups:
@@ -75,7 +77,7 @@ def _partners(
 
 
 def _differences(
-    groups: Mapping[Condition, Sequence[Judgement]], a: Condition, b: Condition
+    groups: Mapping[RatedCondition, Sequence[Judgement]], a: RatedCondition, b: RatedCondition
 ) -> list[str]:
     """Name the settings in which two conditions differ; a prior's own options are part of it."""
     mine, theirs = (groups[condition][0].item.settings for condition in (a, b))
@@ -86,7 +88,9 @@ def _differences(
     ]
 
 
-def _stages(conditions: Iterable[Condition]) -> Iterator[tuple[Condition, Condition]]:
+def _stages(
+    conditions: Iterable[RatedCondition],
+) -> Iterator[tuple[RatedCondition, RatedCondition]]:
     """Yield what was maximized and what it was before."""
     before = {c.experiment: c for c in conditions if c.stage == "before"}
     for condition in conditions:
@@ -96,8 +100,8 @@ def _stages(conditions: Iterable[Condition]) -> Iterator[tuple[Condition, Condit
 
 def _compare(
     kind: str,
-    a: Condition,
-    b: Condition,
+    a: RatedCondition,
+    b: RatedCondition,
     mine: Sequence[Judgement],
     theirs: Sequence[Judgement],
     draws: Draws,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import ParameterError, RunError
-from ..catalogue import Catalogue, Recording
+from ..catalogue import Catalogue, RatedRecording
 from ..collect.stored import Stored
 from ..ratings import COLUMNS, OTHER, Rating, read_ratings
 from ..tables import read_table
@@ -19,7 +19,7 @@ from .mturk_results import is_batch, read_batch
 _STAGES = ("generated", "before", "after")
 
 
-class Condition(NamedTuple):
+class RatedCondition(NamedTuple):
     """Recordings that were made in one way, and whose ratings are counted together.
 
     Attributes:
@@ -51,15 +51,15 @@ class Judgement:
     """One rating and the recording that it is about."""
 
     rating: Rating
-    item: Recording
+    item: RatedRecording
 
     @property
-    def condition(self) -> Condition:
+    def condition(self) -> RatedCondition:
         """What it is counted with."""
         item = self.item
         if item.role != "item":
-            return Condition(None, "", f"anchor, {item.role}", "")
-        return Condition(item.experiment, item.stage, item.condition, item.prior)
+            return RatedCondition(None, "", f"anchor, {item.role}", "")
+        return RatedCondition(item.experiment, item.stage, item.condition, item.prior)
 
     @property
     def right(self) -> bool:
@@ -79,7 +79,7 @@ class Gathered:
     """
 
     judgements: list[Judgement]
-    items: dict[str, Recording]
+    items: dict[str, RatedRecording]
     notes: list[str]
 
 
@@ -105,7 +105,7 @@ def gather(
         ListenError: a file cannot be used, or is about other recordings.
     """
     ratings: list[Rating] = []
-    items: dict[str, Recording] = dict(study.recordings) if study else {}
+    items: dict[str, RatedRecording] = dict(study.recordings) if study else {}
     notes: list[str] = []
     for source in sources:
         if isinstance(source, Stored):
@@ -143,7 +143,9 @@ def _own(path: str | Path, heading: Sequence[str], study: Catalogue | None) -> l
     return read
 
 
-def _add(items: dict[str, Recording], described: dict[str, Recording], path: str | Path) -> None:
+def _add(
+    items: dict[str, RatedRecording], described: dict[str, RatedRecording], path: str | Path
+) -> None:
     for name, item in described.items():
         if items.setdefault(name, item) != item:
             raise RunError(
@@ -176,7 +178,7 @@ def _once(ratings: Iterable[Rating], notes: list[str]) -> list[Rating]:
     return list(kept.values())
 
 
-def _join(ratings: Iterable[Rating], items: dict[str, Recording]) -> list[Judgement]:
+def _join(ratings: Iterable[Rating], items: dict[str, RatedRecording]) -> list[Judgement]:
     found = []
     for rating in ratings:
         if rating.name not in items:

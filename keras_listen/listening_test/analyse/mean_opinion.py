@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...seeds import derive, generator
-from .judgements import Condition, Judgement
+from .judgements import Judgement, RatedCondition
 from .statistics import mean_interval
 
 #: What a rating can be, 1 Bad to 5 Excellent.
@@ -53,9 +53,9 @@ def _numbered(names: Iterable[str]) -> dict[str, int]:
     return {name: number for number, name in enumerate(sorted(set(names)))}
 
 
-def by_condition(judgements: Sequence[Judgement]) -> dict[Condition, list[Judgement]]:
+def by_condition(judgements: Sequence[Judgement]) -> dict[RatedCondition, list[Judgement]]:
     """Return judgements by condition, in the conditions' order."""
-    found: dict[Condition, list[Judgement]] = {}
+    found: dict[RatedCondition, list[Judgement]] = {}
     for judgement in judgements:
         found.setdefault(judgement.condition, []).append(judgement)
     return dict(sorted(found.items(), key=lambda pair: pair[0].order))
@@ -79,7 +79,7 @@ def conditions(judgements: Sequence[Judgement], draws: Draws) -> list[dict[str, 
     ]
 
 
-def differing(settings: Mapping[Condition, Mapping[str, Any]]) -> dict[Condition, str]:
+def differing(settings: Mapping[RatedCondition, Mapping[str, Any]]) -> dict[RatedCondition, str]:
     """Return, as text, what of each condition's settings others have otherwise."""
     values: dict[str, set[str]] = {}
     for mine in settings.values():
@@ -101,7 +101,7 @@ def words(judgements: Sequence[Judgement], draws: Draws) -> list[dict[str, Any]]
     ]
 
 
-def about(condition: Condition) -> dict[str, Any]:
+def about(condition: RatedCondition) -> dict[str, Any]:
     """Return what identifies a condition in tables."""
     return {
         "experiment": condition.experiment,

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from ...errors import ParameterError, RunError
-from ..catalogue import Catalogue, Recording
+from ..catalogue import Catalogue, RatedRecording
 from ..ratings import Rating
 from ..tables import Placed, read_table, require_columns
 
@@ -50,7 +50,7 @@ def read_batch(
     *,
     coding: str = "auto",
     rejected: bool = False,
-) -> tuple[list[Rating], dict[str, Recording], list[str]]:
+) -> tuple[list[Rating], dict[str, RatedRecording], list[str]]:
     """Read batch results.
 
     Args:
@@ -109,13 +109,13 @@ def _about_rejected(rows: Sequence[Placed], are_counted: bool) -> Iterator[str]:
         yield f"rejected assignments: {len(workers)}, by {some} of {every} workers; {became}."
 
 
-def _known(row: Mapping[str, str]) -> Recording:
+def _known(row: Mapping[str, str]) -> RatedRecording:
     """Return a recording that only has the name under which the study knows it."""
     url = PurePosixPath(unquote(urlsplit(row["Input.audio_url"]).path))
-    return Recording(row.get("Input.name") or url.stem, "")
+    return RatedRecording(row.get("Input.name") or url.stem, "")
 
 
-def _described(place: str, row: Mapping[str, str]) -> Recording:
+def _described(place: str, row: Mapping[str, str]) -> RatedRecording:
     given, url = row["Input.experiment"].strip(), row["Input.audio_url"]
     if given not in [str(number) for number in EXPERIMENTS]:
         raise RunError(
@@ -127,7 +127,9 @@ def _described(place: str, row: Mapping[str, str]) -> Recording:
     condition, prior = EXPERIMENTS[experiment]
     before = any(word in urlsplit(url).path.casefold() for word in _BEFORE)
     stage = "generated" if experiment in (1, 3) else "before" if before else "after"
-    return Recording(url, row["Input.class_label"], "item", experiment, condition, stage, prior)
+    return RatedRecording(
+        url, row["Input.class_label"], "item", experiment, condition, stage, prior
+    )
 
 
 def _first_word(answer: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import StudyError
 from ...output.files import write_text
-from ..folder import Study, open_study
+from ..folder import StudyFolder, open_study
 from ..items import read_manifest
 from .offline import TITLE
 from .order import plan
@@ -20,7 +20,7 @@ from .stored import DATABASE, database_of, require_libraries
 
 if TYPE_CHECKING:
     from .connection import Connector
-    from .database import Ratings, Settings
+    from .database import CollectionSettings, Ratings
 
 log = logging.getLogger("keras_listen")
 
@@ -106,7 +106,7 @@ def serve(
         run(application, sock, proxy=proxy, started=lambda: announce(serving))
 
 
-def _application(study: Study, ratings: Ratings, title: str) -> Any:
+def _application(study: StudyFolder, ratings: Ratings, title: str) -> Any:
     from .pages import admin_page, served_page
     from .server import Application, Page
 
@@ -176,15 +176,15 @@ def export(root: str | Path, out: str | Path, *, database: str | None = None) ->
 
 def _set_up(
     connector: Connector,
-    study: Study,
+    study: StudyFolder,
     *,
     url: str,
     is_open: bool | None = None,
     most_raters: int | None = None,
     **given: Any,
-) -> tuple[Ratings, Settings]:
+) -> tuple[Ratings, CollectionSettings]:
     """Store what a study is set to: what is given, else as before, else the defaults."""
-    from .database import Ratings, Settings
+    from .database import CollectionSettings, Ratings
 
     ratings = Ratings(connector, study.id)
     if unknown := ratings.names() - set(study.by_name):
@@ -192,7 +192,7 @@ def _set_up(
             f"{connector.label} has the recording {min(unknown)} in a rater's order, which "
             f"{study.root / 'manifest.csv'} does not know; bring back the one that was served"
         )
-    before = ratings.settings() or Settings()
+    before = ratings.settings() or CollectionSettings()
     design = {name: value for name, value in given.items() if value is not None}
     settings = replace(
         before,
@@ -205,7 +205,9 @@ def _set_up(
     return ratings, settings
 
 
-def _invite(ratings: Ratings, study: Study, settings: Settings, count: int) -> list[str]:
+def _invite(
+    ratings: Ratings, study: StudyFolder, settings: CollectionSettings, count: int
+) -> list[str]:
     """Return as many new links, or make none; fewer only where others join meanwhile."""
     from .database import Full
 

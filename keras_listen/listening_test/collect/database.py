@@ -27,7 +27,7 @@ from .schema import presentations, raters, ratings, studies
 
 
 @dataclass(frozen=True)
-class Settings:
+class CollectionSettings:
     """What a study was set to when it was last served.
 
     Attributes:
@@ -44,7 +44,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Rater:
+class StoredRater:
     """Somebody with a link.
 
     Attributes:
@@ -78,16 +78,16 @@ class Ratings:
     def __init__(self, connector: Connector, study: str):
         self.connector, self.study = connector, study
 
-    def settings(self) -> Settings | None:
+    def settings(self) -> CollectionSettings | None:
         """Return what the study was last set to; None if it is not in the database."""
         with self.connector.reading() as connection:
             stored = connection.scalar(select(studies.c.settings).where(self._own(studies.c.id)))
         if stored is None:
             return None
         values = json.loads(stored)
-        return Settings(**values | {"design": Design(**values["design"])})
+        return CollectionSettings(**values | {"design": Design(**values["design"])})
 
-    def set(self, settings: Settings) -> None:
+    def set(self, settings: CollectionSettings) -> None:
         """Store settings; the study is added if it is not there."""
         values = {"settings": json.dumps(asdict(settings))}
         with self.connector.writing() as connection:
@@ -154,15 +154,15 @@ class Ratings:
         own = self._own(raters.c.study)
         return connection.scalar(select(func.count()).select_from(raters).where(own))
 
-    def rater(self, token: str) -> Rater | None:
+    def rater(self, token: str) -> StoredRater | None:
         """Return whose link has `token`; None if nobody's."""
         columns = (raters.c.key, raters.c.name, raters.c.headphones)
         query = select(*columns).where(self._own(raters.c.study), raters.c.token == _digest(token))
         with self.connector.reading() as connection:
             row = connection.execute(query).first()
-        return Rater(*row) if row else None
+        return StoredRater(*row) if row else None
 
-    def order(self, rater: Rater) -> list[Row]:
+    def order(self, rater: StoredRater) -> list[Row]:
         """Return a rater's presentations in order, each with `done`."""
         query = (
             select(presentations, ratings.c.position.is_not(None).label("done"))
@@ -173,13 +173,13 @@ class Ratings:
         with self.connector.reading() as connection:
             return list(connection.execute(query))
 
-    def presentation(self, rater: Rater, **where: Any) -> Row | None:
+    def presentation(self, rater: StoredRater, **where: Any) -> Row | None:
         """Return the presentation of a rater at a `position`, or with a `sound`; None without."""
         query = select(presentations).where(presentations.c.rater == rater.key).filter_by(**where)
         with self.connector.reading() as connection:
             return connection.execute(query).first()
 
-    def rate(self, rater: Rater, position: int, answer: Answer) -> bool:
+    def rate(self, rater: StoredRater, position: int, answer: Answer) -> bool:
         """Store an answer; return whether it is new. Sent again, it is left as it is.
 
         Raises:
@@ -198,12 +198,12 @@ class Ratings:
             raise AlreadyRated("this recording has been rated already; the first rating stays")
         return False
 
-    def _stored(self, rater: Rater, position: int) -> Row | None:
+    def _stored(self, rater: StoredRater, position: int) -> Row | None:
         query = select(ratings).filter_by(rater=rater.key, position=position)
         with self.connector.reading() as connection:
             return connection.execute(query).first()
 
-    def set_headphones(self, rater: Rater, result: str) -> None:
+    def set_headphones(self, rater: StoredRater, result: str) -> None:
         """Store how a rater's check for headphones went; the last one counts."""
         statement = update(raters).where(raters.c.key == rater.key).values(headphones=result)
         with self.connector.writing() as connection:
@@ -257,7 +257,7 @@ class Ratings:
         return column == self.study
 
 
-def existing(connector: Connector, study: str) -> tuple[Ratings, Settings]:
+def existing(connector: Connector, study: str) -> tuple[Ratings, CollectionSettings]:
     """Return what a database has of a study that was served before.
 
     Raises:

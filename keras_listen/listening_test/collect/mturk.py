@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from ...errors import ParameterError
 from ...output.files import csv_text
-from ..folder import Study
+from ..folder import StudyFolder
 from ..items import Row
 from .answers import SCALE
 from .order import examples
@@ -17,7 +17,7 @@ from .order import examples
 COLUMNS = ("class_label", "experiment", "audio_url", "name")
 
 
-def input_text(study: Study, audio_url: str, *, anchors: bool = True) -> str:
+def input_text(study: StudyFolder, audio_url: str, *, anchors: bool = True) -> str:
     """Return the input file, a row a task, in an order of the study's own.
 
     Args:
@@ -38,7 +38,7 @@ def input_text(study: Study, audio_url: str, *, anchors: bool = True) -> str:
     return csv_text(rows, COLUMNS)
 
 
-def example_rows(study: Study, audio_url: str) -> list[Row]:
+def example_rows(study: StudyFolder, audio_url: str) -> list[Row]:
     """Return the examples of the instructions: word, label of the scale, address."""
     return [
         {

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import RunError
 from ...output.files import make_folder, require_empty, write_text
-from ..folder import Study, open_study
+from ..folder import StudyFolder, open_study
 from .order import Design, cell
 
 TITLE = "Listening test"
@@ -57,7 +57,7 @@ def page(
     return out / "index.html"
 
 
-def _balancing(study: Study) -> int:
+def _balancing(study: StudyFolder) -> int:
     """Return how many orders have each recording equally often in each round."""
     items = study.of_role("item")
     cells = {cell(item) for item in items}
@@ -65,7 +65,7 @@ def _balancing(study: Study) -> int:
     return len(cells) * max(map(places.count, set(places)))
 
 
-def _copy_sounds(study: Study, folder: Path) -> None:
+def _copy_sounds(study: StudyFolder, folder: Path) -> None:
     make_folder(folder)
     for name, row in study.by_name.items():
         try:

@@ -16,7 +16,7 @@ from random import Random
 from typing import TypeVar
 
 from ...errors import ParameterError
-from ..folder import Study
+from ..folder import StudyFolder
 from ..items import Row
 from ..ratings import MODES
 
@@ -69,7 +69,7 @@ class Presentation:
     repeat: int
 
 
-def plan(study: Study, number: int, design: Design) -> list[Presentation]:
+def plan(study: StudyFolder, number: int, design: Design) -> list[Presentation]:
     """Return what rater `number`, from 0, hears; the same whenever it is asked for."""
     order = []
     for mode in design.modes:
@@ -79,7 +79,7 @@ def plan(study: Study, number: int, design: Design) -> list[Presentation]:
     return [Presentation(i, *shown) for i, shown in enumerate(order, start=1)]
 
 
-def balanced(study: Study, number: int, random: Random) -> list[str]:
+def balanced(study: StudyFolder, number: int, random: Random) -> list[str]:
     """Return the names of all items in the order of rater `number`, without checks."""
     cells, words = _shuffled_design(study)
     takes = defaultdict(list)
@@ -95,7 +95,7 @@ def balanced(study: Study, number: int, random: Random) -> list[str]:
     return names
 
 
-def _shuffled_design(study: Study) -> tuple[list[tuple[str, str]], list[str]]:
+def _shuffled_design(study: StudyFolder) -> tuple[list[tuple[str, str]], list[str]]:
     """Return conditions and words in an order of the study's own."""
     items = study.of_role("item")
     random = Random(study.id)
@@ -120,12 +120,12 @@ def _column(cells: Sequence[Sequence[str]], number: int, place: int) -> list[str
     return column
 
 
-def examples(study: Study) -> list[Row]:
+def examples(study: StudyFolder) -> list[Row]:
     """Return the anchors that are played before the first rating, clear ones first."""
     return [a for role in ("clear", "unclear") for a in _anchors(study, role)[0]]
 
 
-def _anchors(study: Study, role: str) -> tuple[list[Row], list[Row]]:
+def _anchors(study: StudyFolder, role: str) -> tuple[list[Row], list[Row]]:
     """Return a role's examples and its hidden anchors; where there are few, they are the same."""
     all_ = _shuffled(study.of_role(role), Random(f"{study.id}/{role}"))
     shown = min(EXAMPLES, -(-len(all_) // 2))
@@ -133,7 +133,7 @@ def _anchors(study: Study, role: str) -> tuple[list[Row], list[Row]]:
 
 
 def _with_checks(
-    study: Study, number: int, names: list[str], design: Design, random: Random
+    study: StudyFolder, number: int, names: list[str], design: Design, random: Random
 ) -> list[tuple[str, int]]:
     """Return (name, repeat) with anchors and repeats strewn in."""
     share = round(0.05 * len(names))
@@ -147,7 +147,7 @@ def _with_checks(
     return shown
 
 
-def _chosen_anchors(study: Study, number: int, default: int, asked: int | None) -> list[str]:
+def _chosen_anchors(study: StudyFolder, number: int, default: int, asked: int | None) -> list[str]:
     """Return the names of a rater's hidden anchors: as many clear as unclear, by turns."""
     wanted = default if asked is None else asked
     names = []

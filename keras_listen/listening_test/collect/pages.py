@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...output.pages import data_block, fill, policy, render, template_text
-from ..folder import Study
+from ..folder import StudyFolder
 from ..items import name_of
 from ..ratings import COLUMNS, MODES
 from .answers import HEADPHONES, SCALE
@@ -36,7 +36,7 @@ def _page(template: str, names: Sequence[str], title: str, **values: Any) -> tup
 
 
 def static_page(
-    study: Study,
+    study: StudyFolder,
     design: Design,
     *,
     title: str,
@@ -62,7 +62,7 @@ def static_page(
     )
 
 
-def _data(study: Study, design: Design, orders: int) -> Mapping[str, Any]:
+def _data(study: StudyFolder, design: Design, orders: int) -> Mapping[str, Any]:
     """Return what the page's script needs. Conditions are not in it."""
     # By name, which tells nothing: in the manifest, recordings of one condition stand together.
     names = sorted(study.by_name)
@@ -87,7 +87,7 @@ def _data(study: Study, design: Design, orders: int) -> Mapping[str, Any]:
     }
 
 
-def _sounds(study: Study) -> Mapping[str, str]:
+def _sounds(study: StudyFolder) -> Mapping[str, str]:
     return {name: base64.b64encode(study.sound(name)).decode() for name in sorted(study.by_name)}
 
 

@@ -32,9 +32,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ...errors import DatabaseError, RunError, StudyError
-from ..folder import Study
+from ..folder import StudyFolder
 from .answers import checked, checked_headphones, ratings_text
-from .database import AlreadyRated, Full, Rater, Ratings
+from .database import AlreadyRated, Full, Ratings, StoredRater
 from .limits import Limiter, SafeHeaders, TooLong, TooMany, read_json
 from .order import examples, plan
 
@@ -84,7 +84,7 @@ class Application:
         pages: by path.
     """
 
-    study: Study
+    study: StudyFolder
     ratings: Ratings
     pages: Mapping[str, Page]
     #: Requests of one rater; joining and wrong tokens by address, behind which many may sit.
@@ -165,7 +165,7 @@ class Application:
             raise StudyError("this study has all its raters; thank you") from error
         return JSONResponse({"token": token}, 201)
 
-    def session(self, request: Request, body: Any, rater: Rater) -> Response:
+    def session(self, request: Request, body: Any, rater: StoredRater) -> Response:
         """Tell what the rater hears. Of a word that shall be guessed only the sound is told."""
         order = self.ratings.order(rater)
         shown = [
@@ -192,7 +192,7 @@ class Application:
             raise RunError(f"the study's folder has no recording {name} any more")
         return row["class_label"]
 
-    def sound(self, request: Request, body: Any, rater: Rater) -> Response:
+    def sound(self, request: Request, body: Any, rater: StoredRater) -> Response:
         """Send a recording of the rater's own order, or an example."""
         asked = request.path_params["sound"]
         anchors = {f"example-{i}": row["name"] for i, row in enumerate(examples(self.study))}
@@ -204,12 +204,12 @@ class Application:
             raise Unknown("there is no such recording")
         return Response(self._sound(name), media_type="audio/wav")
 
-    def headphones(self, request: Request, body: Any, rater: Rater) -> Response:
+    def headphones(self, request: Request, body: Any, rater: StoredRater) -> Response:
         """Store how the check went."""
         self.ratings.set_headphones(rater, checked_headphones(body))
         return JSONResponse({"stored": True})
 
-    def rate(self, request: Request, body: Any, rater: Rater) -> Response:
+    def rate(self, request: Request, body: Any, rater: StoredRater) -> Response:
         """Store an answer; what is answered with 201 or 200 is in the database."""
         asked = request.path_params["position"]
         row = None
