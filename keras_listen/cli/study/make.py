@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..models.blocks import BLOCK_SIZE
-from .common import bar, component_options, model_options, split_list, table
+from ...models.blocks import BLOCK_SIZE
+from ..common import bar, component_options, model_options, split_list, table
 
 
 @click.command()
@@ -65,10 +65,10 @@ def make(store, out, **settings) -> None:
     one, and speaks what reached its word: the paper's four experiments, before and after. Writes
     manifest.csv, audio/, unreached.csv and conditions.csv into the folder OUT.
     """
-    from ..models.backend import start_quietly
+    from ...models.backend import start_quietly
 
     start_quietly(engine=True)
-    from ..listening_test.make.api import make_study
+    from ...listening_test.make.api import make_study
 
     done = make_study(store, out, **settings, track=bar)
     click.echo(table(_conditions(done)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .common import table
+from ..common import table
 
 
 @click.command()
@@ -68,7 +68,7 @@ def analyse(**settings) -> None:
     hands out, batch results of Mechanical Turk, and SQLite files or URLs of databases. Writes
     results.json, tables, figures and index.html.
     """
-    from ..listening_test.analyse.api import analyse_study
+    from ...listening_test.analyse.api import analyse_study
 
     done = analyse_study(**settings)
     for mode in ("rating", "word"):

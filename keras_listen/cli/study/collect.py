@@ -6,9 +6,9 @@ import signal
 
 import click
 
-from ..listening_test.collect import api as collecting
-from ..listening_test.collect import offline as handouts
-from ..listening_test.collect.order import MODES
+from ...listening_test.collect import api as collecting
+from ...listening_test.collect import offline as handouts
+from ...listening_test.collect.order import MODES
 
 #: About what a rater takes for one recording, in seconds.
 _PACE = 7

@@ -1,0 +1,22 @@
+"""keras-listen study"""
+
+from __future__ import annotations
+
+import click
+
+from ..common import LazyGroup
+
+_HOMES = {
+    "make": "study.make",
+    "serve": "study.collect",
+    "invite": "study.collect",
+    "export": "study.collect",
+    "page": "study.collect",
+    "mturk": "study.collect",
+    "analyse": "study.analyse",
+}
+
+
+@click.group(cls=LazyGroup, homes=_HOMES)
+def study() -> None:
+    """Let people listen: make recordings, collect ratings, analyse them."""
