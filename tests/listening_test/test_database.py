@@ -315,7 +315,7 @@ def test_export_says_what_is_missing(tmp_path, study):
     root = write_study(tmp_path / "s")
     with pytest.raises(DatabaseError, match=r"has no ratings.sqlite: it has not been served yet"):
         collecting.export(root, tmp_path / "r.csv")
-    with pytest.raises(ListenError, match=r"there is no study in .*/nothing"):
+    with pytest.raises(ListenError, match=r"there is no listening test in .*/nothing"):
         collecting.export(tmp_path / "nothing", tmp_path / "r.csv")
     assert not (root / "ratings.sqlite").exists()
 
@@ -323,9 +323,10 @@ def test_export_says_what_is_missing(tmp_path, study):
 def test_export_of_another_study_is_refused(tmp_path, ratings, address):
     root = write_study(tmp_path / "s")
     (root / "manifest.json").write_text('{"study": "0123abcd"}', encoding="utf-8")
-    with pytest.raises(StudyError, match="has nothing of study 0123abcd; serve it first, or name"):
+    message = "has nothing of listening test 0123abcd; serve it first, or name"
+    with pytest.raises(StudyError, match=message):
         collecting.export(root, tmp_path / "r.csv", database=address)
-    with pytest.raises(StudyError, match="has nothing of study 0123abcd"):
+    with pytest.raises(StudyError, match="has nothing of listening test 0123abcd"):
         collecting.invite(root, 1, database=address)
 
 

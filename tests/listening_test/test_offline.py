@@ -13,7 +13,7 @@ from helpers import assert_one_line
 from study_folder import HOSTILE, ID, WORDS, write_study
 from study_rater import ENTER, Seat, downloaded, keep_downloads
 
-from keras_listen.listening_test.collect import offline as handouts
+from keras_listen.listening_test.collect import offline
 from keras_listen.listening_test.collect.order import Design, plan
 from keras_listen.listening_test.folder import open_study
 from keras_listen.listening_test.ratings import read_ratings
@@ -41,7 +41,7 @@ def page(request, root, tmp_path_factory):
     """A page, moved away from where it was made, and away from the study."""
     out = tmp_path_factory.mktemp("page") / "made"
     single = request.param == "single file"
-    handouts.page(root, out, single_file=single, return_to="a@b.example", **SMALL)
+    offline.write_page(root, out, single_file=single, return_to="a@b.example", **SMALL)
     if single:
         assert [path.name for path in out.iterdir()] == ["index.html"]
     return shutil.move(out, out.with_name("moved to & fro")) / "index.html"
@@ -238,7 +238,7 @@ def test_windows_of_two_orders_overwrite_nothing(seat, page):
 def test_a_page_of_other_orders_begins_anew(chromium, root, tmp_path):
     """Answers belong to places in an order, and must not move to other recordings."""
     seat = Seat(chromium)
-    path = handouts.page(root, tmp_path / "page", **SMALL)
+    path = offline.write_page(root, tmp_path / "page", **SMALL)
     seat.visit(path.as_uri())
     chromium.run("localStorage.clear()")
     seat.visit(path.as_uri())
@@ -246,7 +246,7 @@ def test_a_page_of_other_orders_begins_anew(chromium, root, tmp_path):
     seat.rate(4)
     seat.wait_for_place(2)
     shutil.rmtree(path.parent)
-    handouts.page(root, path.parent, **SMALL | {"repeats": 0})
+    offline.write_page(root, path.parent, **SMALL | {"repeats": 0})
     seat.visit(path.as_uri())
     assert (seat.text("#greeting"), seat.text("#begin")) == ("Welcome", "Begin")
 
@@ -272,7 +272,7 @@ def test_examples_play(seat, page):
 
 def test_guessed_words_with_odd_characters_come_back_as_they_are(chromium, root, tmp_path):
     """Quotes, commas, tags and what a rater writes themselves, through the browser's own CSV."""
-    page = handouts.page(root, tmp_path / "page", mode="word", title='A "test" <b>', **SMALL)
+    page = offline.write_page(root, tmp_path / "page", mode="word", title='A "test" <b>', **SMALL)
     keep_downloads(chromium, tmp_path)
     seat = Seat(chromium)
     seat.visit(page.as_uri())
@@ -330,8 +330,8 @@ def test_only_the_pages_own_scripts_may_run(page):
 
 def test_the_number_of_orders_can_be_given_and_is_limited(tmp_path):
     root = write_study(tmp_path / "study", takes=5)
-    assert len(data_of(handouts.page(root, tmp_path / "a"))[1]["orders"]) == 24
-    assert len(data_of(handouts.page(root, tmp_path / "b", orders=2))[1]["orders"]) == 2
+    assert len(data_of(offline.write_page(root, tmp_path / "a"))[1]["orders"]) == 24
+    assert len(data_of(offline.write_page(root, tmp_path / "b", orders=2))[1]["orders"]) == 2
 
 
 def test_the_command_says_where_and_refuses_a_folder_in_use(tmp_path, call):

@@ -1,1 +1,1 @@
-"""Analysing ratings."""
+"""Analyse ratings: `keras-listen study analyse`."""

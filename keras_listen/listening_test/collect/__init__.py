@@ -1,1 +1,1 @@
-"""Collecting ratings."""
+"""Collect ratings: with a server, on a page without one, or on Mechanical Turk."""

@@ -76,7 +76,7 @@ def make_study(
         objective, vocoder: names.
         real: real utterances through the vocoder as a further condition.
         combinations: further conditions, such as "prior=vae,prior.pull=0.02,steps=150" or the same
-            as a mapping, see `keras_listen.study.conditions.parse_combination`.
+            as a mapping, see `keras_listen.listening_test.make.conditions.parse_combination`.
         anchors: real utterances that all networks hear rightly, and as much noise, to tell careful
             raters by.
         tries: starts after which a word is given up in a condition.
