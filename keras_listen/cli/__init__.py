@@ -21,7 +21,7 @@ _COMMANDS = {
     "plugins": "List priors, objectives, vocoders and readers.",
     "prepare": "Extract the features of a corpus into a store.",
     "run": "Maximize a classifier's words and hear them.",
-    "study": "Let people listen: make recordings, collect ratings, analyse them.",
+    "study": "Run a listening test: make recordings, collect ratings, analyse them.",
     "train": "Train classifiers and priors on a store, or a vocoder on recordings.",
     "vocode": "Turn recordings or features into sound.",
 }

@@ -1,4 +1,4 @@
-"""keras-listen study"""
+"""keras-listen study: listening tests"""
 
 from __future__ import annotations
 
@@ -19,4 +19,4 @@ _HOMES = {
 
 @click.group(cls=LazyGroup, homes=_HOMES)
 def study() -> None:
-    """Let people listen: make recordings, collect ratings, analyse them."""
+    """Run a listening test: make recordings, collect ratings, analyse them."""
