@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from ...output.plots import literal, save_both
 from ..ratings import NOTHING
 from .intelligibility import ELSE
 from .mean_opinion import SCALE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Labels of the scale.
 LABELS = ("1 Bad", "2 Poor", "3 Fair", "4 Good", "5 Excellent")
@@ -81,7 +84,8 @@ def _draw_words(root: Path, word: Mapping[str, Any]) -> dict[str, str]:
     return stems
 
 
-def _figure(width: float, height: float):
+def _figure(width: float, height: float) -> Figure:
+    # Matplotlib takes long to import.
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

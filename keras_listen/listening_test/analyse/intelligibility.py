@@ -30,8 +30,8 @@ def count_answers(judgements: Sequence[Judgement], words: Iterable[str]) -> dict
     words = sorted(words)
     confusion = {
         condition.title: {
-            word: dict(sorted(Counter(_answer(j, words) for j in said).items()))
-            for word, said in by_word(mine).items()
+            word: dict(sorted(Counter(_answer(j, words) for j in answers).items()))
+            for word, answers in by_word(mine).items()
         }
         for condition, mine in by_condition(judgements).items()
     }

@@ -94,10 +94,10 @@ def differing(settings: Mapping[RatedCondition, Mapping[str, Any]]) -> dict[Rate
 def words(judgements: Sequence[Judgement], draws: Draws) -> list[dict[str, Any]]:
     """Return the mean of each word in each condition with its interval."""
     return [
-        about(condition) | {"word": word} | _summary(said, draws, *condition, word)
+        about(condition) | {"word": word} | _summary(judged, draws, *condition, word)
         for condition, mine in by_condition(judgements).items()
         if condition.experiment is not None
-        for word, said in by_word(mine).items()
+        for word, judged in by_word(mine).items()
     ]
 
 

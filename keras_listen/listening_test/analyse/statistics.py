@@ -93,6 +93,7 @@ def signed_rank(differences: Sequence[float]) -> dict[str, Any] | None:
         Wilcoxon, "Individual comparisons by ranking methods", 1945. Kerby, "The simple difference
         formula", 2014.
     """
+    # scipy.stats takes long to import.
     from scipy.stats import rankdata, wilcoxon
 
     # Means of the same ratings in another order differ in their last bits.

@@ -59,7 +59,7 @@ def serve(
     announce: Callable[[Serving], None] = lambda serving: None,
     **given: Any,
 ) -> None:
-    """Serve a listening test until the process is told to stop.
+    """Serve a listening test until the process gets SIGINT or SIGTERM.
 
     Args:
         root: folder of the listening test.

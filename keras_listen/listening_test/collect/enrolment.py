@@ -11,7 +11,7 @@ from ...errors import StudyError
 from ..folder import StudyFolder
 from .connection import Connector, connect
 from .database import CollectionSettings, Full, Ratings
-from .order import plan
+from .order import Presentation, plan
 from .stored import DATABASE, database_of
 
 log = logging.getLogger("keras_listen")
@@ -76,7 +76,7 @@ def invite_raters(
     if count > 0 and there + count > settings.most_raters:
         raise Full(there, settings.most_raters, count)
 
-    def order(number: int):
+    def order(number: int) -> list[Presentation]:
         return plan(study, number, settings.design)
 
     tokens: list[str] = []
@@ -86,6 +86,6 @@ def invite_raters(
     except Full as error:
         if not tokens:
             raise
-        # These are good, and nobody else could tell them.
+        # The links made so far are valid, and cannot be shown again.
         log.warning("%s", error)
     return [f"{settings.url}/#{token}" for token in tokens]
