@@ -19,7 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "listening_test"))
 from simulated_study import Spread, judged
 
-from keras_listen.listening_test.analyse.contrasts import compare
+from keras_listen.listening_test.analyse.contrasts import compare_conditions
 from keras_listen.listening_test.analyse.mean_opinion import Draws, conditions
 
 QUALITY = {(1, "generated"): 3.0, (3, "generated"): 3.0}
@@ -38,7 +38,8 @@ def measure(raters: int, liking: float, studies: int) -> list[float]:
             spread=Spread(0.3, 0.3, 0.3, liking, 0.6),
         )
         draws = Draws(seed, 300)
-        mean, difference = conditions(judgements, draws)[0], compare(judgements, draws)[0]
+        mean = conditions(judgements, draws)[0]
+        difference = compare_conditions(judgements, draws)[0]
         held = difference["low"] <= 0 <= difference["high"]
         found = [difference[by]["p"] < 0.05 for by in ("by_word", "by_rater")]
         rows.append([mean["low"] <= 3 <= mean["high"], held, *found, all(found) and not held])

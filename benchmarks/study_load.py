@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import requests
 
-from keras_listen.listening_test.collect.api import export_ratings
+from keras_listen.listening_test.collect.api import export
 from keras_listen.listening_test.ratings import read_ratings
 
 
@@ -143,7 +143,7 @@ def main() -> None:
         finally:
             server.terminate()
             server.wait()
-        export_ratings(arguments.study, f"{folder}/ratings.csv", database=database)
+        export(arguments.study, f"{folder}/ratings.csv", database=database)
         stored = read_ratings(f"{folder}/ratings.csv")
     compare(given, stored, log)
 

@@ -109,15 +109,12 @@ class LazyGroup(click.Group):
     """Commands whose modules are imported only when they are called.
 
     Args:
-        homes: module of each command, in the order of help.
-        package: where the modules are.
+        homes: module in `keras_listen.cli` of each command, in the order of help.
     """
 
-    def __init__(
-        self, *arguments: Any, homes: Mapping[str, str], package: str = __package__, **settings: Any
-    ):
+    def __init__(self, *arguments: Any, homes: Mapping[str, str], **settings: Any):
         super().__init__(*arguments, **settings)
-        self.homes, self.package = homes, package
+        self.homes = homes
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(self.homes)
@@ -125,7 +122,7 @@ class LazyGroup(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in self.homes:
             return None
-        return getattr(import_module(f".{self.homes[name]}", self.package), name)
+        return getattr(import_module(f".{self.homes[name]}", __package__), name)
 
 
 def settings_options(*classes: type) -> Callable[[Command], Command]:

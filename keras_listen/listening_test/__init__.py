@@ -1,4 +1,4 @@
-"""Listening test: make recordings, collect ratings, analyse them.
+"""Listening tests: make recordings, collect ratings of them, analyse the ratings.
 
 References:
     Soomro et al., Interspeech 2019, sections 3.6 and 4.2.

@@ -1,4 +1,4 @@
-"""The rated recordings, with their objective measures."""
+"""Recordings that are rated, with their conditions and the measurements made without raters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import RunError
 from .items import Row, read_items, read_manifest
 
-#: Numbers that may tell how people will rate a recording, and what each is.
+#: Measurements that may predict how people rate a recording, with a description of each.
 PROXIES = {
     "cycle_probability": "probability of the word, by the classifier on the sound",
     "cycle_success": "whether the classifier hears the word in the sound",
@@ -26,20 +26,20 @@ PROXIES = {
 
 @dataclass(frozen=True)
 class RatedRecording:
-    """A recording that people rate.
+    """A recording that raters judge.
 
     Attributes:
-        name: unique.
-        word: that is to be heard.
+        name: unique name.
+        word: the word it is meant to say.
         role: "item", or "clear" or "unclear" for an anchor.
-        experiment: 1 to 4 as in the paper, 5 and up for others; None for anchors.
-        condition: what it was made by, for people.
-        stage: "generated", "before" or "after"; empty where that means nothing.
-        prior: name of the prior; empty where none had a part in it.
-        others: names of the objective and the vocoder; empty where they are not known.
-        settings: of what made it, by name, as far as they had a part in it; see
-            `keras_listen.study.conditions.Condition`.
-        proxies: numbers of `PROXIES`; those that are not known are left out.
+        experiment: 1 to 4 as in the paper, 5 and up for further conditions; None for anchors.
+        condition: label of the condition, for people.
+        stage: "generated", "before" or "after"; empty if not applicable.
+        prior: name of the prior; empty if none was used.
+        others: names of the objective and the vocoder; empty if unknown.
+        settings: those settings of the condition by name that affected this recording; see
+            `keras_listen.listening_test.make.conditions.Condition`.
+        proxies: values of `PROXIES`; unknown ones are left out.
     """
 
     name: str
@@ -56,17 +56,17 @@ class RatedRecording:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The recordings of a study by name, and the id that its ratings carry."""
+    """Recordings of a listening test by name, and its id, which every rating carries as `study`."""
 
     study: str
     recordings: Mapping[str, RatedRecording]
 
 
 def read_catalogue(folder: str | Path) -> Catalogue:
-    """Read the folder of a study; its sounds are not needed.
+    """Read the recordings of a listening test from its folder; WAV files are not needed.
 
     Raises:
-        RunError: it is none, or is damaged.
+        RunError: the folder holds no listening test, or its files are damaged.
     """
     rows, path = read_items(folder), Path(folder) / "manifest.csv"
     manifest = read_manifest(folder)
@@ -77,20 +77,20 @@ def read_catalogue(folder: str | Path) -> Catalogue:
 
 def _recording(row: Row, path: Path, settings: Mapping[str, Any]) -> RatedRecording:
     if row["stage"] in ("before", ""):
-        # Nothing was maximized, and real speech was not even encoded.
+        # Nothing was maximized, and real speech was not encoded by a prior either.
         parts = ("prior.", "vocoder.") if row["stage"] else ("vocoder.",)
         settings = {name: value for name, value in settings.items() if name.startswith(parts)}
     return RatedRecording(
-        row["name"],
-        row["class_label"],
-        row["role"],
-        int(row["experiment"]) if row["role"] == "item" else None,
-        row["condition"],
-        row["stage"],
-        row["prior"],
-        (row["objective"], row["vocoder"]),
-        settings,
-        {name: _number(path, row, name) for name in PROXIES if row.get(name)},
+        name=row["name"],
+        word=row["class_label"],
+        role=row["role"],
+        experiment=int(row["experiment"]) if row["role"] == "item" else None,
+        condition=row["condition"],
+        stage=row["stage"],
+        prior=row["prior"],
+        others=(row["objective"], row["vocoder"]),
+        settings=settings,
+        proxies={name: _number(path, row, name) for name in PROXIES if row.get(name)},
     )
 
 

@@ -1,4 +1,4 @@
-"""The folder of a listening test: its id and its recordings, checked."""
+"""Open the folder of a listening test: its id and its recordings, validated."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ _MEND = "bring it back, or make it again with: keras-listen study make STORE OUT
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """A folder of `keras-listen study make`.
+    """Folder of a listening test, written by `keras-listen study make`.
 
     Attributes:
-        id: hexadecimal; ratings carry it.
-        rows: the rows of manifest.csv.
+        root: path of the folder.
+        id: hexadecimal id, part of every rating.
+        rows: rows of manifest.csv.
     """
 
     root: Path
@@ -30,6 +31,7 @@ class StudyFolder:
 
     @cached_property
     def by_name(self) -> Mapping[str, Row]:
+        """Rows by the name of the recording."""
         return {row["name"]: row for row in self.rows}
 
     @cached_property
@@ -38,40 +40,45 @@ class StudyFolder:
         return tuple(sorted({row["class_label"] for row in self.rows}))
 
     def of_role(self, role: str) -> list[Row]:
-        """Return the rows of a role, in the manifest's order."""
+        """Return the rows with a role, in the order of manifest.csv."""
         return [row for row in self.rows if row["role"] == role]
 
     def sound(self, name: str) -> bytes:
-        """Return the file of a recording.
+        """Return the bytes of a recording's WAV file.
 
         Raises:
-            RunError: it is missing or damaged.
+            RunError: the file is missing or damaged.
         """
         return read_sound(self.root / self.by_name[name]["audio_url"])
 
 
 def open_study(root: str | Path) -> StudyFolder:
-    """Open a study's folder, and read every recording once to its end.
+    """Open the folder of a listening test and check every recording by reading it completely.
 
     Raises:
-        RunError: it is no study, or a recording is missing or damaged.
+        RunError: it is not such a folder, or a recording is missing or damaged.
     """
     root = Path(root)
     id_ = read_manifest(root)["study"]
     if not re.fullmatch(r"[0-9a-f]{4,64}", id_):
-        raise RunError(f"{root / 'manifest.json'}: the study's id is {id_!r}, expected hex digits")
+        raise RunError(
+            f"{root / 'manifest.json'}: the id of the listening test is {id_!r}, expected hex "
+            "digits"
+        )
     study = StudyFolder(root, id_, tuple(read_items(root)))
     if not study.of_role("item"):
-        raise RunError(f"{root / 'manifest.csv'} has no recording to rate; make the study again")
+        raise RunError(
+            f"{root / 'manifest.csv'} has no recording to rate; make the listening test again"
+        )
     _require_sounds(study)
     return study
 
 
 def read_sound(path: Path) -> bytes:
-    """Return the bytes of a 16-bit mono WAV file, after reading it to its end.
+    """Return the bytes of a 16-bit mono WAV file after checking that it is complete.
 
     Raises:
-        RunError: it is missing or damaged.
+        RunError: the file is missing or damaged.
     """
     try:
         with wave.open(str(path)) as file:

@@ -1,10 +1,12 @@
-"""The rows of manifest.csv, a listening test's recordings, written and read back.
+"""Recordings of a listening test: read and write the rows of its manifest.csv.
 
-manifest.json    everything from which the study can be repeated; `study` is its id
-manifest.csv     one row a recording, in the columns below; an empty cell says "not applicable"
-audio/NAME.wav   16-bit, mono, all of one level
-unreached.csv    words of which there are fewer recordings than wanted, and why
-conditions.csv   numbers that need no rater, a row a condition and stage
+Files in the folder of a listening test:
+
+manifest.json    everything needed to repeat the listening test; `study` is its id
+manifest.csv     a row per recording, in the columns below; an empty cell means "not applicable"
+audio/NAME.wav   16-bit, mono, all at the same level
+unreached.csv    words with fewer recordings than wanted, and the reason
+conditions.csv   measurements without raters, a row per condition and stage
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import Any
 from ..errors import RunError
 from ..output.files import csv_text, write_text
 
-#: The published columns first; published tooling called recordings by their time stamps.
+#: The published columns come first; published tooling named recordings by their time stamps.
 PUBLISHED = (
     "experiment",
     "timestamp",
@@ -54,21 +56,21 @@ COLUMNS = (
     "feature_distance",
     "referees_agreeing",
 )
-#: What is rated, and the anchors: a clear recording, and noise in which no word can be heard.
+#: Recordings under test, and anchors: clear real speech, and noise without a word.
 ROLES = ("item", "clear", "unclear")
-#: Of a start from noise; of a recording and what became of it. Real ones beside these have none.
+#: Maximized from noise; an utterance before and after maximization; empty for real speech.
 STAGES = ("generated", "before", "after", "")
 
 Row = dict[str, str]
 
 
 def name_of(*parts: Any) -> str:
-    """Return the name of what `parts` identify: always the same, and telling a rater nothing."""
+    """Return a reproducible name from `parts` that reveals nothing to a rater."""
     return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()[:12]
 
 
 def audio_url(name: str) -> str:
-    """Return where the recording `name` is, inside the study's folder."""
+    """Return the path of the recording `name` relative to the folder."""
     return f"audio/{name}.wav"
 
 
@@ -78,41 +80,41 @@ def write_items(root: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_manifest(root: str | Path) -> dict[str, Any]:
-    """Return manifest.json of the study in `root`.
+    """Return manifest.json of the listening test in `root`.
 
     Raises:
-        RunError: there is no study, or the file is damaged.
+        RunError: there is no listening test, or the file is damaged.
     """
     path = Path(root) / "manifest.json"
     if not path.is_file():
         raise RunError(
-            f"there is no study in {root} (it has no manifest.json); make one with: keras-listen "
-            "study make STORE OUT"
+            f"there is no listening test in {root} (it has no manifest.json); make one with: "
+            "keras-listen study make STORE OUT"
         )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(manifest, dict) or not isinstance(manifest.get("study"), str):
-            raise ValueError("it has no id of a study")
+            raise ValueError("it has no id of a listening test")
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} is no manifest of a study ({error})") from error
+        raise RunError(f"{path} is no manifest of a listening test ({error})") from error
     return manifest
 
 
 def read_items(root: str | Path) -> list[Row]:
-    """Return the rows of the study in `root`, as text by column.
+    """Return the rows of the listening test in `root`, as text by column.
 
-    Every name is unique and made of `[a-z0-9-]`, and every `audio_url` follows from it, so that
-    neither can lead out of the folder. Whether the recordings are there is for
-    `keras_listen.study.folder.open_study`.
+    Every name is unique and consists of `[a-z0-9-]`, and every `audio_url` follows from it, so that
+    neither can lead out of the folder. Whether the recordings exist is checked by
+    `keras_listen.listening_test.folder.open_study`.
 
     Raises:
-        RunError: there is no finished study, or its table is damaged.
+        RunError: there is no finished listening test, or its table is damaged.
     """
     path = Path(root) / "manifest.csv"
     if not path.is_file():
         raise RunError(
-            f"there is no finished study in {root} (it has no manifest.csv); finish it with: "
-            "keras-listen study make STORE OUT --resume"
+            f"there is no finished listening test in {root} (it has no manifest.csv); finish it "
+            "with: keras-listen study make STORE OUT --resume"
         )
     try:
         reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
@@ -120,20 +122,20 @@ def read_items(root: str | Path) -> list[Row]:
     except (OSError, ValueError, csv.Error) as error:
         raise RunError(f"{path} cannot be read ({error})") from error
     if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
-        raise RunError(f"{path} is no table of a study: it has no column {missing[0]!r}")
+        raise RunError(f"{path} is no table of a listening test: it has no column {missing[0]!r}")
     for number, row in enumerate(rows, 2):
         if problem := _problem(row):
-            raise RunError(f"{path}, line {number}: {problem}; make the study again")
+            raise RunError(f"{path}, line {number}: {problem}; make the listening test again")
     doubled = [name for name, count in Counter(r["name"] for r in rows).items() if count > 1]
     if doubled:
-        raise RunError(f"{path} has the name {doubled[0]!r} twice; make the study again")
+        raise RunError(f"{path} has the name {doubled[0]!r} twice; make the listening test again")
     if not rows:
-        raise RunError(f"{path} has no recording; make the study again")
+        raise RunError(f"{path} has no recording; make the listening test again")
     return rows
 
 
 def _problem(row: Mapping[str | None, Any]) -> str | None:
-    """Say what is wrong with a row, or None."""
+    """Describe what is wrong with a row; None if it is valid."""
     if None in row or None in row.values():
         return "the line is cut short or has too many cells"
     if not re.fullmatch(r"[a-z0-9-]+", row["name"]):

@@ -1,24 +1,23 @@
-"""Ratings files: one row for each rating of a recording by a rater."""
+"""Ratings files: columns, values and validation; reading CSV files that others hand in."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ..errors import RunError
-from .tables import read_table, require_columns
 
-COLUMNS = (
-    *("study", "rater", "mode", "name", "repeat", "rating", "heard"),
-    *("plays", "seconds", "position", "rated_at"),
-)
 MODES = ("rating", "word")
-#: What stands before a word that was not among those to choose from.
+#: Prefix of a word that was typed in because it was not among those to choose from.
 OTHER = "other:"
 NOTHING = "nothing"
+#: A row of a CSV file and its position, `file:line`.
+Placed = tuple[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -26,17 +25,17 @@ class Rating:
     """A row of a ratings file.
 
     Attributes:
-        study: id of the study; empty in files of others.
-        rater: opaque id.
+        study: id of the listening test; empty in batch results of Mechanical Turk.
+        rater: opaque id of the rater.
         mode: "rating" or "word".
-        name: the recording's.
-        repeat: 0 the first time, 1 the second.
+        name: name of the recording.
+        repeat: 0 for the first presentation of the recording, 1 for the second.
         rating: 1 to 5; None in mode word.
         heard: a word, `other:` and a text, or `nothing`; empty in mode rating.
-        plays, seconds, position: times played, time taken, place in the rater's order; None where
-            it was not recorded.
-        rated_at: ISO 8601, UTC; empty where it was not recorded.
-        where: file and line, for messages.
+        plays, seconds, position: times played, seconds taken, position in the rater's order; None
+            if not recorded.
+        rated_at: time, ISO 8601 in UTC; empty if not recorded.
+        where: file and line, for messages; not a column.
     """
 
     study: str
@@ -53,11 +52,15 @@ class Rating:
     where: str = ""
 
 
+#: Columns of a ratings file, in order.
+COLUMNS = tuple(field.name for field in fields(Rating) if field.name != "where")
+
+
 def read_ratings(path: str | Path) -> list[Rating]:
-    """Read a ratings file, as `study serve` exports it or the static page hands it out.
+    """Read a ratings file, exported by a server or saved by a rater from the static page.
 
     Raises:
-        RunError: it is none, or something in it cannot be.
+        RunError: the file is not a ratings file, or a value is invalid.
     """
     heading, rows = read_table(path)
     require_columns(path, heading, COLUMNS)
@@ -105,3 +108,49 @@ def _if_given(place: str, name: str, text: str, kind: Callable[[str], Any]) -> A
     if not math.isfinite(value) or value < 0:
         raise RunError(f"{place}: {name} is {text!r}; expected a number from 0 up, or nothing")
     return value
+
+
+def read_table(path: str | Path) -> tuple[list[str], list[Placed]]:
+    """Read a CSV file; return its heading and its rows, blank ones left out.
+
+    Raises:
+        RunError: the file cannot be read, is empty or not UTF-8, or a row is longer or shorter
+            than the heading.
+    """
+    path = Path(path)
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    try:
+        heading = [name.strip() for name in next(reader, [])]
+        rows = [(f"{path}:{reader.line_num}", cells) for cells in reader if any(cells)]
+    except csv.Error as error:
+        raise RunError(f"{path}:{reader.line_num} is no CSV: {error}") from error
+    if not any(heading):
+        raise RunError(f"{path} is empty; expected a CSV file with a heading")
+    if twice := {name for name in heading if heading.count(name) > 1}:
+        raise RunError(f"{path}:1 names the column {min(twice)!r} twice; leave one")
+    return heading, [(place, _row(place, heading, cells)) for place, cells in rows]
+
+
+def _text(path: Path) -> str:
+    try:
+        stored = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        # Spreadsheets put a byte order mark first.
+        return stored.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = stored[: error.start].count(b"\n") + 1
+        raise RunError(f"{path}:{line} is not UTF-8; save the file as UTF-8") from error
+
+
+def _row(place: str, heading: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    if len(cells) != len(heading):
+        raise RunError(f"{place} has {len(cells)} cells; expected {len(heading)}, as the heading")
+    return dict(zip(heading, cells, strict=True))
+
+
+def require_columns(path: str | Path, heading: Sequence[str], wanted: Sequence[str]) -> None:
+    """Raise RunError unless a heading has all wanted columns."""
+    if missing := [name for name in wanted if name not in heading]:
+        raise RunError(f"{path} lacks {', '.join(missing)}; expected {', '.join(wanted)}")

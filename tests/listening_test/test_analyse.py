@@ -20,12 +20,12 @@ from study_folder import write_study as write_folder
 from keras_listen import analyse_study
 from keras_listen.errors import ListenError, RunError
 from keras_listen.listening_test.analyse import figures as study_figures
-from keras_listen.listening_test.analyse.judgements import gather
+from keras_listen.listening_test.analyse.judgements import gather_judgements
 from keras_listen.listening_test.catalogue import read_catalogue
-from keras_listen.listening_test.collect import api
+from keras_listen.listening_test.collect import api as collecting
 from keras_listen.listening_test.collect.answers import Answer
 from keras_listen.listening_test.collect.connection import connect
-from keras_listen.listening_test.collect.database import Ratings, ServedSettings
+from keras_listen.listening_test.collect.database import CollectionSettings, Ratings
 from keras_listen.listening_test.collect.order import Design, plan
 from keras_listen.listening_test.collect.stored import DATABASE
 from keras_listen.listening_test.folder import open_study
@@ -389,7 +389,7 @@ def test_a_folder_that_makes_all_recordings_original_is_told(tmp_path, folder, t
         ("w1", 2, "yes", f"https://a/{folder}yes_after.wav", "Good - so"),
         ("w1", 2, "yes", f"https://a/{folder}yes_before.wav", "Bad - so"),
     ]
-    notes = gather([write_batch(tmp_path / "batch.csv", lines)]).notes
+    notes = gather_judgements([write_batch(tmp_path / "batch.csv", lines)]).notes
     assert [note for note in notes if "so all count as recordings before" in note] == notes
     assert len(notes) == told
 
@@ -456,7 +456,7 @@ def test_rejected_assignments_count_when_asked(call, tmp_path):
 )
 def test_codings(tmp_path, answers, coding, expected):
     lines = [("w", 1, "yes", f"https://a/{i}.wav", answer) for i, answer in enumerate(answers)]
-    found = gather([write_batch(tmp_path / "b.csv", lines)], coding=coding).judgements
+    found = gather_judgements([write_batch(tmp_path / "b.csv", lines)], coding=coding).judgements
     assert [j.rating.rating for j in found] == expected
 
 
@@ -474,7 +474,7 @@ def line(**changes) -> dict:
             line(name="yes-nome"),
             r"ratings.csv:3: no recording is called 'yes-nome'; did you mean 'yes-none'\?$",
         ),
-        (line(study="beef"), rf"ratings.csv:3 is of the study 'beef', .* is '{STUDY}'"),
+        (line(study="beef"), rf"ratings.csv:3 is of the listening test 'beef', .* is '{STUDY}'"),
         (line(rating=6), r"ratings.csv:3: the rating is '6'; expected a whole number 1 to 5"),
         (line(rating=0), r"ratings.csv:3: the rating is '0'; expected"),
         (line(rating="2.5"), r"ratings.csv:3: the rating is '2.5'; expected"),
@@ -505,7 +505,7 @@ HEADING = ",".join((*BATCH, ANSWER))
         (b"a,b\n1,2\n", "f.csv is no ratings file; expected the columns study, rater, .*WorkerId"),
         (b"rater,name\na,b\n", "f.csv lacks study, mode, repeat.*; expected study, rater, mode"),
         (b"WorkerId,x\n1,2\n", "f.csv lacks Input.experiment, .*Answer.audio.*; expected WorkerId"),
-        (b"SQLite format 3\0....", "a database names recordings of a study, .*--study"),
+        (b"SQLite format 3\0....", "a database names recordings of a listening test, .*--study"),
         (b"rater,name\n\xe4nna,x\n", "f.csv:2 is not UTF-8; save the file as UTF-8"),
         (b"rater,rater\na,b\n", "f.csv:1 names the column 'rater' twice"),
         (b"rater,name\na\n", "f.csv:2 has 1 cells; expected 2"),
@@ -531,7 +531,7 @@ def test_folders_and_files_that_are_not_there(call, tmp_path):
     assert_one_line(call("study", "analyse", "none.csv"), "cannot read none.csv: No such file")
     assert_one_line(call("study", "analyse", ratings), "ratings.csv names .*--study")
     done = call("study", "analyse", ratings, "--study", tmp_path)
-    assert_one_line(done, "no finished study|no study in")
+    assert_one_line(done, "no finished listening test|no listening test in")
     done = call("study", "analyse", ratings, "--study", study, "--out", study)
     assert_one_line(done, "is not empty; name another folder with --out")
     assert call("study", "analyse").status == 2
@@ -716,7 +716,7 @@ def served(tmp_path) -> Path:
     root = write_folder(tmp_path / "served")
     with closing(connect(root / DATABASE, create=True)) as connector:
         database = Ratings(connector, ID)
-        database.set(ServedSettings())
+        database.set(CollectionSettings())
         for number in range(2):
             token = database.register(9, lambda n: plan(open_study(root), n, Design()))
             rater = database.rater(token)
@@ -727,7 +727,7 @@ def served(tmp_path) -> Path:
 
 
 def test_databases_are_read_as_what_is_exported_from_them(served, tmp_path):
-    api.export_ratings(served, tmp_path / "ratings.csv")
+    collecting.export(served, tmp_path / "ratings.csv")
     database = served / DATABASE
     limits = {"anchor_margin": -4, "repeat_tolerance": 4, "resamples": 20}
     given = (
@@ -755,9 +755,9 @@ def test_databases_are_read_as_what_is_exported_from_them(served, tmp_path):
 def test_databases_that_cannot_be_read_are_one_line(call, served, tmp_path):
     unserved = write_folder(tmp_path / "unserved")
     for given, message in (
-        ((served / DATABASE,), "a database names recordings of a study, .*--study"),
+        ((served / DATABASE,), "a database names recordings of a listening test, .*--study"),
         (("sqlite:///none.sqlite", "--study", served), "there is no database none.sqlite"),
-        ((tmp_path,), "there is no finished study in"),
+        ((tmp_path,), "there is no finished listening test in"),
         ((unserved,), "unserved has no ratings.sqlite: it has not been served yet"),
         (("postgresql://a:secret@127.0.0.1:1/x", "--study", served), r"a:\*\*\*@127.0.0.1:1/x can"),
     ):
@@ -768,7 +768,7 @@ def test_databases_that_cannot_be_read_are_one_line(call, served, tmp_path):
     shutil.copytree(served, other)
     (other / "manifest.json").write_text('{"study": "0123abcd"}', encoding="utf-8")
     done = call("study", "analyse", served / DATABASE, "--study", other)
-    assert_one_line(done, "has nothing of study 0123abcd")
+    assert_one_line(done, "has nothing of listening test 0123abcd")
     (served / DATABASE).write_bytes(b"no database at all")
     assert_one_line(call("study", "analyse", served), "is no database, or a damaged one")
     assert not Path("analysis").exists()
@@ -779,4 +779,4 @@ def test_ratings_file_of_a_spreadsheet(tmp_path):
     path = write_ratings(tmp_path / "own.csv", rows())
     text = path.read_text(encoding="utf-8").replace("\n", "\r\n") + ",,,,,,,,,,\r\n\r\n"
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
-    assert len(gather([path], read_catalogue(study)).judgements) == 12
+    assert len(gather_judgements([path], read_catalogue(study)).judgements) == 12

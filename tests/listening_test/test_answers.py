@@ -69,7 +69,9 @@ def test_what_is_out_of_range_is_said(given, said):
     ],
 )
 def test_what_is_no_word_is_refused(heard):
-    with pytest.raises(StudyError, match=r"what was heard is .*, expected a word of the study"):
+    with pytest.raises(
+        StudyError, match=r"what was heard is .*, expected a word of the listening test"
+    ):
         checked("word", GUESS | {"heard": heard}, ["up"])
 
 

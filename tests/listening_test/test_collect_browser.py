@@ -10,7 +10,7 @@ from study_folder import HOSTILE, WORDS, write_study
 from study_rater import ENTER, SPACE, Seat, downloaded, keep_downloads
 from study_server import Rater, serving
 
-from keras_listen.listening_test.collect import api
+from keras_listen.listening_test.collect import api as collecting
 from keras_listen.listening_test.folder import open_study
 from keras_listen.listening_test.ratings import read_ratings
 
@@ -56,7 +56,7 @@ def join_link(server):
 
 def stored(root, database, tmp_path):
     """Return what the database holds."""
-    api.export_ratings(root, tmp_path / "out.csv", database=database)
+    collecting.export(root, tmp_path / "out.csv", database=database)
     return read_ratings(tmp_path / "out.csv")
 
 

@@ -14,10 +14,11 @@ from study_folder import write_study
 from study_server import serving
 
 from keras_listen.errors import DatabaseError, ListenError, ParameterError, StudyError, Unavailable
-from keras_listen.listening_test.collect import api, schema
+from keras_listen.listening_test.collect import api as collecting
+from keras_listen.listening_test.collect import schema
 from keras_listen.listening_test.collect.answers import Answer
 from keras_listen.listening_test.collect.connection import connect
-from keras_listen.listening_test.collect.database import AlreadyRated, Ratings, ServedSettings
+from keras_listen.listening_test.collect.database import AlreadyRated, CollectionSettings, Ratings
 from keras_listen.listening_test.collect.order import Design, plan
 from keras_listen.listening_test.folder import open_study
 from keras_listen.listening_test.ratings import read_ratings
@@ -61,7 +62,7 @@ def study(tmp_path_factory):
 def ratings(connector, study):
     """A study in the database, with nobody in it."""
     ratings = Ratings(connector, study.id)
-    ratings.set(ServedSettings(url="http://localhost"))
+    ratings.set(CollectionSettings(url="http://localhost"))
     return ratings
 
 
@@ -177,7 +178,7 @@ def test_studies_in_one_database_do_not_see_each_other(ratings, study, connector
     token, rater = join(ratings, study)
     ratings.rate(rater, 1, rated(1))
     other = Ratings(connector, "ffff")
-    other.set(ServedSettings())
+    other.set(CollectionSettings())
     assert other.ratings() == []
     assert other.overview() == []
     assert other.rater(token) is None
@@ -185,7 +186,7 @@ def test_studies_in_one_database_do_not_see_each_other(ratings, study, connector
 
 
 def test_settings_come_back(ratings):
-    settings = ServedSettings(
+    settings = CollectionSettings(
         design=Design(mode="both", per_rater=7), is_open=False, url="https://a.b"
     )
     ratings.set(settings)
@@ -274,10 +275,10 @@ def test_a_study_is_served_from_either_database(address, tmp_path):
             assert rater.rate(position, rating=1 + position % 5).status_code == 201
             assert rater.rate(position, rating=1 + position % 5).status_code == 200
         server.process.kill()
-    assert api.export_ratings(root, tmp_path / "r.csv", database=address) == count == 12
+    assert collecting.export(root, tmp_path / "r.csv", database=address) == count == 12
     ratings = read_ratings(tmp_path / "r.csv")
     assert [row.rating for row in ratings] == [1 + p % 5 for p in range(1, count + 1)]
-    (link,) = api.invite_raters(root, 1, database=address, url="http://h/")
+    (link,) = collecting.invite(root, 1, database=address, url="http://h/")
     assert link.startswith("http://h/#")
     assert not (root / "ratings.sqlite").exists()
 
@@ -295,7 +296,7 @@ def test_a_locked_database_is_one_line_and_loses_nothing(tmp_path, study, monkey
     path = tmp_path / "ratings.sqlite"
     connector = connect(f"sqlite:///{path}", create=True)
     ratings = Ratings(connector, study.id)
-    ratings.set(ServedSettings())
+    ratings.set(CollectionSettings())
     _, rater = join(ratings, study)
     ratings.rate(rater, 1, rated(1))
     other = sqlite3.connect(path, isolation_level=None)
@@ -313,22 +314,23 @@ def test_a_locked_database_is_one_line_and_loses_nothing(tmp_path, study, monkey
 def test_export_says_what_is_missing(tmp_path, study):
     root = write_study(tmp_path / "s")
     with pytest.raises(DatabaseError, match=r"has no ratings.sqlite: it has not been served yet"):
-        api.export_ratings(root, tmp_path / "r.csv")
-    with pytest.raises(ListenError, match=r"there is no study in .*/nothing"):
-        api.export_ratings(tmp_path / "nothing", tmp_path / "r.csv")
+        collecting.export(root, tmp_path / "r.csv")
+    with pytest.raises(ListenError, match=r"there is no listening test in .*/nothing"):
+        collecting.export(tmp_path / "nothing", tmp_path / "r.csv")
     assert not (root / "ratings.sqlite").exists()
 
 
 def test_export_of_another_study_is_refused(tmp_path, ratings, address):
     root = write_study(tmp_path / "s")
     (root / "manifest.json").write_text('{"study": "0123abcd"}', encoding="utf-8")
-    with pytest.raises(StudyError, match="has nothing of study 0123abcd; serve it first, or name"):
-        api.export_ratings(root, tmp_path / "r.csv", database=address)
-    with pytest.raises(StudyError, match="has nothing of study 0123abcd"):
-        api.invite_raters(root, 1, database=address)
+    message = "has nothing of listening test 0123abcd; serve it first, or name"
+    with pytest.raises(StudyError, match=message):
+        collecting.export(root, tmp_path / "r.csv", database=address)
+    with pytest.raises(StudyError, match="has nothing of listening test 0123abcd"):
+        collecting.invite(root, 1, database=address)
 
 
 def test_a_design_that_cannot_be_is_refused_before_anything_is_stored(tmp_path):
     root = write_study(tmp_path / "s")
     with pytest.raises(ParameterError, match="mode is 'guess'"):
-        api.serve_study(root, port=0, mode="guess")
+        collecting.serve(root, port=0, mode="guess")

@@ -231,7 +231,7 @@ def test_a_killed_study_is_finished_as_if_undisturbed(made, bundle, tiny_store, 
         track = interrupted(number, label)
         with pytest.raises(KeyboardInterrupt):
             make_study(tiny_store.root, out, **same, resume=resume, track=track)
-        with pytest.raises(RunError, match="no finished study"):
+        with pytest.raises(RunError, match="no finished listening test"):
             read_items(out)
     make_study(tiny_store.root, out, **same, resume=True)
     assert digests(out) == digests(made.root)
@@ -576,10 +576,10 @@ def test_a_damaged_table_is_refused(made, tmp_path, change, message):
 
 
 def test_damaged_recordings_and_manifests_are_refused(made, tmp_path):
-    with pytest.raises(RunError, match="there is no study in"):
+    with pytest.raises(RunError, match="there is no listening test in"):
         read_manifest(tmp_path)
     (tmp_path / "manifest.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(RunError, match="is no manifest of a study"):
+    with pytest.raises(RunError, match="is no manifest of a listening test"):
         read_manifest(tmp_path)
     shutil.copytree(made.root, tmp_path / "copy")
     path = tmp_path / "copy" / made.items[0]["audio_url"]

@@ -49,7 +49,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(root, tmp_path_factory):
-    return offline.write_task(root, URL + "/", tmp_path_factory.mktemp("mturk") / "out")
+    return offline.write_mturk_task(root, URL + "/", tmp_path_factory.mktemp("mturk") / "out")
 
 
 def rows_of(folder):
@@ -75,7 +75,7 @@ def test_hidden_anchors_are_among_them_or_not(made, root, tmp_path):
     roles = [study.by_name[row["name"]]["role"] for row in rows_of(made)]
     # Two of four of each role are examples.
     assert [roles.count(role) for role in ("item", "clear", "unclear")] == [72, 2, 2]
-    without = rows_of(offline.write_task(root, URL, tmp_path / "out", anchors=False))
+    without = rows_of(offline.write_mturk_task(root, URL, tmp_path / "out", anchors=False))
     assert {study.by_name[row["name"]]["role"] for row in without} == {"item"}
 
 
@@ -108,7 +108,7 @@ def test_the_examples_are_named_as_text_and_play(made, root):
 
 def test_hostile_words_are_text_in_the_task(tmp_path):
     root = write_study(tmp_path / "study", [HOSTILE[0]])
-    text = (offline.write_task(root, URL) / "task.html").read_text(encoding="utf-8")
+    text = (offline.write_mturk_task(root, URL) / "task.html").read_text(encoding="utf-8")
     assert "<script>alert" not in text
     assert HOSTILE[0] in Elements(text).text
 

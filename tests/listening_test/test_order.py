@@ -166,5 +166,6 @@ def test_of_many_damaged_recordings_one_is_named_and_all_are_counted(tmp_path):
 def test_a_study_whose_id_could_be_anything_is_refused(tmp_path):
     root = write_study(tmp_path / "study")
     (root / "manifest.json").write_text('{"study": "../x"}', encoding="utf-8")
-    with pytest.raises(RunError, match=r"the study.s id is .\.\./x., expected hex digits"):
+    message = r"the id of the listening test is .\.\./x., expected hex digits"
+    with pytest.raises(RunError, match=message):
         open_study(root)

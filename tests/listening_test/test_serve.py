@@ -23,8 +23,8 @@ from helpers import assert_one_line
 from study_folder import HOSTILE, ID, WORDS, write_study
 from study_server import Rater, serving
 
-from keras_listen.listening_test.collect import api
-from keras_listen.listening_test.collect.database import Ratings, ServedSettings
+from keras_listen.listening_test.collect import api as collecting
+from keras_listen.listening_test.collect.database import CollectionSettings, Ratings
 from keras_listen.listening_test.collect.limits import Limiter, TooMany
 from keras_listen.listening_test.folder import open_study
 from keras_listen.listening_test.ratings import read_ratings
@@ -228,7 +228,7 @@ def test_what_was_answered_is_stored_whenever_the_server_is_killed(root, tmp_pat
         for thread in threads:
             thread.join()
     assert len(said) < 8 * 32, "it was killed too late to tell anything"
-    api.export_ratings(root, tmp_path / "r.csv", database=f"sqlite:///{path}")
+    collecting.export(root, tmp_path / "r.csv", database=f"sqlite:///{path}")
     stored = Counter((r.rater, r.position, r.rating) for r in read_ratings(tmp_path / "r.csv"))
     assert said <= set(stored)
     assert set(stored.values()) == {1}
@@ -411,7 +411,8 @@ def test_invited_raters_only(root, tmp_path, call):
             ((code,),) = connection.execute("SELECT code FROM listen_studies")
         answer = requests.post(f"{server.url}/api/join", json={"code": code}, timeout=10)
         assert answer.status_code == 401
-        assert answer.json()["error"] == "this study is open to those only who were invited"
+        expected = "this listening test is open only to people who were invited"
+        assert answer.json()["error"] == expected
 
 
 def test_a_folder_with_odd_characters_is_served(tmp_path, call):
@@ -491,7 +492,8 @@ def test_a_port_that_is_taken_is_one_line(root, call):
 
 def test_a_folder_that_is_no_study_is_one_line(tmp_path, call):
     for name in ("serve", "export", "page"):
-        assert_one_line(call("study", name, tmp_path), "there is no study in .*no manifest.json")
+        done = call("study", name, tmp_path)
+        assert_one_line(done, "there is no listening test in .*no manifest.json")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -510,12 +512,12 @@ def test_more_raters_than_there_may_be_are_told(tmp_path):
 
         connector = connect(f"sqlite:///{root}/ratings.sqlite")
         ratings = Ratings(connector, ID)
-        ratings.set(ServedSettings(most_raters=1))
+        ratings.set(CollectionSettings(most_raters=1))
         server.join()
         answer = requests.post(f"{server.url}/api/join", json={"code": server.code}, timeout=10)
         assert (answer.status_code, answer.json()["error"]) == (
             400,
-            "this study has all its raters; thank you",
+            "this listening test has all its raters; thank you",
         )
         connector.close()
 
@@ -525,12 +527,14 @@ def test_how_many_raters_may_join_can_be_said(tmp_path, call):
     root = write_study(tmp_path / "study")
     with serving(root, *SMALL, "--most-raters", "2") as server:
         server.join()
-        full = "this study has 1 raters and takes 2; for 2 more, serve it with --most-raters 3 or"
+        full = "this listening test has 1 raters and takes 2; for 2 more, serve it with "
+        full += "--most-raters 3 or"
         assert_one_line(call("study", "invite", root, "--raters", 2), full)
         assert len(call("study", "invite", root).out.splitlines()) == 1
         answer = requests.post(f"{server.url}/api/join", json={"code": server.code}, timeout=10)
         assert answer.status_code == 400
-        said = "this study has 2 raters and takes 2; for 1 more, serve it with --most-raters 3 or"
+        said = "this listening test has 2 raters and takes 2; for 1 more, serve it with "
+        said += "--most-raters 3 or"
         assert said in server.stop()[2]
     with serving(root, *SMALL) as server:
         answer = requests.post(f"{server.url}/api/join", json={"code": server.code}, timeout=10)
@@ -552,10 +556,10 @@ def test_links_are_told_though_others_take_the_last_places(tmp_path, monkeypatch
         return token
 
     monkeypatch.setattr(Ratings, "register", crowded)
-    links = api.invite_raters(root, 3)
+    links = collecting.invite(root, 3)
     # The second link took the last place, and whoever joined behind it found none.
     assert len(links) == 1
-    assert "this study has 3 raters and takes 3; for 1 more" in caplog.text
+    assert "this listening test has 3 raters and takes 3; for 1 more" in caplog.text
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from simulated_study import KINDS, Spread, judged
 
-from keras_listen.listening_test.analyse.contrasts import compare
+from keras_listen.listening_test.analyse.contrasts import compare_conditions
 from keras_listen.listening_test.analyse.mean_opinion import Draws, conditions
 from keras_listen.listening_test.analyse.statistics import (
     agreement,
@@ -183,7 +183,7 @@ def test_a_known_effect_is_found():
     quality = {(1, "generated"): 2.5, (3, "generated"): 3.5}
     settings = {"quality": quality, "raters": 10, "spread": Spread(0.3, 0.3, 0.2, 0.1, 0.4)}
     judgements = judged(4, **settings)
-    (found,) = compare(judgements, Draws(0, 500))
+    (found,) = compare_conditions(judgements, Draws(0, 500))
     assert (found["condition"], found["against"]) == (KINDS[3][2], KINDS[0][2])
     assert found["low"] < 1 < found["high"]
     assert found["high"] - found["low"] < 0.5
@@ -196,7 +196,8 @@ def test_a_known_effect_is_found():
 
 def test_without_an_effect_none_is_found():
     quality = {(1, "generated"): 3.0, (3, "generated"): 3.0}
-    found = [compare(judged(s, quality=quality, **SMALL), Draws(s, 200))[0] for s in range(80)]
+    studies = [judged(seed, quality=quality, **SMALL) for seed in range(80)]
+    found = [compare_conditions(j, Draws(seed, 200))[0] for seed, j in enumerate(studies)]
     p = np.array([row["by_word"]["p"] for row in found])
     assert (p < 0.05).mean() <= 0.12  # of 80, more than 9 below 0.05 are rarer than 1 in 100
     assert stats.kstest(p, "uniform").pvalue > 0.01
@@ -208,7 +209,8 @@ def wrongly_found(spread: Spread, **settings) -> dict[str, float]:
     """Return how often each way finds a difference where no prior is better."""
     quality = {(1, "generated"): 3.0, (3, "generated"): 3.0}
     settings = SMALL | {"quality": quality, "spread": spread} | settings
-    found = [compare(judged(seed, **settings), Draws(seed, 200))[0] for seed in range(60)]
+    studies = [judged(seed, **settings) for seed in range(60)]
+    found = [compare_conditions(j, Draws(seed, 200))[0] for seed, j in enumerate(studies)]
     shares = {by: np.mean([row[by]["p"] < 0.05 for row in found]) for by in ("by_word", "by_rater")}
     return shares | {"interval": np.mean([not row["low"] <= 0 <= row["high"] for row in found])}
 

@@ -1,4 +1,4 @@
-"""keras-listen study"""
+"""keras-listen study: listening tests"""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import click
 from ..common import LazyGroup
 
 _HOMES = {
-    "make": "make",
-    "serve": "collect",
-    "invite": "collect",
-    "export": "collect",
-    "page": "collect",
-    "mturk": "collect",
-    "analyse": "analyse",
+    "make": "study.make",
+    "serve": "study.collect",
+    "invite": "study.collect",
+    "export": "study.collect",
+    "page": "study.collect",
+    "mturk": "study.collect",
+    "analyse": "study.analyse",
 }
 
 
-@click.group(cls=LazyGroup, homes=_HOMES, package=__name__)
+@click.group(cls=LazyGroup, homes=_HOMES)
 def study() -> None:
     """Run a listening test: make recordings, collect ratings, analyse them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from ..common import table
@@ -12,63 +14,65 @@ from ..common import table
 @click.option(
     "--study",
     type=click.Path(),
-    help="Folder of the study; batch results need none.  [the one in RATINGS]",
+    help="Folder of the listening test; not needed for batch results.  [the one in RATINGS]",
 )
 @click.option(
     "--published-rule",
     is_flag=True,
-    help="Show beside it what the published rule for raters, which selects on the outcome, finds.",
+    help="Add results under the published rule for raters, which selects on the outcome.",
 )
 @click.option(
     "--coding",
     type=click.Choice(["auto", "0-4", "1-5"]),
     default="auto",
     show_default=True,
-    help="Of numbers in batch results; labels need none.",
+    help="Scale of numbers in batch results; labels need none.",
 )
 @click.option(
     "--rejected",
     is_flag=True,
-    help="Count assignments in batch results that were rejected, too.",
+    help="Include rejected assignments in batch results.",
 )
 @click.option(
     "--anchor-margin",
     type=float,
     default=1.5,
     show_default=True,
-    help="Drop who rates clear anchors by less than this above unclear ones, on average.",
+    help="Drop raters whose mean rating of clear anchors is less than this above unclear ones.",
 )
 @click.option(
     "--repeat-tolerance",
     type=click.FloatRange(min=0),
     default=1.5,
     show_default=True,
-    help="Drop whose second ratings differ by more than this, on average.",
+    help="Drop raters whose second ratings differ by more than this, on average.",
 )
 @click.option(
     "--clear-heard",
     type=click.FloatRange(0, 1),
     default=0.5,
     show_default=True,
-    help="Drop who hears a smaller share of the clear anchors' words.",
+    help="Drop raters who recognize a smaller share of the clear anchors.",
 )
 @click.option(
     "--resamples",
     type=click.IntRange(min=1),
     default=2000,
     show_default=True,
-    help="Times that raters and recordings are drawn for an interval.",
+    help="Bootstrap resamples per confidence interval.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--out", type=click.Path(), default="analysis", show_default=True)
-def analyse(**settings) -> None:
-    """Analyse ratings: means with intervals, tests of differences, agreement of raters.
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the resampling.")
+@click.option(
+    "--out", type=click.Path(), default="analysis", show_default=True, help="New or empty folder."
+)
+def analyse(**settings: Any) -> None:
+    """Analyse the ratings of a listening test.
 
-    RATINGS are the folder of a study that was served, files that it exports or the static page
-    hands out, batch results of Mechanical Turk, and SQLite files or URLs of databases. Writes
-    results.json, tables, figures and index.html.
+    RATINGS are the folder of a listening test that was served, ratings files exported from a server
+    or saved from the static page, batch results of Mechanical Turk, and SQLite files or URLs of
+    databases. Writes results.json, tables, figures and index.html.
     """
-    # Not earlier: it imports SciPy and matplotlib.
+    # Imports NumPy and more, which would slow down --help.
     from ...listening_test.analyse.api import analyse_study
 
     done = analyse_study(**settings)
@@ -88,7 +92,7 @@ def analyse(**settings) -> None:
 
 
 def _means(rows: list[dict], mode: str) -> list[list[str]]:
-    """Return the table of all conditions."""
+    """Return the rows of the table of conditions."""
     what = "mean rating" if mode == "rating" else "heard rightly"
     lines = [["condition", what, "95 % interval", "judgements", "raters"]]
     for row in rows:

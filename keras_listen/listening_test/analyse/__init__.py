@@ -1,1 +1,1 @@
-"""Analyse the ratings of a listening test."""
+"""Analyse ratings: `keras-listen study analyse`."""

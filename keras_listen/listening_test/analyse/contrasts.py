@@ -11,24 +11,24 @@ from .judgements import Judgement, RatedCondition
 from .mean_opinion import Draws, by_condition, score
 from .statistics import difference_interval, holm, signed_rank
 
-#: Name of the prior that is none.
+#: Name of the prior that changes nothing.
 _NONE = "none"
 
 
-def compare(judgements: Sequence[Judgement], draws: Draws) -> list[dict[str, Any]]:
-    """Compare each prior with none, and what was maximized with what it was before.
+def compare_conditions(judgements: Sequence[Judgement], draws: Draws) -> list[dict[str, Any]]:
+    """Compare each prior with none, and recordings after maximization with those before.
 
-    Pairs are words: the difference of a word is that of its mean scores in two conditions. The same
-    is done once more with raters as pairs.
+    Tests are paired by word, on the difference of a word's mean scores in the two conditions, and
+    once more paired by rater.
 
     Args:
-        judgements: first ones of items, of one mode.
-        draws: of intervals.
+        judgements: first judgements of items, in one mode.
+        draws: random numbers of intervals.
 
     Returns:
         a dictionary for each comparison: kind ("prior" or "maximization"), condition and against
         (titles), mean and against_mean (over words), difference with low and high, by_word and
-        by_rater (see `signed_rank`, with p_adjusted by Holm among those of one kind).
+        by_rater (see `signed_rank`, with p_adjusted by Holm among comparisons of one kind).
     """
     groups = by_condition([j for j in judgements if j.condition.experiment is not None])
     found = []
@@ -41,7 +41,7 @@ def compare(judgements: Sequence[Judgement], draws: Draws) -> list[dict[str, Any
 def _priors(
     groups: Mapping[RatedCondition, Sequence[Judgement]],
 ) -> Iterator[tuple[RatedCondition, RatedCondition]]:
-    """Yield each condition with a prior and the first one without that is else made alike."""
+    """Yield each condition with a prior, and the first one without that is otherwise the same."""
     for condition, plain in _partners(groups):
         if alike := [p for p in plain if not _differences(groups, condition, p)]:
             yield condition, alike[0]
@@ -50,13 +50,13 @@ def _priors(
 def uncompared(
     judgements: Sequence[Judgement],
 ) -> Iterator[tuple[RatedCondition, RatedCondition, str]]:
-    """Yield each condition with a prior and one without that are not compared, and why not.
+    """Yield each condition with a prior and one without that are not compared, and the reason.
 
-    They are of one kind, with the same objective and vocoder, but of different settings: what
-    differs, as text.
+    Both have the same stage, objective and vocoder, but other settings; the reason is a text that
+    lists these differences.
 
     Args:
-        judgements: first ones of items, of one mode.
+        judgements: first judgements of items, in one mode.
     """
     groups = by_condition(judgements)
     for condition, plain in _partners(groups):
@@ -68,7 +68,7 @@ def uncompared(
 def _partners(
     groups: Mapping[RatedCondition, Sequence[Judgement]],
 ) -> Iterator[tuple[RatedCondition, list[RatedCondition]]]:
-    """Yield each condition with a prior, and those without of its kind, objective and vocoder."""
+    """Yield each condition with a prior, and those without of its stage, objective and vocoder."""
     kind = {c: (c.stage, mine[0].item.others) for c, mine in groups.items()}
     for condition in groups:
         if condition.stage and condition.prior not in ("", _NONE):
@@ -79,7 +79,7 @@ def _partners(
 def _differences(
     groups: Mapping[RatedCondition, Sequence[Judgement]], a: RatedCondition, b: RatedCondition
 ) -> list[str]:
-    """Name the settings in which two conditions differ; a prior's own options are part of it."""
+    """List the settings in which two conditions differ, apart from options of the prior."""
     mine, theirs = (groups[condition][0].item.settings for condition in (a, b))
     return [
         f"{name} {mine.get(name)} against {theirs.get(name)}"
@@ -91,7 +91,7 @@ def _differences(
 def _stages(
     conditions: Iterable[RatedCondition],
 ) -> Iterator[tuple[RatedCondition, RatedCondition]]:
-    """Yield what was maximized and what it was before."""
+    """Yield conditions after maximization, each with the one before."""
     before = {c.experiment: c for c in conditions if c.stage == "before"}
     for condition in conditions:
         if condition.stage == "after" and condition.experiment in before:
@@ -106,7 +106,7 @@ def _compare(
     theirs: Sequence[Judgement],
     draws: Draws,
 ) -> dict[str, Any] | None:
-    """Return one comparison; None where the two have no word in common."""
+    """Return one comparison; None if the conditions have no word in common."""
     words = sorted({j.item.word for j in mine} & {j.item.word for j in theirs})
     if not words:
         return None
@@ -134,7 +134,7 @@ def _compare(
 def _table(
     judgements: Iterable[Judgement], raters: Sequence[str], words: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return sums of scores and their numbers [shape=(raters, words)]."""
+    """Return sums and counts of scores [shape=(raters, words)]."""
     row, column = ({name: i for i, name in enumerate(names)} for names in (raters, words))
     sums, counts = np.zeros((2, len(raters), len(words)))
     for j in judgements:
@@ -146,7 +146,7 @@ def _table(
 
 
 def _means(table: tuple[np.ndarray, np.ndarray], axis: int) -> np.ndarray:
-    """Return means along an axis, NaN where there is nothing."""
+    """Return means along an axis, NaN where there is no score."""
     with np.errstate(invalid="ignore"):
         return table[0].sum(axis=axis) / table[1].sum(axis=axis)
 

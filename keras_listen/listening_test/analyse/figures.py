@@ -1,4 +1,4 @@
-"""Figures of a listening test's ratings.
+"""Figures of the analysis of a listening test.
 
 References:
     Soomro et al., Interspeech 2019, figure 3.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,11 +17,14 @@ from ..ratings import NOTHING
 from .intelligibility import ELSE
 from .mean_opinion import SCALE
 
-#: What the ends and the middle of the scale are called.
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Labels of the scale.
 LABELS = ("1 Bad", "2 Poor", "3 Fair", "4 Good", "5 Excellent")
-#: Colours that people with any colour vision can tell apart (Okabe and Ito).
+#: Colours that people with any colour vision can distinguish (Okabe and Ito).
 _ORIGINAL, _PLAIN, _PRIOR, _ANCHOR = "#777777", "#e69f00", "#0072b2", "#bbbbbb"
-#: Bars of figure 3: the name, experiment and stage that they stand for, and their colour.
+#: Bars of figure 3: name, experiment, stage and colour.
 _FIGURE_3 = (
     ("original", 2, "before", _ORIGINAL),
     ("classifier", 2, "after", _PLAIN),
@@ -29,16 +32,16 @@ _FIGURE_3 = (
 )
 _FROM_NOISE = (("classifier", 1, "generated", _PLAIN), ("decoder", 3, "generated", _PRIOR))
 
-#: Words that figures grow with: more of them stand closer.
+#: Number of words up to which figures grow; more words are set closer.
 _WIDE = 150
-#: Inches that a confusion matrix of few words needs for the text beside it.
+#: Least height of a confusion matrix in inches, for the text beside it.
 _LOW = 3.0
 
 Row = Mapping[str, Any]
 
 
 def draw_figures(root: Path, results: Mapping[str, Any]) -> dict[str, str]:
-    """Draw all figures that there is something for; return the caption of each by its stem."""
+    """Draw all figures there are data for; return their captions by the stem of the file name."""
     captions: dict[str, str] = {}
     if rating := results["rating"]:
         captions |= _draw_ratings(root, rating)
@@ -81,7 +84,8 @@ def _draw_words(root: Path, word: Mapping[str, Any]) -> dict[str, str]:
     return stems
 
 
-def _figure(width: float, height: float):
+def _figure(width: float, height: float) -> Figure:
+    # Matplotlib takes long to import.
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -92,9 +96,9 @@ def draw_means(stem: Path, rows: Sequence[Row], what: str, *, chance: float | No
 
     Args:
         stem: path without a suffix.
-        rows: see `keras_listen.study.opinions.conditions`.
-        what: is drawn; shares where `chance` is a number, else ratings.
-        chance: share that guessing would give.
+        rows: see `keras_listen.listening_test.analyse.mean_opinion.conditions`.
+        what: label of the axis.
+        chance: share of right answers by guessing, for shares; None for ratings.
     """
     figure = _figure(7.2, 1.3 + 0.42 * len(rows))
     axis = figure.subplots()
@@ -129,11 +133,11 @@ def _color(row: Row) -> str:
 
 
 def draw_bars(stem: Path, rows: Sequence[Row], groups: Sequence[tuple]) -> bool:
-    """Draw mean ratings by word, sorted by the first group that is there; say whether one is.
+    """Draw mean ratings by word, sorted by the first group with data; return whether there is one.
 
     Args:
         stem: path without a suffix.
-        rows: see `keras_listen.study.opinions.words`.
+        rows: see `keras_listen.listening_test.analyse.mean_opinion.words`.
         groups: name, experiment, stage and colour of each bar of a word.
     """
     means = {
@@ -172,7 +176,7 @@ def draw_bars(stem: Path, rows: Sequence[Row], groups: Sequence[tuple]) -> bool:
 
 
 def draw_histograms(stem: Path, rows: Sequence[Row]) -> None:
-    """Draw the share of each rating, a panel a condition; all have one scale."""
+    """Draw the share of each rating, a panel per condition, all on one scale."""
     columns = min(len(rows), 4)
     lines = -(-len(rows) // columns)
     figure = _figure(2.6 * columns, 2.1 * lines)
@@ -220,7 +224,7 @@ def draw_proxies(stem: Path, rows: Sequence[Row], what: str) -> None:
 def draw_confusion(
     stem: Path, counts: Mapping[str, Mapping[str, int]], words: Sequence[str], title: str
 ) -> None:
-    """Draw which answers each word got in one condition: darker is more."""
+    """Draw the shares of answers to each word in one condition; darker is more."""
     spoken, answers = [w for w in words if w in counts], [*words, NOTHING, ELSE]
     shares = np.array([[counts[w].get(answer, 0) for answer in answers] for w in spoken], float)
     shares /= shares.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Intelligibility: confusions of words, and free-text answers."""
+"""Intelligibility: confusions between words, and typed answers."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from ..ratings import NOTHING, OTHER
 from .judgements import Judgement
 from .mean_opinion import by_condition, by_word
 
-#: What is counted together where it is no word of the study.
+#: Category of typed answers that are not among the words of the listening test.
 ELSE = "something else"
-#: Most frequent confusions and texts that are listed.
+#: Greatest number of confusions and of typed texts listed.
 LISTED = 20
 
 
-def hearing(judgements: Sequence[Judgement], words: Iterable[str]) -> dict[str, Any]:
-    """Count what was heard.
+def count_answers(judgements: Sequence[Judgement], words: Iterable[str]) -> dict[str, Any]:
+    """Count the answers to each word.
 
     Args:
-        judgements: first ones of items in mode word.
-        words: that could be chosen.
+        judgements: first judgements of items in mode word.
+        words: words to choose from.
 
     Returns:
-        words, confusion (by condition and word, how often each answer was given), confused (the
-        most frequent wrong words) and typed (the most frequent texts).
+        words, chance (probability of guessing right), confusion (counts of answers by condition
+        and word), confused (the most frequent wrong words) and typed (the most frequent texts).
     """
     words = sorted(words)
     confusion = {
         condition.title: {
-            word: dict(sorted(Counter(_answer(j, words) for j in said).items()))
-            for word, said in by_word(mine).items()
+            word: dict(sorted(Counter(_answer(j, words) for j in answers).items()))
+            for word, answers in by_word(mine).items()
         }
         for condition, mine in by_condition(judgements).items()
     }
@@ -50,7 +50,7 @@ def _typed(judgement: Judgement) -> str:
 
 
 def _answer(judgement: Judgement, words: Sequence[str]) -> str:
-    """Return a word of the study, `nothing`, or that it was something else."""
+    """Return the answer as a word of the listening test, `NOTHING` or `ELSE`."""
     if judgement.right:
         return judgement.item.word
     heard = judgement.rating.heard
@@ -74,5 +74,5 @@ def _confused(confusion: dict[str, dict[str, dict[str, int]]]) -> list[dict[str,
 
 
 def _frequent(counted: Counter) -> list[tuple[Any, int]]:
-    """Return the most frequent; among equals the first in alphabetical order."""
+    """Return the most frequent ones; ties in alphabetical order."""
     return sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))[:LISTED]

@@ -1,4 +1,4 @@
-"""Join ratings, from files of all kinds, with the recordings they are about."""
+"""Read ratings from files of all kinds and join them with the recordings they are about."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import NamedTuple
 from ...errors import ParameterError, RunError
 from ..catalogue import Catalogue, RatedRecording
 from ..collect.stored import Stored
-from ..ratings import COLUMNS, OTHER, Rating, read_ratings
-from ..tables import read_table
+from ..ratings import COLUMNS, OTHER, Rating, read_ratings, read_table
 from .mturk_results import COLUMNS as BATCH_COLUMNS
 from .mturk_results import is_batch, read_batch
 
@@ -20,12 +19,12 @@ _STAGES = ("generated", "before", "after")
 
 
 class RatedCondition(NamedTuple):
-    """Recordings that were made in one way, and whose ratings are counted together.
+    """Condition and stage of recordings whose ratings are counted together.
 
     Attributes:
-        experiment: of the recordings; None for anchors, which stand last.
+        experiment: number of the experiment; None for anchors, which are sorted last.
         stage: "generated", "before", "after" or empty.
-        label: for people.
+        label: name of the condition, for people.
         prior: name of the prior, or empty.
     """
 
@@ -36,26 +35,26 @@ class RatedCondition(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What people read: the label, and the stage where there are two."""
+        """Label for people, with the stage where there are two."""
         return f"{self.label}, {self.stage}" if self.stage in ("before", "after") else self.label
 
     @property
     def order(self) -> tuple:
-        """What conditions are sorted by: experiments, before and after, anchors last."""
+        """Sort key: by experiment, then before and after, anchors last."""
         stage = _STAGES.index(self.stage) if self.stage in _STAGES else len(_STAGES)
         return self.experiment is None, self.experiment or 0, stage, self.label
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """One rating and the recording that it is about."""
+    """A rating and its recording."""
 
     rating: Rating
     item: RatedRecording
 
     @property
     def condition(self) -> RatedCondition:
-        """What it is counted with."""
+        """Condition the rating is counted in."""
         item = self.item
         if item.role != "item":
             return RatedCondition(None, "", f"anchor, {item.role}", "")
@@ -63,19 +62,19 @@ class Judgement:
 
     @property
     def right(self) -> bool:
-        """Whether the word was heard; one that was typed counts as one that was chosen."""
+        """Whether the rater heard the right word; typed words count like chosen ones."""
         heard = self.rating.heard.removeprefix(OTHER)
         return heard.strip().casefold() == self.item.word.strip().casefold()
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """All judgements of some files.
+    """Judgements from all sources.
 
     Attributes:
-        judgements: in the files' order.
-        items: the recordings that could be judged, by name.
-        notes: what was left out, and why.
+        judgements: in the order of the sources.
+        items: recordings that could be judged, by name.
+        notes: sentences on what was left out, and why.
     """
 
     judgements: list[Judgement]
@@ -83,7 +82,7 @@ class Gathered:
     notes: list[str]
 
 
-def gather(
+def gather_judgements(
     sources: Sequence[str | Path | Stored],
     study: Catalogue | None = None,
     *,
@@ -92,17 +91,17 @@ def gather(
 ) -> Gathered:
     """Read ratings of all kinds and join them with their recordings.
 
-    A rating that is there twice counts once. Where a rater contradicts themselves about the same
-    recording, the earlier one counts, by time, or by place where no time was recorded: it was given
-    with the fresher ear.
+    Duplicate ratings count once. If a rater contradicts themselves about the same presentation of a
+    recording, the earlier rating counts, by time or, where no time was recorded, by position in the
+    files: it was given with the fresher ear.
 
     Args:
-        sources: ratings files, batch results of Mechanical Turk, and what databases hold.
-        study: whose recordings they are; needed for all but batch results.
-        coding, rejected: see `keras_listen.study.batches.read_batch`.
+        sources: ratings files, batch results of Mechanical Turk, and ratings read from databases.
+        study: recordings of the listening test; needed for all but batch results.
+        coding, rejected: see `keras_listen.listening_test.analyse.mturk_results.read_batch`.
 
     Raises:
-        ListenError: a file cannot be used, or is about other recordings.
+        ListenError: a file cannot be used, or rates other recordings.
     """
     ratings: list[Rating] = []
     items: dict[str, RatedRecording] = dict(study.recordings) if study else {}
@@ -111,18 +110,18 @@ def gather(
         if isinstance(source, Stored):
             read = source.ratings
         elif is_batch(heading := read_table(source)[0]):
-            read, described, told = read_batch(source, study, coding=coding, rejected=rejected)
-            notes += told
+            read, described, more = read_batch(source, study, coding=coding, rejected=rejected)
+            notes += more
             _add(items, described, source)
         else:
-            read = _own(source, heading, study)
+            read = _read_own(source, heading, study)
         if not read:
             notes.append(f"{source}: there is no rating in it.")
         ratings += read
-    return Gathered(_join(_once(ratings, notes), items), items, notes)
+    return Gathered(_join(_unique(ratings, notes), items), items, notes)
 
 
-def _own(path: str | Path, heading: Sequence[str], study: Catalogue | None) -> list[Rating]:
+def _read_own(path: str | Path, heading: Sequence[str], study: Catalogue | None) -> list[Rating]:
     if "rater" not in heading or "name" not in heading:
         raise RunError(
             f"{path} is no ratings file; expected the columns {', '.join(COLUMNS)}, or those of "
@@ -131,14 +130,14 @@ def _own(path: str | Path, heading: Sequence[str], study: Catalogue | None) -> l
     read = read_ratings(path)
     if study is None:
         raise ParameterError(
-            f"{path} names recordings of a study, but not what they are; name its folder with "
-            "--study"
+            f"{path} names recordings of a listening test, but not what they are; name its folder "
+            "with --study"
         )
     for rating in read:
         if rating.study != study.study:
             raise RunError(
-                f"{rating.where} is of the study {rating.study!r}, the folder of --study is "
-                f"{study.study!r}; analyse each with its own"
+                f"{rating.where} is of the listening test {rating.study!r}, the folder of --study "
+                f"is {study.study!r}; analyse each with its own"
             )
     return read
 
@@ -154,8 +153,8 @@ def _add(
             )
 
 
-def _once(ratings: Iterable[Rating], notes: list[str]) -> list[Rating]:
-    """Keep one of each rater's ratings of the same presentation of a recording."""
+def _unique(ratings: Iterable[Rating], notes: list[str]) -> list[Rating]:
+    """Keep one rating for each presentation of a recording to a rater; append notes."""
     kept: dict[tuple, Rating] = {}
     same = 0
     for rating in ratings:
@@ -188,7 +187,7 @@ def _join(ratings: Iterable[Rating], items: dict[str, RatedRecording]) -> list[J
 
 
 def _unknown(name: str, items: Iterable[str]) -> str:
-    """Say that there is no such recording; a study has too many to list them."""
+    """Return the message for an unknown name; there are too many recordings to list them."""
     near = get_close_matches(name, items, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "was it rated in another study?"
+    hint = f"did you mean {near[0]!r}?" if near else "was it rated in another listening test?"
     return f"no recording is called {name!r}; {hint}"

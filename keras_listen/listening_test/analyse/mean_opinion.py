@@ -1,4 +1,4 @@
-"""Mean opinion scores by condition, by word and by recording."""
+"""Mean opinion scores of conditions, words and recordings."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from ...seeds import derive, generator
 from .judgements import Judgement, RatedCondition
 from .statistics import mean_interval
 
-#: What a rating can be, 1 Bad to 5 Excellent.
+#: Possible ratings, 1 Bad to 5 Excellent.
 SCALE = (1, 2, 3, 4, 5)
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Where random numbers come from: each interval has its own, whatever else is computed."""
+    """Random numbers: each interval has its own generator, whatever else is computed."""
 
     seed: int = 0
     resamples: int = 2000
 
     def __call__(self, *label: Any) -> np.random.Generator:
-        """Return the generator of what `label` names."""
+        """Return the generator for the interval identified by `label`."""
         return generator(derive(self.seed, "/".join(map(str, label)), 0))
 
 
 def first(judgements: Iterable[Judgement], mode: str) -> list[Judgement]:
-    """Return what was said in a mode when a recording was heard for the first time."""
+    """Return the judgements of first presentations in a mode."""
     return [j for j in judgements if j.rating.mode == mode and not j.rating.repeat]
 
 
 def score(judgement: Judgement) -> float:
-    """Return the rating; in mode word, 1 where the word was heard, else 0."""
+    """Return the rating; in mode word, 1 if the word was recognized, else 0."""
     mode = judgement.rating.mode
     return float(judgement.rating.rating if mode == "rating" else judgement.right)
 
@@ -70,7 +70,7 @@ def by_word(judgements: Sequence[Judgement]) -> dict[str, list[Judgement]]:
 
 
 def conditions(judgements: Sequence[Judgement], draws: Draws) -> list[dict[str, Any]]:
-    """Return the mean opinion of each condition with its interval, one mode's first judgements."""
+    """Return the mean of each condition with its interval, from first judgements in one mode."""
     groups = by_condition(judgements)
     settings = differing({condition: mine[0].item.settings for condition, mine in groups.items()})
     return [
@@ -80,7 +80,7 @@ def conditions(judgements: Sequence[Judgement], draws: Draws) -> list[dict[str, 
 
 
 def differing(settings: Mapping[RatedCondition, Mapping[str, Any]]) -> dict[RatedCondition, str]:
-    """Return, as text, what of each condition's settings others have otherwise."""
+    """Return, as text, those settings of each condition in which conditions differ."""
     values: dict[str, set[str]] = {}
     for mine in settings.values():
         for name, value in mine.items():
@@ -92,17 +92,17 @@ def differing(settings: Mapping[RatedCondition, Mapping[str, Any]]) -> dict[Rate
 
 
 def words(judgements: Sequence[Judgement], draws: Draws) -> list[dict[str, Any]]:
-    """Return the mean opinion of each word in each condition with its interval."""
+    """Return the mean of each word in each condition with its interval."""
     return [
-        about(condition) | {"word": word} | _summary(said, draws, *condition, word)
+        about(condition) | {"word": word} | _summary(judged, draws, *condition, word)
         for condition, mine in by_condition(judgements).items()
         if condition.experiment is not None
-        for word, said in by_word(mine).items()
+        for word, judged in by_word(mine).items()
     ]
 
 
 def about(condition: RatedCondition) -> dict[str, Any]:
-    """Return what identifies a condition in tables."""
+    """Return the columns that identify a condition in tables."""
     return {
         "experiment": condition.experiment,
         "stage": condition.stage,
@@ -112,7 +112,7 @@ def about(condition: RatedCondition) -> dict[str, Any]:
 
 
 def _summary(mine: Sequence[Judgement], draws: Draws, *label: Any) -> dict[str, Any]:
-    """Return counts and the mean; a histogram of ratings, or how often the word was heard."""
+    """Return counts, the mean, and a histogram of ratings or the number of right answers."""
     scores, mode = cross(mine), mine[0].rating.mode
     given = scores[np.isfinite(scores)]
     interval = mean_interval(scores, draws(mode, *label), draws.resamples)
@@ -125,10 +125,10 @@ def _summary(mine: Sequence[Judgement], draws: Draws, *label: Any) -> dict[str, 
 
 
 def recordings(judgements: Sequence[Judgement]) -> list[dict[str, Any]]:
-    """Return a row for each recording that was judged, with what is known of it without people.
+    """Return a row for each judged recording, with its proxies.
 
     Args:
-        judgements: first ones, of both modes.
+        judgements: first judgements, in both modes.
     """
     found: dict[str, list[Judgement]] = {}
     for judgement in judgements:

@@ -1,4 +1,4 @@
-"""Batch results of Mechanical Turk, those of the published study among them.
+"""Read batch results of Mechanical Turk, including those of the published study.
 
 References:
     The code of Soomro et al., Interspeech 2019.
@@ -12,26 +12,25 @@ from urllib.parse import unquote, urlsplit
 
 from ...errors import ParameterError, RunError
 from ..catalogue import Catalogue, RatedRecording
-from ..ratings import Rating
-from ..tables import Placed, read_table, require_columns
+from ..ratings import Placed, Rating, read_table, require_columns
 
 WORKER, ANSWER = "WorkerId", "Answer.audio-naturalness.label"
-#: Whether the requester took an assignment; published results have no such column.
+#: Whether the requester rejected an assignment; published results have no such column.
 STATUS, REJECTED = "AssignmentStatus", "rejected"
 COLUMNS = (WORKER, "Input.experiment", "Input.class_label", "Input.audio_url", ANSWER)
-#: What the words of the published labels stand for.
+#: Ratings by the first word of the published labels.
 LABELS = {"bad": 1, "poor": 2, "fair": 3, "good": 4, "excellent": 5}
-#: What is added to a number to make it one of 1 to 5.
+#: Offset from a number in the file to a rating of 1 to 5.
 CODINGS = {"0-4": 1, "1-5": 0}
-#: The paper's experiments: condition and prior of each.
+#: Condition and prior of each of the paper's experiments.
 EXPERIMENTS = {
     1: ("noise none", "none"),
     2: ("class none", "none"),
     3: ("noise decoder", "decoder"),
     4: ("class decoder", "decoder"),
 }
-#: A recording before maximization says so in its address: the published ones by the first word,
-#: those of the published generator by the second.
+#: Words in the addresses of recordings before maximization: the first in published ones, the second
+#: in those made by the published generator.
 _BEFORE = ("original", "before")
 _ALL_BEFORE = (
     "the addresses of all recordings of experiments 2 and 4 have original or before in them, maybe "
@@ -40,7 +39,7 @@ _ALL_BEFORE = (
 
 
 def is_batch(heading: Sequence[str]) -> bool:
-    """Say whether a heading is that of batch results."""
+    """Return whether a heading is that of batch results."""
     return WORKER in heading or any(name.startswith("Input.") for name in heading)
 
 
@@ -54,19 +53,19 @@ def read_batch(
     """Read batch results.
 
     Args:
-        path: of the CSV file.
-        study: whose recordings they are; without one, recordings are what the file says of them.
-        coding: of answers that are numbers: "0-4", "1-5", or "auto" where the numbers tell.
-            Answers that begin with a label's word say themselves what they are.
-        rejected: count assignments that the requester has rejected, too.
+        path: path of the CSV file.
+        study: recordings of the listening test; if None, the file itself describes them.
+        coding: scale of numeric answers: "0-4", "1-5", or "auto" to infer it. Answers that begin
+            with the word of a label need none.
+        rejected: include assignments that the requester rejected.
 
     Returns:
-        the ratings, the recordings by name (those of the study, or as the file describes them),
-        and what was left out or should be known, as sentences.
+        the ratings, the recordings by name (of the listening test, or as the file describes them),
+        and notes on what was left out or should be known, as sentences.
 
     Raises:
-        RunError: something in the file cannot be.
-        ParameterError: the numbers do not tell their coding.
+        RunError: the file has an invalid value.
+        ParameterError: the scale of the numbers cannot be inferred.
     """
     heading, rows = read_table(path)
     require_columns(path, heading, COLUMNS)
@@ -101,7 +100,7 @@ def _is_rejected(row: Mapping[str, str]) -> bool:
 
 
 def _about_rejected(rows: Sequence[Placed], are_counted: bool) -> Iterator[str]:
-    """Say how many assignments were rejected, if any, and what became of them."""
+    """Yield a note on rejected assignments, if there are any."""
     workers = [row[WORKER] for _, row in rows if _is_rejected(row)]
     if workers:
         became = "they count like the others" if are_counted else "left out, --rejected counts them"
@@ -110,7 +109,7 @@ def _about_rejected(rows: Sequence[Placed], are_counted: bool) -> Iterator[str]:
 
 
 def _known(row: Mapping[str, str]) -> RatedRecording:
-    """Return a recording that only has the name under which the study knows it."""
+    """Return a recording with only its name in the listening test."""
     url = PurePosixPath(unquote(urlsplit(row["Input.audio_url"]).path))
     return RatedRecording(row.get("Input.name") or url.stem, "")
 
@@ -119,7 +118,8 @@ def _described(place: str, row: Mapping[str, str]) -> RatedRecording:
     given, url = row["Input.experiment"].strip(), row["Input.audio_url"]
     if given not in [str(number) for number in EXPERIMENTS]:
         raise RunError(
-            f"{place}: the experiment is {given!r}; expected 1 to 4, or name the study with --study"
+            f"{place}: the experiment is {given!r}; expected 1 to 4, or name the folder of the "
+            "listening test with --study"
         )
     if not url or not row["Input.class_label"]:
         raise RunError(f"{place}: Input.audio_url or Input.class_label is empty; expected both")
@@ -137,7 +137,7 @@ def _first_word(answer: str) -> str:
 
 
 def _shift(path: str | Path, rows: Sequence[Placed], coding: str) -> int:
-    """Return what is to be added to the numbers of a file."""
+    """Return the offset to add to the numbers of a file."""
     words = {_first_word(row[ANSWER]) for _, row in rows}
     numbers = sorted({int(word) for word in words if word.isdecimal()})
     if coding != "auto" or not numbers:

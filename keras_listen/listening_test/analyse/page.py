@@ -11,7 +11,7 @@ from ...output.pages import render, template_text
 from .figures import draw_figures
 from .results import THRESHOLDS
 
-#: Below it a difference counts as shown.
+#: Adjusted p-value below which a difference counts as shown.
 _SIGNIFICANT = 0.05
 _CLEARER = {"rating": "clearer", "word": "heard rightly more often"}
 _LESS_CLEAR = {"rating": "less clear", "word": "heard rightly less often"}
@@ -62,7 +62,7 @@ def condition_rows(mode: Mapping[str, Any] | None) -> list[dict[str, Any]]:
 
 
 def interval(low: float | None, high: float | None, mode: str = "rating") -> str:
-    """Return an interval as a table shows it: percent in mode word, a dash for none."""
+    """Format an interval for a table: percent in mode word, a dash for none."""
     if low is None or high is None:
         return "\N{EN DASH}"
     if mode == "word":
@@ -73,7 +73,7 @@ def interval(low: float | None, high: float | None, mode: str = "rating") -> str
 def word_table(mode: Mapping[str, Any] | None) -> tuple[dict[str, tuple], list[dict[str, Any]]]:
     """Return columns and rows of a table of words by conditions.
 
-    Columns are keyed by number, because conditions may be called anything.
+    Columns are keyed by number, because conditions may have any name.
     """
     rows = mode["words"] if mode else []
     kind = "percent" if rows and _mode(rows[0]) == "word" else "number"
@@ -88,12 +88,12 @@ def word_table(mode: Mapping[str, Any] | None) -> tuple[dict[str, tuple], list[d
 
 
 def _mode(row: Row) -> str:
-    """Return the mode that a mean is of."""
+    """Return the mode that a row of means belongs to."""
     return "rating" if "histogram" in row else "word"
 
 
 def sentence(comparison: Row, mode: str) -> dict[str, Any]:
-    """Return a comparison as a row of a table, and in words what it shows."""
+    """Return a comparison as a row of a table, with a sentence on what it shows."""
     words, raters = comparison["by_word"], comparison["by_rater"]
     return {
         "what": f"{comparison['condition']} against {comparison['against']}",
@@ -112,7 +112,7 @@ def sentence(comparison: Row, mode: str) -> dict[str, Any]:
 
 
 def _shown(comparison: Row, mode: str) -> str:
-    """Say what a comparison shows, and of whom."""
+    """Describe what a comparison shows, and for whom."""
     words, raters = comparison["by_word"], comparison["by_rater"]
     if words["p_adjusted"] >= _SIGNIFICANT:
         return "no difference is shown, which is not to say that there is none"
@@ -125,7 +125,7 @@ def _shown(comparison: Row, mode: str) -> str:
 
 
 def _by(comparison: Row, mode: str) -> str:
-    """Say by how much."""
+    """Describe the size of a difference."""
     size = abs(comparison["difference"])
     return (
         f" by {size:.2f} points" if mode == "rating" else f" by {100 * size:.0f} percentage points"
@@ -146,7 +146,7 @@ def proxy_rows(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def published_rows(published: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return what the published rule finds, as tables."""
+    """Return the results under the published rule, as rows of tables."""
     if published is None:
         return None
     return {

@@ -1,4 +1,4 @@
-"""How well objective measures predict ratings."""
+"""Predict ratings from measurements without raters: rank correlations of the proxies."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ from .judgements import Judgement
 from .mean_opinion import Draws, cross
 from .statistics import spearman, spearman_interval, split_half
 
-#: Recordings below which a correlation says nothing.
+#: Fewest recordings for a correlation.
 _FEWEST = 4
-#: Words below which an interval over words has too few different draws to say anything.
+#: Fewest words for an interval over words; of fewer there are too few different draws.
 _FEWEST_WORDS = 4
-#: Random halves of the raters that are compared.
+#: Random splits of the raters into halves.
 _SPLITS = 100
 
 
-def predict(
+def correlate_proxies(
     recordings: Sequence[Mapping[str, Any]], draws: Draws, outcome: str = "rating"
 ) -> list[dict[str, Any]]:
-    """Correlate each proxy with the mean opinion of recordings, the strongest first.
+    """Correlate each proxy with the mean opinion of recordings; strongest correlation first.
 
-    Words are drawn anew for the intervals: recordings of one word are no independent cases. A
-    correlation over all recordings tells mostly whether a proxy tells conditions apart; the one
-    within conditions tells whether it orders recordings that were made in one way.
+    Intervals resample words, because recordings of one word are not independent. A correlation over
+    all recordings mostly shows whether a proxy separates conditions; the one within conditions
+    shows whether it orders recordings made in the same way.
 
     Args:
-        recordings: see `keras_listen.study.opinions.recordings`; anchors are left out.
-        draws: of intervals.
-        outcome: "rating", or "heard" for the share of raters that heard the word.
+        recordings: see `keras_listen.listening_test.analyse.mean_opinion.recordings`; anchors are
+            left out.
+        draws: random numbers of intervals.
+        outcome: "rating", or "heard" for the share of raters who recognized the word.
 
     Returns:
         proxy, recordings, correlation with low and high, within with within_low and within_high,
         rank (by the size of the correlation; None where it is undefined).
     """
     usable = [r for r in recordings if r["experiment"] is not None and r[outcome] is not None]
-    found = [_predict(name, usable, draws, outcome) for name in PROXIES]
+    found = [_correlate_proxy(name, usable, draws, outcome) for name in PROXIES]
     found = [row for row in found if row["recordings"]]
     found.sort(key=lambda row: -abs(row["correlation"] or 0))
     defined = [row for row in found if row["correlation"] is not None]
@@ -48,7 +49,7 @@ def predict(
     return found
 
 
-def _predict(
+def _correlate_proxy(
     name: str, recordings: Sequence[Mapping[str, Any]], draws: Draws, outcome: str
 ) -> dict[str, Any]:
     mine = [r for r in recordings if name in r["proxies"]]
@@ -88,13 +89,13 @@ def _numbers(labels: Sequence[Any]) -> np.ndarray:
 
 
 def other_raters(judgements: Sequence[Judgement], draws: Draws) -> dict[str, float | None]:
-    """Return how well other raters like these would predict the mean opinion of recordings.
+    """Return the correlation of mean opinions with those of as many other raters like these.
 
-    A proxy that does as well is as good as asking as many people again.
+    A proxy with the same correlation is as good as asking as many people again.
 
     Args:
-        judgements: first ones of items, of one mode.
-        draws: of halves.
+        judgements: first judgements of items, in one mode.
+        draws: random numbers of the splits.
     """
     if not judgements:
         return {"correlation": None, "within": None}

@@ -1,4 +1,4 @@
-"""Screening of raters: anchors, repeats, and the rule of the published study."""
+"""Screen raters by anchors and repeats, or by the rule of the published study."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 from .judgements import Judgement
 
-#: What the published rule takes for the mark of a worker who cheats.
+#: Rating from which the published rule drops a worker as a cheater.
 _GOOD = 4
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a rater must keep to.
+    """Limits beyond which a rater is dropped.
 
     Attributes:
-        anchor_margin: clear anchors must be rated so much above unclear ones, on average.
-        repeat_tolerance: so much may the second rating of a recording differ, on average.
-        clear_heard: of the clear anchors, so large a share must be heard rightly in mode word.
+        anchor_margin: least mean rating of clear anchors minus that of unclear ones.
+        repeat_tolerance: greatest mean difference between first and second ratings.
+        clear_heard: least share of clear anchors recognized in mode word.
     """
 
     anchor_margin: float = 1.5
@@ -30,7 +30,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Rater:
-    """What is known of a rater.
+    """Statistics of a rater; unknown ones are None.
 
     Attributes:
         name: opaque id.
@@ -38,11 +38,9 @@ class Rater:
         mean, spread: mean and standard deviation of the ratings of items.
         anchors: mean rating of clear anchors minus that of unclear ones.
         repeats: mean difference between first and second ratings.
-        clear_heard: share of clear anchors that were heard rightly.
-        seconds: median time on a recording.
+        clear_heard: share of clear anchors that were recognized.
+        seconds: median time spent on a recording.
         reasons: why this rater is dropped; empty for one that is kept.
-
-    What is not known is None.
     """
 
     name: str
@@ -57,14 +55,14 @@ class Rater:
     reasons: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything by name, as results.json has it."""
+        """Return the statistics by name, as in results.json."""
         return {**vars(self), "reasons": list(self.reasons)}
 
 
-def screen(judgements: Iterable[Judgement], limits: Limits) -> list[Rater]:
-    """Describe every rater, and say who is dropped and why; sorted by name.
+def screen_raters(judgements: Iterable[Judgement], limits: Limits) -> list[Rater]:
+    """Return the statistics of every rater, with reasons for dropping them; sorted by name.
 
-    Only anchors and repeats decide, never what is to be found out: ratings of items.
+    Only anchors and repeats decide, never the outcome of the listening test: ratings of items.
     """
     mine: dict[str, list[Judgement]] = {}
     for judgement in judgements:
@@ -106,7 +104,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def differences(rated: Iterable[Judgement]) -> list[int]:
-    """Return how far the second rating of a recording is from the first of the same rater."""
+    """Return the absolute differences between each rater's two ratings of a recording."""
     given: dict[tuple[str, str], dict[int, int]] = {}
     for j in rated:
         if j.rating.mode == "rating":
@@ -136,10 +134,10 @@ def _reasons(
 
 
 def published_rule(judgements: Iterable[Judgement]) -> list[str]:
-    """Return who rated a recording of experiment 1 Good or Excellent, ever; sorted.
+    """Return the raters who rated any recording of experiment 1 Good or Excellent; sorted.
 
     The published study drops them. That is a selection on the outcome: whoever found speech without
-    a prior clear is left out, which is in favour of the prior.
+    a prior clear is left out, which favours the prior.
 
     References:
         The code of Soomro et al., Interspeech 2019.

@@ -1,21 +1,21 @@
-"""The results of a listening test: everything in results.json."""
+"""Compute all results of a listening test from its judgements."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .contrasts import compare, uncompared
-from .intelligibility import hearing
+from .contrasts import compare_conditions, uncompared
+from .intelligibility import count_answers
 from .judgements import Gathered, Judgement
 from .mean_opinion import SCALE, Draws, by_condition, conditions, cross, first, recordings, words
-from .predict import other_raters, predict
-from .raters import Limits, Rater, differences, published_rule, screen
+from .predict import correlate_proxies, other_raters
+from .raters import Limits, Rater, differences, published_rule, screen_raters
 from .statistics import agreement
 
 SCHEMA = 1
-#: Means of words above which the paper counts them. Its code has ratings of 0 to 4, its text of 1
-#: to 5: 1.5 on the one scale is 2.5 on the other.
+#: The paper counts words whose mean rating is above 1.5. Ratings are 0 to 4 in its code and 1 to 5
+#: in its text: 1.5 on the one scale is 2.5 on the other.
 THRESHOLDS = (1.5, 2.5)
 _FEW_RATERS = 5
 PUBLISHED_NOTE = (
@@ -26,18 +26,18 @@ PUBLISHED_NOTE = (
 )
 
 
-def analyse(
+def compute_results(
     gathered: Gathered, limits: Limits, draws: Draws, *, with_published_rule: bool = False
 ) -> dict[str, Any]:
-    """Return all that is found, as results.json has it.
+    """Return all results, as in results.json.
 
     Args:
         gathered: ratings with their recordings.
-        limits: what raters must keep to.
-        draws: of intervals.
-        with_published_rule: add what would be found by the published rule for raters.
+        limits: limits beyond which raters are dropped.
+        draws: random numbers of intervals.
+        with_published_rule: add the results under the published rule for dropping raters.
     """
-    raters = screen(gathered.judgements, limits)
+    raters = screen_raters(gathered.judgements, limits)
     dropped = {rater.name for rater in raters if rater.reasons}
     kept = _without(gathered.judgements, dropped)
     every = sorted({item.word for item in gathered.items.values()})
@@ -46,10 +46,12 @@ def analyse(
     for mode in ("rating", "word"):
         results[mode] = _mode(kept, mode, draws)
     if results["word"]:
-        results["word"]["hearing"] = hearing(_items(first(kept, "word")), every)
+        results["word"]["hearing"] = count_answers(_items(first(kept, "word")), every)
     rows = recordings(first(kept, "rating") + first(kept, "word"))
     results["recordings"] = rows
-    results["proxies"] = {name: predict(rows, draws, name) for name in ("rating", "heard")}
+    results["proxies"] = {
+        name: correlate_proxies(rows, draws, name) for name in ("rating", "heard")
+    }
     results["other_raters"] = {
         name: other_raters(_items(first(kept, mode)), draws)
         for name, mode in (("rating", "rating"), ("heard", "word"))
@@ -69,7 +71,7 @@ def _without(judgements: Iterable[Judgement], raters: Iterable[str]) -> list[Jud
 
 
 def _items(judgements: Iterable[Judgement]) -> list[Judgement]:
-    """Return judgements that are not of anchors."""
+    """Return the judgements of recordings that are not anchors."""
     return [j for j in judgements if j.item.role == "item"]
 
 
@@ -88,20 +90,20 @@ def _counts(
 
 
 def _mode(kept: Sequence[Judgement], mode: str, draws: Draws) -> dict[str, Any] | None:
-    """Return what was said in a mode; None where nothing was."""
+    """Return the results of a mode; None without a judgement in it."""
     mine = first(kept, mode)
     if not mine:
         return None
     found = {
         "conditions": conditions(mine, draws),
         "words": words(mine, draws),
-        "comparisons": compare(_items(mine), draws),
+        "comparisons": compare_conditions(_items(mine), draws),
     }
     return found | ({"words_above": _words_above(found["words"])} if mode == "rating" else {})
 
 
 def _words_above(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Count the words of each condition whose mean is above the paper's threshold."""
+    """Count the words of each condition whose mean rating is above each threshold."""
     means: dict[tuple[int, str], list[float]] = {}
     for row in rows:
         means.setdefault((row["experiment"], row["condition"]), []).append(row["mean"])
@@ -113,7 +115,7 @@ def _words_above(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _agreement(kept: Sequence[Judgement], draws: Draws) -> dict[str, Any]:
-    """Return how well raters agree with each other, and with themselves."""
+    """Return the agreement of raters with each other and with themselves."""
     mine = _items(first(kept, "rating"))
     groups = {"all conditions": mine} | {c.title: js for c, js in by_condition(mine).items()}
     found = [
@@ -132,7 +134,7 @@ def _agreement(kept: Sequence[Judgement], draws: Draws) -> dict[str, Any]:
 
 
 def _by_published_rule(judgements: Sequence[Judgement], draws: Draws) -> dict[str, Any]:
-    """Return means and comparisons with all raters but those whom the published rule drops."""
+    """Return means and comparisons without the raters dropped by the published rule."""
     dropped = published_rule(judgements)
     found = _mode(_without(judgements, dropped), "rating", draws) or {}
     names = ("conditions", "comparisons", "words_above")
@@ -142,7 +144,7 @@ def _by_published_rule(judgements: Sequence[Judgement], draws: Draws) -> dict[st
 def _notes(
     results: dict[str, Any], raters: Sequence[Rater], kept: Sequence[Judgement]
 ) -> Iterable[str]:
-    """Yield what a reader must know before believing the numbers."""
+    """Yield caveats on the numbers."""
     left = [rater for rater in raters if not rater.reasons]
     if not raters:
         yield "There is no rating, so there is nothing to analyse."
@@ -169,7 +171,7 @@ def _notes(
 
 
 def _about_settings(kept: Sequence[Judgement]) -> list[str]:
-    """Say which conditions are not compared because their settings differ."""
+    """Return a note on each pair of conditions not compared because their settings differ."""
     mine = _items(kept)
     found = [pair for mode in ("rating", "word") for pair in uncompared(first(mine, mode))]
     return [

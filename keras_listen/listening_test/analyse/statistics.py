@@ -1,8 +1,8 @@
-"""Intervals, tests and agreement of scores by raters and recordings.
+"""Confidence intervals, tests and agreement for scores that raters gave to recordings.
 
-Scores are tables of raters by recordings, NaN where a rater did not judge a recording. Raters and
-recordings both are samples: another study would have had others. So intervals come from drawing
-both anew, with replacement ("pigeonhole bootstrap").
+Scores are tables of raters by recordings, NaN where a rater did not judge a recording. Both raters
+and recordings are samples: another listening test would have had others. So intervals resample
+both, with replacement ("pigeonhole bootstrap").
 
 References:
     Owen, "The pigeonhole bootstrap", 2007.
@@ -21,12 +21,12 @@ _EXACT = 50
 
 
 def _draw(size: int, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw `size` things with replacement; return how often each came [shape=(count, size)]."""
+    """Return how often each of `size` things is drawn with replacement [shape=(count, size)]."""
     return generator.multinomial(size, np.full(size, 1 / size), count).astype(np.float64)
 
 
 def _ends(values: np.ndarray) -> Interval | None:
-    """Return the interval that holds 95 % of what was drawn."""
+    """Return the central interval that holds 95 % of the resampled values."""
     values = values[np.isfinite(values)]
     if not len(values):
         return None
@@ -37,12 +37,12 @@ def _ends(values: np.ndarray) -> Interval | None:
 def mean_interval(
     scores: np.ndarray, generator: np.random.Generator, resamples: int
 ) -> Interval | None:
-    """Return the 95 % interval of the mean of all scores; None for one score or none.
+    """Return the 95 % interval of the mean of all scores; None for fewer than two scores.
 
     Args:
         scores: [shape=(raters, recordings)], NaN where there is none.
-        generator: that draws.
-        resamples: times that raters and recordings are drawn.
+        generator: source of random numbers.
+        resamples: number of bootstrap resamples.
     """
     there = np.isfinite(scores)
     if there.sum() < 2:
@@ -62,11 +62,13 @@ def difference_interval(
 ) -> Interval | None:
     """Return the 95 % interval of the mean difference of two conditions over words.
 
-    Raters and words are drawn, the same ones for both conditions.
+    Raters and words are resampled, the same ones for both conditions.
 
     Args:
-        a, b: sums of scores and their numbers, by rater and word [shape=(raters, words)], of the
-            same raters and words.
+        a, b: sums and counts of scores by rater and word [shape=(raters, words)], of the same
+            raters and words.
+        generator: source of random numbers.
+        resamples: number of bootstrap resamples.
     """
     raters = _draw(a[0].shape[0], resamples, generator)
     words = _draw(a[0].shape[1], resamples, generator)
@@ -79,7 +81,7 @@ def difference_interval(
 
 
 def signed_rank(differences: Sequence[float]) -> dict[str, Any] | None:
-    """Test by Wilcoxon's signed ranks whether paired differences lie around 0.
+    """Test with Wilcoxon's signed-rank test whether paired differences are centred at 0.
 
     Returns:
         pairs, positive and negative (numbers of differences; the rest are 0), statistic (the
@@ -91,6 +93,7 @@ def signed_rank(differences: Sequence[float]) -> dict[str, Any] | None:
         Wilcoxon, "Individual comparisons by ranking methods", 1945. Kerby, "The simple difference
         formula", 2014.
     """
+    # scipy.stats takes long to import.
     from scipy.stats import rankdata, wilcoxon
 
     # Means of the same ratings in another order differ in their last bits.
@@ -108,9 +111,10 @@ def signed_rank(differences: Sequence[float]) -> dict[str, Any] | None:
 
 
 def _exact_p(ranks: np.ndarray, smaller: float) -> float:
-    """Return the share of all choices of signs with so small a sum of ranks, on either side.
+    """Return the two-sided share of all choices of signs with so small a sum of ranks.
 
-    Equal differences share their ranks, which tables of the test, and SciPy's exact way, know not.
+    Equal differences share their ranks, which neither tables of the test nor SciPy's exact method
+    allow for.
     """
     twice = np.round(2 * ranks).astype(int)
     ways = np.zeros(twice.sum() + 1)
@@ -121,7 +125,7 @@ def _exact_p(ranks: np.ndarray, smaller: float) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for there being several.
+    """Return p-values adjusted for multiple tests.
 
     References:
         Holm, "A simple sequentially rejective multiple test procedure", 1979.
@@ -134,13 +138,13 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def coincidences(scores: np.ndarray, values: Sequence[float]) -> np.ndarray:
-    """Count pairs of scores that a recording got [shape=(recordings, values, values)].
+    """Count pairs of scores of each recording [shape=(recordings, values, values)].
 
-    Each recording with at least two scores counts as much as it has scores; others count nothing.
+    A recording with at least two scores has as much weight as it has scores; others have none.
 
     Args:
         scores: [shape=(raters, recordings)], NaN where there is none.
-        values: that scores can have, ascending.
+        values: possible scores, ascending.
     """
     counts = np.stack([(scores == value).sum(axis=0) for value in values], axis=1).astype(float)
     given = counts.sum(axis=1)
@@ -164,7 +168,7 @@ def ordinal_alpha(pairs: np.ndarray) -> np.ndarray:
     totals = pairs.sum(axis=-1)
     n = totals.sum(axis=-1)
     up_to = totals.cumsum(axis=-1)
-    # Between the middles of two values' ranks: all between them, and half of each.
+    # Between the mean ranks of two values: all ranks between them, and half of each.
     middle = up_to - totals / 2
     distance = (middle[..., :, None] - middle[..., None, :]) ** 2
     observed = (pairs * distance).sum(axis=(-2, -1))
@@ -176,10 +180,10 @@ def ordinal_alpha(pairs: np.ndarray) -> np.ndarray:
 def agreement(
     scores: np.ndarray, values: Sequence[float], generator: np.random.Generator, resamples: int
 ) -> dict[str, Any] | None:
-    """Return ordinal alpha with the 95 % interval over recordings drawn anew.
+    """Return ordinal alpha with its 95 % interval over resampled recordings.
 
     Returns:
-        alpha, low, high, recordings (those with at least two scores); None where it is undefined.
+        alpha, low, high, recordings (those with at least two scores); None if alpha is undefined.
     """
     pairs = coincidences(scores, values)
     alpha = float(ordinal_alpha(pairs.sum(axis=0)))
@@ -197,15 +201,16 @@ def spearman(
     groups: np.ndarray | None = None,
     weights: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return rank correlations, within groups where these are given; NaN for a constant.
+    """Return rank correlations, within groups if these are given; NaN for a constant.
 
     Args:
         x, y: [shape=(recordings,)].
-        groups: number of each recording's group, from 0; each group's mean rank is taken away.
-        weights: how often each recording is there [shape=(samples, recordings)]; once by default.
+        groups: number of each recording's group, from 0; each group's mean rank is subtracted.
+        weights: how often each sample has each recording [shape=(samples, recordings)]; by default
+            one sample with each recording once.
 
     Returns:
-        [shape=(samples,)], of one sample by default.
+        [shape=(samples,)].
     """
     if weights is None:
         weights = np.ones((1, len(x)))
@@ -214,14 +219,14 @@ def spearman(
     member = np.eye(groups.max(initial=0) + 1)[groups]
     x, y = (_centred(_ranks(values, weights), weights, member) for values in (x, y))
     squares = (weights * x**2).sum(axis=1) * (weights * y**2).sum(axis=1)
-    # Rounding must not make a constant into something that varies.
+    # Rounding errors must not make a constant look as if it varied.
     constant = squares < 1e-9
     product = (weights * x * y).sum(axis=1)
     return np.where(constant, np.nan, product / np.sqrt(np.where(constant, 1, squares)))
 
 
 def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the middle of the ranks of equal values, up to a constant [shape=weights.shape]."""
+    """Return mean ranks of equal values, up to a constant [shape=weights.shape]."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     starts = np.concatenate([[0], counts.cumsum()[:-1]])
     alike = np.add.reduceat(weights[:, np.argsort(place, kind="stable")], starts, axis=1)
@@ -229,7 +234,7 @@ def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _centred(ranks: np.ndarray, weights: np.ndarray, member: np.ndarray) -> np.ndarray:
-    """Take each group's mean away [shape=(samples, recordings)]."""
+    """Subtract each group's mean [shape=(samples, recordings)]."""
     sizes = weights @ member
     means = (weights * ranks) @ member / np.where(sizes > 0, sizes, 1)
     return ranks - means @ member.T
@@ -243,10 +248,14 @@ def spearman_interval(
     resamples: int,
     groups: np.ndarray | None = None,
 ) -> Interval | None:
-    """Return the 95 % interval of `spearman` with clusters of recordings drawn anew.
+    """Return the 95 % interval of `spearman` over resampled clusters of recordings.
 
     Args:
+        x, y: [shape=(recordings,)].
         clusters: number of each recording's cluster, from 0: its word.
+        generator: source of random numbers.
+        resamples: number of bootstrap resamples.
+        groups: see `spearman`.
     """
     count = clusters.max(initial=-1) + 1
     if count < 2:
@@ -260,16 +269,17 @@ def split_half(
     splits: int,
     groups: np.ndarray | None = None,
 ) -> float | None:
-    """Return how mean scores would correlate with those of as many other raters like these.
+    """Return the split-half reliability of mean scores, or None where it is undefined.
 
-    The rank correlation of the means of two random halves of the raters, averaged over splits and
-    stepped up from half of the raters to all. None where it is undefined.
+    That is how mean scores would correlate with those of as many other raters like these: the rank
+    correlation of the means of two random halves of the raters, averaged over splits and stepped up
+    from half of the raters to all.
 
     Args:
         scores: [shape=(raters, recordings)], NaN where there is none.
-        generator: that splits.
-        splits: to average over.
-        groups: of recordings, see `spearman`.
+        generator: source of random numbers.
+        splits: number of splits to average over.
+        groups: groups of recordings, see `spearman`.
 
     References:
         Spearman, "Correlation calculated from faulty data", 1910. Brown, "Some experimental results

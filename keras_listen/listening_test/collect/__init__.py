@@ -1,1 +1,1 @@
-"""Collect ratings of a listening test."""
+"""Collect ratings: with a server, on a page without one, or on Mechanical Turk."""

@@ -1,4 +1,4 @@
-"""Answers of raters: validation, and their rows in a ratings file."""
+"""Validate the answers of raters, and write them as rows of a ratings file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...errors import StudyError
 from ...output.files import csv_text
 from ..ratings import COLUMNS, NOTHING, OTHER, Rating
 
-#: What each number means to a rater, from 1; the published five.
+#: Labels of the ratings 1 to 5, as published.
 SCALE = (
     "Bad - Completely unclear speech",
     "Poor - Mostly unclear speech",
@@ -19,21 +19,21 @@ SCALE = (
     "Good - Mostly clear speech",
     "Excellent - Completely clear speech",
 )
-#: Written behind the columns of a ratings file: how the check for headphones went.
+#: Last column of an exported ratings file: result of the headphones check.
 HEADPHONES = "headphones"
-#: Longest text of a word that was not among those to choose from, in characters.
+#: Greatest length of a typed word, in characters.
 LONGEST = 60
 _LIMITS = {"plays": 10_000, "seconds": 7 * 86_400}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One judgement.
+    """A rater's answer to one presentation.
 
     Attributes:
         rating: 1 to 5; None in mode word.
         heard: a word, `other:` and a text, or `nothing`; empty in mode rating.
-        plays: how often the recording was played.
+        plays: number of times the recording was played.
         seconds: time spent on it.
     """
 
@@ -44,14 +44,15 @@ class Answer:
 
 
 def checked(mode: str, given: Any, words: Collection[str]) -> Answer:
-    """Return what a client sent as an answer.
+    """Validate an answer sent by a client.
 
     Args:
+        mode: "rating" or "word".
         given: parsed JSON, which may be anything.
-        words: that can be chosen.
+        words: words to choose from.
 
     Raises:
-        StudyError: it is none, or out of range.
+        StudyError: it is not an answer, or a value is out of range.
     """
     if not isinstance(given, Mapping):
         raise StudyError("the answer is not an object of JSON")
@@ -67,7 +68,7 @@ def checked(mode: str, given: Any, words: Collection[str]) -> Answer:
 
 
 def checked_headphones(given: Any) -> str:
-    """Return how a check for headphones went: `skipped`, or `passed` or `failed` and a count.
+    """Validate the result of a headphones check: `skipped`, or `passed` or `failed` and n/6.
 
     Raises:
         StudyError: it is none of these.
@@ -80,10 +81,11 @@ def checked_headphones(given: Any) -> str:
 
 
 def ratings_text(ratings: Iterable[Rating], headphones: Mapping[str, str]) -> str:
-    """Return a ratings file.
+    """Return a ratings file as text.
 
     Args:
-        headphones: result of the check by rater, for the column behind the others.
+        ratings: rows of the file.
+        headphones: result of the headphones check by rater, for the last column.
     """
     rows = [_row(rating) | {HEADPHONES: headphones.get(rating.rater, "")} for rating in ratings]
     return csv_text(rows, (*COLUMNS, HEADPHONES))
@@ -109,8 +111,8 @@ def _heard(value: Any, words: Collection[str]) -> str:
         if value.startswith(OTHER) and 0 < len(text) <= LONGEST and text.isprintable():
             return OTHER + text
     raise StudyError(
-        f"what was heard is {_shown(value)}, expected a word of the study, {NOTHING!r}, or "
-        f"{OTHER!r} and up to {LONGEST} characters"
+        f"what was heard is {_shown(value)}, expected a word of the listening test, {NOTHING!r}, "
+        f"or {OTHER!r} and up to {LONGEST} characters"
     )
 
 

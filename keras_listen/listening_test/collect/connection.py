@@ -27,6 +27,7 @@ class Connector:
     """An open database.
 
     Attributes:
+        engine: SQLAlchemy's engine.
         label: its address without the password, for messages.
     """
 
@@ -39,7 +40,7 @@ class Connector:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Give a connection to read with.
+        """Open a connection for reading.
 
         Raises:
             DatabaseError: the database cannot be reached, or is locked.
@@ -49,7 +50,7 @@ class Connector:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Give a connection to write with; what was written is kept when the block is left.
+        """Open a transaction for writing, committed at the end of the block.
 
         Raises:
             DatabaseError: the database cannot be reached, or is locked.
@@ -62,7 +63,7 @@ class Connector:
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
-        """Wait until nobody else of this process writes, where only one can."""
+        """Wait until no other thread writes, if the database allows only one writer."""
         if self._turns is None:
             yield
         elif self._turns.acquire(timeout=3 * PATIENCE):
@@ -92,10 +93,10 @@ def connect(address: str | Path, *, create: bool = False) -> Connector:
 
     Args:
         address: SQLAlchemy URL, or the path of a SQLite file.
-        create: make the tables where there are none.
+        create: create the tables if there are none.
 
     Raises:
-        DatabaseError: it cannot be opened, has no tables, or those of another version.
+        DatabaseError: it cannot be opened, has no tables, or tables of another version.
         Unavailable: the driver is not installed.
     """
     url = _url(address)
@@ -206,8 +207,8 @@ def _require_version(label: str, found: int | None) -> None:
 def _explain(label: str, error: Exception) -> str:
     if isinstance(error, PoolTimeout):
         return f"{label} is too busy: no connection became free in time; try again"
-    said = str(getattr(error, "orig", None) or error)
-    why = " ".join(said.split())[:200] or type(error).__name__
+    text = str(getattr(error, "orig", None) or error)
+    why = " ".join(text.split())[:200] or type(error).__name__
     if "locked" in why:
         return f"{label} is locked by another program; end it, or try again"
     if "not a database" in why or "malformed" in why:

@@ -1,7 +1,7 @@
-"""Raters, their orders of recordings and their ratings, in any SQLAlchemy database.
+"""Store raters, their presentations and their ratings in any database that SQLAlchemy supports.
 
-A rating is stored once: the database itself refuses a second one of the same place in a rater's
-order. Tokens are not stored, only their SHA-256; a rater is nothing but a number.
+A rating is stored once: the database itself refuses a second one for the same position in a rater's
+order. Of tokens only the SHA-256 is stored; a rater is nothing but a number.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from .schema import presentations, raters, ratings, studies
 
 
 @dataclass(frozen=True)
-class ServedSettings:
-    """What a study was set to when it was last served.
+class CollectionSettings:
+    """Settings with which a listening test was last served.
 
     Attributes:
         design: how recordings are presented to raters who join from now on.
-        is_open: whether whoever has the study's link may join.
-        most_raters: so many may join.
+        is_open: whether anybody with the link of the listening test may join.
+        most_raters: greatest number of raters.
         url: address under which raters reach the server, without a slash at its end.
     """
 
@@ -45,12 +45,12 @@ class ServedSettings:
 
 @dataclass(frozen=True)
 class StoredRater:
-    """Somebody with a link.
+    """A rater in the database.
 
     Attributes:
-        key: number in the database.
-        name: opaque id, as it stands in ratings.
-        headphones: how the check went; empty before it.
+        key: primary key in the database.
+        name: opaque id, as in ratings.
+        headphones: result of the headphones check; empty before it.
     """
 
     key: int
@@ -59,36 +59,41 @@ class StoredRater:
 
 
 class AlreadyRated(StudyError):
-    """Another answer was stored for this recording before."""
+    """Another answer has been stored for this presentation."""
 
 
 class Full(StudyError):
-    """A study has as many raters as it takes; the message is for whoever runs it."""
+    """A listening test has its greatest number of raters; the message is for who runs it."""
 
     def __init__(self, there: int, most: int, wanted: int = 1):
         super().__init__(
-            f"this study has {there} raters and takes {most}; for {wanted} more, serve it with "
-            f"--most-raters {there + wanted} or more"
+            f"this listening test has {there} raters and takes {most}; for {wanted} more, serve it "
+            f"with --most-raters {there + wanted} or more"
         )
 
 
 class Ratings:
-    """The part of a database that belongs to one study."""
+    """The part of a database that belongs to one listening test.
+
+    Args:
+        connector: the open database.
+        study: id of the listening test.
+    """
 
     def __init__(self, connector: Connector, study: str):
         self.connector, self.study = connector, study
 
-    def settings(self) -> ServedSettings | None:
-        """Return what the study was last set to; None if it is not in the database."""
+    def settings(self) -> CollectionSettings | None:
+        """Return the stored settings; None if the listening test is not in the database."""
         with self.connector.reading() as connection:
             stored = connection.scalar(select(studies.c.settings).where(self._own(studies.c.id)))
         if stored is None:
             return None
         values = json.loads(stored)
-        return ServedSettings(**values | {"design": Design(**values["design"])})
+        return CollectionSettings(**values | {"design": Design(**values["design"])})
 
-    def set(self, settings: ServedSettings) -> None:
-        """Store settings; the study is added if it is not there."""
+    def set(self, settings: CollectionSettings) -> None:
+        """Store settings; add the listening test if it is not in the database."""
         values = {"settings": json.dumps(asdict(settings))}
         with self.connector.writing() as connection:
             found = connection.execute(
@@ -99,12 +104,12 @@ class Ratings:
                 connection.execute(insert(studies).values(new | values))
 
     def code(self) -> str:
-        """Return the study's code, with which raters join."""
+        """Return the code with which raters join."""
         with self.connector.reading() as connection:
             return connection.scalar(select(studies.c.code).where(self._own(studies.c.id)))
 
     def make_admin_token(self, *, replace: bool = False) -> str | None:
-        """Return a token for administrators; None if there is one and it shall stay."""
+        """Create a token for administrators; None if there is one and it is not to be replaced."""
         token = secrets.token_urlsafe(24)
         condition = self._own(studies.c.id)
         if not replace:
@@ -114,7 +119,7 @@ class Ratings:
             return token if connection.execute(statement).rowcount else None
 
     def is_admin(self, token: str) -> bool:
-        """Say whether `token` is the administrators'."""
+        """Return whether `token` is that of the administrators."""
         with self.connector.reading() as connection:
             stored = connection.scalar(select(studies.c.admin).where(self._own(studies.c.id)))
         return bool(stored) and hmac.compare_digest(stored, _digest(token))
@@ -123,11 +128,11 @@ class Ratings:
         """Add a rater and return the token of their link.
 
         Args:
-            most: raters that there may be.
-            plan: returns what the rater with a number, from 0, hears.
+            most: greatest number of raters.
+            plan: returns the presentations to the rater with a number, from 0.
 
         Raises:
-            Full: there are as many already.
+            Full: there are that many already.
         """
         token = secrets.token_urlsafe(16)
         with self.connector.writing() as connection:
@@ -155,7 +160,7 @@ class Ratings:
         return connection.scalar(select(func.count()).select_from(raters).where(own))
 
     def rater(self, token: str) -> StoredRater | None:
-        """Return whose link has `token`; None if nobody's."""
+        """Return the rater whose link has `token`, or None."""
         columns = (raters.c.key, raters.c.name, raters.c.headphones)
         query = select(*columns).where(self._own(raters.c.study), raters.c.token == _digest(token))
         with self.connector.reading() as connection:
@@ -163,7 +168,7 @@ class Ratings:
         return StoredRater(*row) if row else None
 
     def order(self, rater: StoredRater) -> list[Row]:
-        """Return a rater's presentations in order, each with `done`."""
+        """Return a rater's presentations in order, each with `done`: whether it is rated."""
         query = (
             select(presentations, ratings.c.position.is_not(None).label("done"))
             .outerjoin(ratings)
@@ -174,16 +179,16 @@ class Ratings:
             return list(connection.execute(query))
 
     def presentation(self, rater: StoredRater, **where: Any) -> Row | None:
-        """Return the presentation of a rater at a `position`, or with a `sound`; None without."""
+        """Return a rater's presentation by its `position` or `sound`; None if there is none."""
         query = select(presentations).where(presentations.c.rater == rater.key).filter_by(**where)
         with self.connector.reading() as connection:
             return connection.execute(query).first()
 
     def rate(self, rater: StoredRater, position: int, answer: Answer) -> bool:
-        """Store an answer; return whether it is new. Sent again, it is left as it is.
+        """Store an answer; return whether it is new. The same answer may be sent again.
 
         Raises:
-            AlreadyRated: there is another answer.
+            AlreadyRated: another answer is stored.
         """
         row = {"rater": rater.key, "position": position, "rated_at": now()} | asdict(answer)
         try:
@@ -204,13 +209,13 @@ class Ratings:
             return connection.execute(query).first()
 
     def set_headphones(self, rater: StoredRater, result: str) -> None:
-        """Store how a rater's check for headphones went; the last one counts."""
+        """Store the result of a rater's headphones check, in place of an earlier one."""
         statement = update(raters).where(raters.c.key == rater.key).values(headphones=result)
         with self.connector.writing() as connection:
             connection.execute(statement)
 
     def ratings(self) -> list[Rating]:
-        """Return all ratings of the study, rater by rater, in their order."""
+        """Return all ratings, rater by rater, each in the rater's order."""
         names = ("mode", "name", "repeat", "position")
         query = (
             select(
@@ -228,13 +233,13 @@ class Ratings:
             return [Rating(study=self.study, **row) for row in rows]
 
     def names(self) -> set[str]:
-        """Return the names of all recordings that are in a rater's order."""
+        """Return the names of all recordings in any rater's order."""
         query = select(presentations.c.name).join(raters).where(self._own(raters.c.study))
         with self.connector.reading() as connection:
             return set(connection.scalars(query.distinct()))
 
     def overview(self) -> list[dict[str, Any]]:
-        """Return a row a rater: when they joined, how far they are, when they last rated."""
+        """Return a row per rater: time of joining, progress, time of the last rating."""
         query = (
             select(
                 raters.c.name.label("rater"),
@@ -257,22 +262,23 @@ class Ratings:
         return column == self.study
 
 
-def existing(connector: Connector, study: str) -> tuple[Ratings, ServedSettings]:
-    """Return what a database has of a study that was served before.
+def existing(connector: Connector, study: str) -> tuple[Ratings, CollectionSettings]:
+    """Return the ratings and settings of a listening test that has been served before.
 
     Raises:
-        StudyError: it has nothing of it.
+        StudyError: the database has nothing of it.
     """
     ratings = Ratings(connector, study)
     if (settings := ratings.settings()) is None:
         raise StudyError(
-            f"{connector.label} has nothing of study {study}; serve it first, or name another"
+            f"{connector.label} has nothing of listening test {study}; serve it first, or name "
+            "another"
         )
     return ratings, settings
 
 
 def now() -> str:
-    """Return the time as ratings have it: ISO 8601, UTC, whole seconds."""
+    """Return the current time in the format of ratings: ISO 8601, UTC, whole seconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -1,4 +1,4 @@
-"""Rate limits, size limits and security headers of the server."""
+"""Rate limiting, size limits and security headers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...errors import StudyError
 
-#: Longest body of a request, in bytes; an answer has less than a hundred.
+#: Greatest size of a request's body in bytes; an answer has less than a hundred.
 LONGEST_BODY = 4096
-#: Buckets that are remembered; the ones used longest ago are forgotten first.
+#: Greatest number of buckets; the least recently used are dropped first.
 _MOST_BUCKETS = 10_000
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -26,12 +26,12 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-#: For everything that is not a page: nothing in it may run.
+#: Content-Security-Policy of everything that is not a page: nothing in it may run.
 NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'"
 
 
 class TooMany(StudyError):
-    """Somebody asked for more than they may; `wait` is for how many seconds."""
+    """Too many requests; `wait` is the number of seconds until the next one is allowed."""
 
     def __init__(self, wait: float):
         super().__init__("too many requests; wait a moment")
@@ -39,11 +39,12 @@ class TooMany(StudyError):
 
 
 class Limiter:
-    """Lets each key do so much at once, and so much a second after that.
+    """Token bucket for each key.
 
     Args:
-        burst: at once.
-        rate: a second.
+        burst: requests allowed at once.
+        rate: requests per second allowed after that.
+        clock: returns the time in seconds.
     """
 
     def __init__(self, burst: float, rate: float, clock: Callable[[], float] = time.monotonic):
@@ -52,10 +53,10 @@ class Limiter:
         self._lock = threading.Lock()
 
     def spend(self, key: str) -> None:
-        """Count one for `key`.
+        """Take a token from the bucket of `key`.
 
         Raises:
-            TooMany: it has had all of its share.
+            TooMany: the bucket is empty.
         """
         with self._lock:
             now = self.clock()
@@ -70,7 +71,10 @@ class Limiter:
 
 
 class SafeHeaders:
-    """Adds `HEADERS` to every answer; unless it says otherwise, nobody keeps or runs it."""
+    """ASGI middleware that adds `HEADERS`, no-store and a strict policy to every response.
+
+    Headers that a response has already are kept.
+    """
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -97,10 +101,10 @@ def _add(headers: list[tuple[bytes, bytes]]) -> None:
 
 
 async def read_json(request: Request) -> Any:
-    """Return the body of a request, parsed.
+    """Return the parsed JSON body of a request.
 
     Raises:
-        StudyError: it is too long, or no JSON.
+        StudyError: the body is too long or not JSON.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise StudyError("the request is not application/json")
@@ -116,7 +120,7 @@ async def read_json(request: Request) -> Any:
 
 
 class TooLong(StudyError):
-    """A request with a longer body than any that is needed."""
+    """A request with too long a body."""
 
 
 def _refuse(constant: str) -> None:

@@ -1,8 +1,9 @@
-"""The Mechanical Turk input file of a listening test."""
+"""Input file of Mechanical Turk with the recordings of a listening test."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from random import Random
 from urllib.parse import urlsplit
 
@@ -13,33 +14,39 @@ from ..items import Row
 from .answers import SCALE
 from .order import examples
 
-#: The columns that the task and the published analysis read, and the recording's name.
-COLUMNS = ("class_label", "experiment", "audio_url", "name")
+#: Columns read by the task and the published analysis, and the name: functions of the row of
+#: manifest.csv and the address of the folder.
+_COLUMNS: tuple[tuple[str, Callable[[Row, str], str]], ...] = (
+    ("class_label", lambda row, url: row["class_label"]),
+    ("experiment", lambda row, url: row["experiment"]),
+    ("audio_url", lambda row, url: _address(row, url)),
+    ("name", lambda row, url: row["name"]),
+)
 
 
 def input_text(study: StudyFolder, audio_url: str, *, anchors: bool = True) -> str:
-    """Return the input file, a row a task, in an order of the study's own.
+    """Return the input file, a row per task, in a random but reproducible order.
 
     Args:
-        audio_url: address of the folder where the recordings lie.
-        anchors: whether clear and unclear recordings are among the tasks, to tell careless raters.
+        audio_url: address of the folder with the recordings.
+        anchors: include clear and unclear recordings as tasks, to detect careless raters.
 
     Raises:
-        ParameterError: `audio_url` is no address that a task's page could load from.
+        ParameterError: a task's page could not load from `audio_url`.
     """
     shown = {row["name"] for row in examples(study)}
     rows = [
-        _row(row, audio_url)
+        {name: value(row, audio_url) for name, value in _COLUMNS}
         for row in study.rows
         if row["role"] == "item" or (anchors and row["name"] not in shown)
     ]
-    # Of the order that the manifest has, one condition after the other, raters would notice.
+    # The manifest has one condition after the other, which raters would notice.
     Random(f"{study.id}/mturk").shuffle(rows)
-    return csv_text(rows, COLUMNS)
+    return csv_text(rows, [name for name, _ in _COLUMNS])
 
 
 def example_rows(study: StudyFolder, audio_url: str) -> list[Row]:
-    """Return the examples of the instructions: word, label of the scale, address."""
+    """Return the examples for the instructions: word, label of the scale, address."""
     return [
         {
             "word": row["class_label"],
@@ -48,11 +55,6 @@ def example_rows(study: StudyFolder, audio_url: str) -> list[Row]:
         }
         for row in examples(study)
     ]
-
-
-def _row(row: Row, audio_url: str) -> Row:
-    own = {name: row[name] for name in ("class_label", "experiment", "name")}
-    return own | {"audio_url": _address(row, audio_url)}
 
 
 def _address(row: Row, audio_url: str) -> str:

@@ -1,4 +1,4 @@
-"""Collect ratings without a server: a page that stands alone, and a task for Mechanical Turk."""
+"""Collect ratings without a server: a static page, and a task for Mechanical Turk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .order import Design, cell
 from .pages import mturk_page, static_page
 
 TITLE = "Listening test"
-#: A page has at most so many orders of the recordings.
+#: Greatest default number of orders of the recordings in a page.
 MOST_ORDERS = 24
 
 
@@ -28,18 +28,20 @@ def write_page(
     return_to: str = "",
     **design: Any,
 ) -> Path:
-    """Write a page that needs no server, and return its path.
+    """Write a page that works without a server, and return its path.
 
     Args:
-        root: the study's folder.
-        out: a new folder; by default `page` in the study's.
-        single_file: put the sounds into the page.
-        orders: of the recordings; by default as many as balance conditions, at most 24.
-        return_to: whom raters shall send their ratings to.
-        design: see `Design`.
+        root: folder of the listening test.
+        out: new folder; by default `page` in `root`.
+        title: title of the page.
+        single_file: embed the sounds in the page.
+        orders: number of orders of the recordings; by default as many as balance conditions, at
+            most 24.
+        return_to: whom raters are asked to send their ratings to.
+        design: fields of `Design`.
 
     Raises:
-        RunError: the folder is no study, a recording is missing, or `out` is not empty.
+        RunError: `root` holds no listening test, a recording is missing, or `out` is not empty.
     """
     study = open_study(root)
     out = make_folder(require_empty(study.root / "page" if out is None else out))
@@ -58,7 +60,7 @@ def write_page(
 
 
 def _balancing(study: StudyFolder) -> int:
-    """Return how many orders have each recording equally often in each round."""
+    """Return the number of orders that have each recording equally often in each round."""
     items = study.of_role("item")
     cells = {cell(item) for item in items}
     places = [(item["class_label"], cell(item)) for item in items]
@@ -74,20 +76,20 @@ def _copy_sounds(study: StudyFolder, folder: Path) -> None:
             raise RunError(f"cannot write into {folder}: {error.strerror or error}") from error
 
 
-def write_task(
+def write_mturk_task(
     root: str | Path, audio_url: str, out: str | Path | None = None, *, anchors: bool = True
 ) -> Path:
     """Write the task and the input file for Mechanical Turk, and return their folder.
 
     Args:
-        root: the study's folder.
+        root: folder of the listening test.
         audio_url: address of the folder to which its recordings are uploaded.
-        out: a new folder; by default `mturk` in the study's.
-        anchors: whether clear and unclear recordings are among the tasks.
+        out: new folder; by default `mturk` in `root`.
+        anchors: include clear and unclear recordings as tasks.
 
     Raises:
-        ParameterError: `audio_url` is no https address.
-        RunError: the folder is no study, a recording is missing, or `out` is not empty.
+        ParameterError: `audio_url` is not an https address.
+        RunError: `root` holds no listening test, a recording is missing, or `out` is not empty.
     """
     study = open_study(root)
     table, shown = input_text(study, audio_url, anchors=anchors), example_rows(study, audio_url)

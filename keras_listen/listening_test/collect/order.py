@@ -1,10 +1,10 @@
-"""The order in which a rater hears recordings, with anchors and repeats.
+"""Presentation order: which recordings a rater hears, and when.
 
 A rater hears every word once before any word twice: a *round* has each word once. Which condition
 a word has in a round is a Latin square over words, rounds and raters, so that among as many raters
 in a row as there are conditions, each word has each condition once in each round; among as many as
-there are conditions times takes, each recording stands in as many rounds as a rater hears. Within a
-round words are shuffled. Anchors and repeats are strewn in.
+there are conditions times takes, each recording occurs in as many rounds as a rater hears. Within a
+round words are shuffled. Anchors and repeats are inserted at random.
 """
 
 from __future__ import annotations
@@ -20,24 +20,23 @@ from ..folder import StudyFolder
 from ..items import Row
 from ..ratings import MODES
 
-#: Other recordings between the two presentations of one, where there are as many.
+#: Least number of other recordings between two presentations of one, if there are that many.
 GAP = 10
-#: Examples of each end of the scale that are shown before the first rating.
+#: Examples of each end of the scale before the first rating.
 EXAMPLES = 2
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Design:
-    """How a study is presented.
+    """Design of the presentation to raters.
 
     Attributes:
         mode: `rating` (how clear is this word?), `word` (which word is it?), or `both`: first all
             words are guessed, then rated.
-        per_rater: recordings that a rater hears in a mode, anchors and repeats not counted;
-            None for all.
-        anchors: clear and unclear recordings that are strewn in, in a mode; None for 5 %, but four.
-        repeats: recordings that come again, in a mode; None for 5 %, but two.
+        per_rater: recordings per rater and mode, not counting anchors and repeats; None for all.
+        anchors: hidden clear and unclear recordings per mode; None for 5 %, at least four.
+        repeats: recordings presented twice per mode; None for 5 %, at least two.
     """
 
     mode: str = "rating"
@@ -55,13 +54,20 @@ class Design:
 
     @property
     def modes(self) -> tuple[str, ...]:
-        """The modes in the order in which a rater goes through them: guessing comes first."""
+        """Modes in the order a rater goes through them: guessing comes first."""
         return ("word", "rating") if self.mode == "both" else (self.mode,)
 
 
 @dataclass(frozen=True)
 class Presentation:
-    """One recording in a rater's order; `position` counts from 1 through all modes."""
+    """A recording in a rater's order.
+
+    Attributes:
+        position: counted from 1 over all modes.
+        mode: "rating" or "word".
+        name: name of the recording.
+        repeat: 0 for its first presentation, 1 for the second.
+    """
 
     position: int
     mode: str
@@ -70,7 +76,7 @@ class Presentation:
 
 
 def plan(study: StudyFolder, number: int, design: Design) -> list[Presentation]:
-    """Return what rater `number`, from 0, hears; the same whenever it is asked for."""
+    """Return the presentations to rater `number`, from 0; always the same."""
     order = []
     for mode in design.modes:
         random = Random(f"{study.id}/{number}/{mode}")
@@ -80,7 +86,7 @@ def plan(study: StudyFolder, number: int, design: Design) -> list[Presentation]:
 
 
 def balanced(study: StudyFolder, number: int, random: Random) -> list[str]:
-    """Return the names of all items in the order of rater `number`, without checks."""
+    """Return the names of all items in the order of rater `number`, without anchors and repeats."""
     cells, words = _shuffled_design(study)
     takes = defaultdict(list)
     for recording in study.of_role("item"):
@@ -96,7 +102,7 @@ def balanced(study: StudyFolder, number: int, random: Random) -> list[str]:
 
 
 def _shuffled_design(study: StudyFolder) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return conditions and words in an order of the study's own."""
+    """Return conditions and words in a random order that depends on the id of the test alone."""
     items = study.of_role("item")
     random = Random(study.id)
     cells = _shuffled(sorted({cell(item) for item in items}), random)
@@ -104,7 +110,7 @@ def _shuffled_design(study: StudyFolder) -> tuple[list[tuple[str, str]], list[st
 
 
 def cell(row: Row) -> tuple[str, str]:
-    """Return the condition of a recording; those of one cell and word are takes of one thing."""
+    """Return experiment and stage of a recording; recordings of one cell and word are its takes."""
     return row["experiment"], row["stage"]
 
 
@@ -121,12 +127,12 @@ def _column(cells: Sequence[Sequence[str]], number: int, place: int) -> list[str
 
 
 def examples(study: StudyFolder) -> list[Row]:
-    """Return the anchors that are played before the first rating, clear ones first."""
+    """Return the anchors played before the first rating, clear ones first."""
     return [a for role in ("clear", "unclear") for a in _anchors(study, role)[0]]
 
 
 def _anchors(study: StudyFolder, role: str) -> tuple[list[Row], list[Row]]:
-    """Return a role's examples and its hidden anchors; where there are few, they are the same."""
+    """Return examples and hidden anchors of a role; few anchors serve as both."""
     all_ = _shuffled(study.of_role(role), Random(f"{study.id}/{role}"))
     shown = min(EXAMPLES, -(-len(all_) // 2))
     return all_[:shown], all_[shown:] if len(all_) > shown else all_
@@ -135,20 +141,20 @@ def _anchors(study: StudyFolder, role: str) -> tuple[list[Row], list[Row]]:
 def _with_checks(
     study: StudyFolder, number: int, names: list[str], design: Design, random: Random
 ) -> list[tuple[str, int]]:
-    """Return (name, repeat) with anchors and repeats strewn in."""
+    """Return (name, repeat) with anchors and repeats inserted."""
     share = round(0.05 * len(names))
     repeats = max(2, share) if design.repeats is None else design.repeats
     shown = _with_repeats(names, repeats, random)
     anchors = _chosen_anchors(study, number, max(4, share), design.anchors)
     for i, name in enumerate(_shuffled(anchors, random)):
-        # One in each part of equal length, the ones before it counted.
+        # One in each part of equal length, after those inserted before.
         start, stop = (i * len(names) // len(anchors), (i + 1) * len(names) // len(anchors))
         shown.insert(random.randint(start, max(start, stop - 1)) + i, (name, 0))
     return shown
 
 
 def _chosen_anchors(study: StudyFolder, number: int, default: int, asked: int | None) -> list[str]:
-    """Return the names of a rater's hidden anchors: as many clear as unclear, by turns."""
+    """Return the names of a rater's hidden anchors: half clear, half unclear, in turns."""
     wanted = default if asked is None else asked
     names = []
     for role, count in (("clear", wanted - wanted // 2), ("unclear", wanted // 2)):
@@ -159,7 +165,7 @@ def _chosen_anchors(study: StudyFolder, number: int, default: int, asked: int | 
 
 
 def _with_repeats(names: Sequence[str], count: int, random: Random) -> list[tuple[str, int]]:
-    """Return (name, 0) of all, and (name, 1) of `count` from the first half, well behind."""
+    """Return (name, 0) for all, and later (name, 1) for `count` of those in the first half."""
     shown = [(name, 0) for name in names]
     half = len(names) // 2
     for name in random.sample(list(names[:half]), min(count, half)):

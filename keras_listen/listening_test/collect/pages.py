@@ -1,4 +1,4 @@
-"""The pages on which recordings are rated."""
+"""Pages on which recordings are rated, and the page of administrators."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .order import Design, examples, plan
 
 _TEST = ("study.js", "study_headphones.js", "study_storage.js")
 _SERVED = {"connect-src": "'self'", "media-src": "blob:"}
-#: A browser ignores this rule inside a page; it is for the header.
+#: Browsers ignore this rule inside a page; it belongs in the header.
 _NO_FRAMES = "frame-ancestors 'none'"
 
 
 def served_page(title: str) -> tuple[str, str]:
-    """Return the raters' page of a server, the same for all, and its Content-Security-Policy."""
+    """Return the page for raters of a server, and its Content-Security-Policy."""
     return _page("study_served.html", (*_TEST, "study_served.js"), title, scale=SCALE)
 
 
 def admin_page(title: str) -> tuple[str, str]:
-    """Return the page of a server's administrators, and its Content-Security-Policy."""
+    """Return the page for administrators of a server, and its Content-Security-Policy."""
     return _page("study_admin.html", ("study_storage.js", "study_admin.js"), title)
 
 
@@ -44,12 +44,15 @@ def static_page(
     return_to: str = "",
     single_file: bool = False,
 ) -> str:
-    """Return a page that needs no server.
+    """Return a page that works without a server.
 
     Args:
-        orders: so many orders of the recordings are in the page; a rater gets one of them.
-        return_to: whom the rater shall send the ratings to.
-        single_file: whether sounds are in the page, too; otherwise they are `sounds/NAME.wav`.
+        study: the listening test.
+        design: how recordings are presented.
+        title: title of the page.
+        orders: number of orders of the recordings in the page; a rater gets one of them.
+        return_to: whom raters are asked to send their ratings to.
+        single_file: embed the sounds; otherwise they are `sounds/NAME.wav`.
     """
     return render(
         "study_page.html",
@@ -63,8 +66,8 @@ def static_page(
 
 
 def _data(study: StudyFolder, design: Design, orders: int) -> Mapping[str, Any]:
-    """Return what the page's script needs. Conditions are not in it."""
-    # By name, which tells nothing: in the manifest, recordings of one condition stand together.
+    """Return the data of the page's script, without the conditions."""
+    # Sorted by name, which reveals nothing: manifest.csv groups recordings by condition.
     names = sorted(study.by_name)
     index = {name: i for i, name in enumerate(names)}
     anchors = [
@@ -92,7 +95,7 @@ def _sounds(study: StudyFolder) -> Mapping[str, str]:
 
 
 def mturk_page(anchors: Sequence[Mapping[str, str]]) -> str:
-    """Return the task for Mechanical Turk.
+    """Return the page of a task for Mechanical Turk.
 
     Args:
         anchors: examples for the instructions, each with `word`, `label` and `url`.

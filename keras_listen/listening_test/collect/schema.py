@@ -1,4 +1,4 @@
-"""The tables of the ratings database."""
+"""Tables of the database of ratings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-#: Version of these tables. Whoever changes them raises it.
+#: Version of these tables; increase it with every change of them.
 SCHEMA = 1
 
 metadata = MetaData()
@@ -54,7 +54,7 @@ presentations = Table(
     Column("mode", String(16), nullable=False),
     Column("name", Text, nullable=False),
     Column("repeat", Integer, nullable=False),
-    # What the sound is called to this rater, here: says nothing of the recording.
+    # Name of the sound for this presentation only, which reveals nothing of the recording.
     Column("sound", String(32), nullable=False, unique=True),
     UniqueConstraint("rater", "mode", "name", "repeat"),
 )

@@ -1,23 +1,25 @@
-"""The web application: pages for raters and administrators, and their requests.
+"""The web server: a page for raters, a page for administrators, and the API of both.
 
-    GET  /                          the page of raters; a link's token stands behind #, which
-                                    browsers send to nobody
+    GET  /                          the page of raters; the token of a link follows #, so browsers
+                                    do not send it
     POST /api/join                  {"code"} -> {"token"}
-    GET  /api/session               what the rater hears, and how far they are
-    GET  /api/sounds/{sound}        a recording, under a name that only this rater has for it
+    GET  /api/session               the presentations to the rater, and which are done
+    GET  /api/sounds/{sound}        a recording, under a name of its own for each presentation
     PUT  /api/headphones            {"headphones"}
-    PUT  /api/ratings/{position}    {"rating" or "heard", "plays", "seconds"}; may be sent again
+    PUT  /api/ratings/{position}    {"rating" or "heard", "plays", "seconds"}; may be repeated
     GET  /admin                     the page of administrators
-    GET  /api/admin/status          raters and how far they are
+    GET  /api/admin/status          raters and their progress
     GET  /api/admin/ratings.csv     the ratings file
 
-Tokens come as `Authorization: Bearer`. Errors are {"error": one line}.
+Tokens are sent as `Authorization: Bearer`. Errors are {"error": one line}.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -30,6 +32,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from uvicorn import Config, Server
 
 from ...errors import DatabaseError, RunError, StudyError
 from ..folder import StudyFolder
@@ -37,25 +40,28 @@ from .answers import checked, checked_headphones, ratings_text
 from .database import AlreadyRated, Full, Ratings, StoredRater
 from .limits import Limiter, SafeHeaders, TooLong, TooMany, read_json
 from .order import examples, plan
+from .pages import admin_page, served_page
 
 log = logging.getLogger(__name__)
-#: What the sounds of a rater's order are called.
+#: Names of the sounds in a rater's order.
 _SOUND = re.compile("[0-9a-f]{16}")
-#: A place in an order; larger numbers than databases know are in nobody's.
+#: A position in an order; larger numbers than a database can hold are refused.
 _POSITION = re.compile("[0-9]{1,9}")
-#: Sounds that are kept in memory; one of a second has 44 kB.
+#: Sounds kept in memory; one second takes 44 kB.
 _SOUNDS = 1024
+#: Seconds that pending requests have to finish in when the server is stopped.
+_GRACE = 10
 
 
 class Refused(StudyError):
-    """A request without the token it needs."""
+    """A request without a valid token."""
 
 
 class Unknown(StudyError):
-    """A request for something that is not there."""
+    """A request for something that does not exist."""
 
 
-#: Status of the answer to each error; the first that fits.
+#: HTTP status of each error; the first match counts.
 _STATUS = (
     (TooMany, 429),
     (TooLong, 413),
@@ -70,7 +76,7 @@ _STATUS = (
 
 @dataclass(frozen=True)
 class Page:
-    """A page that is the same for everybody, and the policy it needs."""
+    """A page that is the same for everybody, and its Content-Security-Policy."""
 
     text: str
     policy: str
@@ -78,16 +84,20 @@ class Page:
 
 @dataclass
 class Application:
-    """Answers requests.
+    """Handlers of all requests.
 
     Attributes:
-        pages: by path.
+        study: the listening test.
+        ratings: its part of the database.
+        pages: pages by path.
+        of_rater, of_joins, of_failures: rate limits of the requests of a rater, and by address of
+            joining and of wrong tokens.
     """
 
     study: StudyFolder
     ratings: Ratings
     pages: Mapping[str, Page]
-    #: Requests of one rater; joining and wrong tokens by address, behind which many may sit.
+    # Many raters may share an address.
     of_rater: Limiter = field(default_factory=lambda: Limiter(burst=60, rate=20))
     of_joins: Limiter = field(default_factory=lambda: Limiter(burst=100, rate=1))
     of_failures: Limiter = field(default_factory=lambda: Limiter(burst=30, rate=0.5))
@@ -96,7 +106,7 @@ class Application:
         self._sound = lru_cache(_SOUNDS)(self.study.sound)
 
     def asgi(self) -> SafeHeaders:
-        """Return what a server runs."""
+        """Return the ASGI application."""
         routes = [
             *(Route(path, self._page) for path in self.pages),
             _route("/api/join", self.join, "POST"),
@@ -142,31 +152,31 @@ class Application:
         return token
 
     def _refusal(self, request: Request) -> StudyError:
-        """Return the error for a token that nobody has; guessing becomes slow."""
+        """Return the error for an unknown token, and slow down guessing."""
         self.of_failures.spend(_address(request))
         return Refused("this link is not known here; ask for another one")
 
     def join(self, request: Request, body: Any) -> Response:
-        """Add a rater who has the study's link."""
+        """Add a rater who has the link of the listening test."""
         self.of_joins.spend(_address(request))
         settings = self.ratings.settings()
         code = body.get("code") if isinstance(body, Mapping) else None
         if not compare_digest(ascii(code), ascii(self.ratings.code())):
             raise self._refusal(request)
         if not settings.is_open:
-            raise Refused("this study is open to those only who were invited")
+            raise Refused("this listening test is open only to people who were invited")
         try:
             token = self.ratings.register(
                 settings.most_raters, lambda number: plan(self.study, number, settings.design)
             )
         except Full as error:
-            # How there could be more is for whoever runs the server.
+            # How to allow more raters concerns whoever runs the server.
             log.warning("%s", error)
-            raise StudyError("this study has all its raters; thank you") from error
+            raise StudyError("this listening test has all its raters; thank you") from error
         return JSONResponse({"token": token}, 201)
 
     def session(self, request: Request, body: Any, rater: StoredRater) -> Response:
-        """Tell what the rater hears. Of a word that shall be guessed only the sound is told."""
+        """Return the rater's presentations, without the word where it is to be guessed."""
         order = self.ratings.order(rater)
         shown = [
             {
@@ -189,11 +199,11 @@ class Application:
     def _word(self, name: str) -> str:
         row = self.study.by_name.get(name)
         if row is None:
-            raise RunError(f"the study's folder has no recording {name} any more")
+            raise RunError(f"the folder of the listening test has no recording {name} any more")
         return row["class_label"]
 
     def sound(self, request: Request, body: Any, rater: StoredRater) -> Response:
-        """Send a recording of the rater's own order, or an example."""
+        """Return a recording of the rater's own order, or an example."""
         asked = request.path_params["sound"]
         anchors = {f"example-{i}": row["name"] for i, row in enumerate(examples(self.study))}
         name = anchors.get(asked)
@@ -205,12 +215,12 @@ class Application:
         return Response(self._sound(name), media_type="audio/wav")
 
     def headphones(self, request: Request, body: Any, rater: StoredRater) -> Response:
-        """Store how the check went."""
+        """Store the result of the headphones check."""
         self.ratings.set_headphones(rater, checked_headphones(body))
         return JSONResponse({"stored": True})
 
     def rate(self, request: Request, body: Any, rater: StoredRater) -> Response:
-        """Store an answer; what is answered with 201 or 200 is in the database."""
+        """Store an answer; it is in the database before the response (201, or 200 if repeated)."""
         asked = request.path_params["position"]
         row = None
         if _POSITION.fullmatch(asked):
@@ -222,13 +232,13 @@ class Application:
         return JSONResponse({"stored": True}, 201 if is_new else 200)
 
     def status(self, request: Request) -> Response:
-        """Tell administrators how far raters are."""
+        """Return the progress of all raters."""
         settings = self.ratings.settings()
         about = {"study": self.study.id, "mode": settings.design.mode, "open": settings.is_open}
         return JSONResponse(about | {"raters": self.ratings.overview()})
 
     def export(self, request: Request) -> Response:
-        """Send the ratings file."""
+        """Return the ratings file."""
         headphones = {row["rater"]: row["headphones"] for row in self.ratings.overview()}
         name = f"ratings-{self.study.id}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -237,7 +247,7 @@ class Application:
 
 
 def _route(path: str, answer: Callable[[Request, Any], Response], method: str = "GET") -> Route:
-    """Return a route whose answer is made in a thread, since databases and disks make it wait."""
+    """Return a route handled in a thread, since databases and disks block."""
 
     async def endpoint(request: Request) -> Response:
         body = None if method == "GET" else await read_json(request)
@@ -255,10 +265,10 @@ async def _explain(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if status != 503:
         return JSONResponse({"error": str(error)}, status, headers)
-    # Paths and addresses are for whoever runs the server.
+    # Paths and addresses concern whoever runs the server.
     log.error("%s", error)
-    said = "the server cannot read or store anything at the moment; it will be tried again"
-    return JSONResponse({"error": said}, status, headers)
+    message = "the server cannot read or store anything at the moment; it will be tried again"
+    return JSONResponse({"error": message}, status, headers)
 
 
 async def _explain_status(request: Request, error: HTTPException) -> Response:
@@ -267,3 +277,49 @@ async def _explain_status(request: Request, error: HTTPException) -> Response:
 
 def _address(request: Request) -> str:
     return request.client.host if request.client else ""
+
+
+def create_application(study: StudyFolder, ratings: Ratings, title: str) -> SafeHeaders:
+    """Return the ASGI application of a listening test.
+
+    Args:
+        title: title of its pages.
+    """
+    pages = {"/": Page(*served_page(title)), "/admin": Page(*admin_page(f"{title}: ratings"))}
+    return Application(study, ratings, pages).asgi()
+
+
+def run(app: Any, sock: socket.socket, *, proxy: str, started: Callable[[], None]) -> None:
+    """Run the server until the process gets SIGINT or SIGTERM, and finish pending requests.
+
+    Args:
+        app: the ASGI application.
+        sock: listening socket.
+        proxy: addresses of proxies whose X-Forwarded-For header is trusted.
+        started: called when the server accepts requests.
+    """
+    config = Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        forwarded_allow_ips=proxy,
+        timeout_graceful_shutdown=_GRACE,
+        ws="none",
+    )
+    server = _Server(config, started)
+    asyncio.run(server.serve([sock]))
+
+
+class _Server(Server):
+    """A server that calls a function once it accepts requests."""
+
+    def __init__(self, config: Config, started: Callable[[], None]):
+        super().__init__(config)
+        self._on_start = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_start()

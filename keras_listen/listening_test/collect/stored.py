@@ -13,18 +13,18 @@ from ..catalogue import Catalogue
 from ..ratings import Rating
 from .answers import ratings_text
 
-#: Where `study serve` stores ratings, inside the study's folder, unless it is told another place.
+#: Default database of `study serve`, in the folder of the listening test.
 DATABASE = "ratings.sqlite"
 _SQLITE = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The ratings of one listening test in a database.
+    """Ratings of a listening test, read from a database.
 
     Attributes:
         label: address of the database, without the password.
-        ratings: rater by rater.
+        ratings: all ratings, rater by rater.
     """
 
     label: str
@@ -35,12 +35,12 @@ class Stored:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the ratings as a file; that of a database tells of more than them."""
+        """SHA-256 of the ratings as a ratings file; a database holds more than ratings."""
         return hashlib.sha256(ratings_text(self.ratings, {}).encode()).hexdigest()
 
 
 def is_database(source: str | Path) -> bool:
-    """Say whether `source` is the address of a database, or a SQLite file."""
+    """Return whether `source` is the URL of a database or a SQLite file."""
     if "://" in str(source):
         return True
     try:
@@ -51,27 +51,28 @@ def is_database(source: str | Path) -> bool:
 
 
 def read_stored(source: str | Path, study: Catalogue | None) -> Stored:
-    """Read the ratings of a study from a database, which may be in use.
+    """Read the ratings of a listening test from a database, which may be in use.
 
     Args:
         source: SQLAlchemy URL, or the path of a SQLite file.
+        study: the listening test; a database may hold several.
 
     Raises:
-        ParameterError: no study is named; a database may hold several.
-        DatabaseError: it cannot be read.
-        StudyError: it has nothing of the study.
+        ParameterError: `study` is None.
+        DatabaseError: the database cannot be read.
+        StudyError: it has nothing of the listening test.
         Unavailable: a library is not installed.
     """
     require_libraries("reading a database of ratings", "sqlalchemy")
-    # Not earlier: they need the extra `study`.
+    # These import SQLAlchemy, which is an extra and may not be installed.
     from .connection import connect
     from .database import existing
 
     address = source if "://" in str(source) else Path(source)
     if study is None:
         raise ParameterError(
-            "a database names recordings of a study, but not what they are; name its folder with "
-            "--study"
+            "a database names recordings of a listening test, but not what they are; name its "
+            "folder with --study"
         )
     with closing(connect(address)) as connector:
         found, _ = existing(connector, study.study)
@@ -84,10 +85,10 @@ def _place(label: str, rating: Rating) -> str:
 
 
 def database_of(folder: str | Path) -> Path:
-    """Return the SQLite file of a study that was served.
+    """Return the SQLite file in the folder of a listening test that was served.
 
     Raises:
-        DatabaseError: there is none.
+        DatabaseError: there is no such file.
     """
     path = Path(folder) / DATABASE
     if not path.is_file():
@@ -99,7 +100,7 @@ def database_of(folder: str | Path) -> Path:
 
 
 def require_libraries(what: str, *names: str) -> None:
-    """Raise Unavailable unless libraries are there that `what` needs."""
+    """Raise Unavailable unless the libraries that `what` needs are installed."""
     for name in names:
         try:
             importlib.import_module(name)
