@@ -28,7 +28,7 @@ from keras_listen.models.bundle import create_bundle
 
 @pytest.fixture(scope="module")
 def evaluation(bundle, tmp_path_factory):
-    out = tmp_path_factory.mktemp("evaluation") / "evaluation"
+    out = tmp_path_factory.mktemp("evaluation") / "out"
     return evaluate(["ae", "none"], ["softmax"], bundle=bundle, **SMALL, out=out)
 
 
