@@ -73,7 +73,7 @@ def evaluate(
         priors, objectives: names; every prior is combined with every objective. By default none
             and ae, with softmax.
         preset: "paper" for the published settings, "transfer" for those that convince other
-            classifiers most; what is given beside it wins.
+            classifiers most; other arguments win over it.
         samples: starts of each word, 1000 by default.
         start: "noise", or a store whose testing utterances are maximized to their own words.
         speech: a store for the figures of real speech and the distance to it; by default `start`

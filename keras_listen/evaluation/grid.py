@@ -263,9 +263,10 @@ def _nearest_distances(grid: Grid, words: Sequence[str], features: np.ndarray) -
 
 def _classify_sounds(grid: Grid, cell: Cell, samples: Sequence[Sample], block: Block) -> np.ndarray:
     """Synthesize each word's first samples; return the predicted positions, -1 of the others."""
-    heard = np.full(len(samples), -1, np.int16)
+    predicted = np.full(len(samples), -1, np.int16)
     spoken = [i for i, sample in enumerate(samples) if sample.k < grid.cycle_samples]
     if spoken:
         chosen = [samples[i] for i in spoken]
-        heard[spoken] = cell.speaker.speak(chosen, block.clipped[spoken])["cycle"].argmax(axis=1)
-    return heard
+        cycle = cell.speaker.speak(chosen, block.clipped[spoken])["cycle"]
+        predicted[spoken] = cycle.argmax(axis=1)
+    return predicted

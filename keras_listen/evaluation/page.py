@@ -41,10 +41,10 @@ def write_report(
         if not cell.experiment.uses_targets:
             continue
         for name in grid.referees:
-            heard = mean_probabilities(counted[cell.name], name, words)
+            probabilities = mean_probabilities(counted[cell.name], name, words)
             title = f"prior {cell.prior}, objective {cell.objective}"
             stem = f"heatmap-{cell.name}-{name}"
-            draw_heatmap(root / stem, heard, words, title, name)
+            draw_heatmap(root / stem, probabilities, words, title, name)
             pictures[stem] = f"{title}: what {name} hears"
     curves = {c.name: _mean_scores(pool_groups(counted[c.name])) for c in grid.cells}
     draw_curves(root / "curves.png", curves)
@@ -76,8 +76,8 @@ def write_published_report(
         words, counted: from `keras_listen.evaluation.published.read_published`.
         referee: its name in `counted`.
     """
-    heard = mean_probabilities(counted, referee, words)
-    draw_heatmap(root / "heatmap", heard, words, "published files", referee)
+    probabilities = mean_probabilities(counted, referee, words)
+    draw_heatmap(root / "heatmap", probabilities, words, "published files", referee)
     return root / "heatmap.png"
 
 
@@ -88,15 +88,15 @@ def mean_probabilities(
 
     The row of a word without samples is NaN.
     """
-    heard = np.full((len(words), len(words)), np.nan)
+    probabilities = np.full((len(words), len(words)), np.nan)
     for i, word in enumerate(words):
         if word in groups:
-            heard[i] = groups[word].probability_sums[referee] / groups[word].samples
-    return heard
+            probabilities[i] = groups[word].probability_sums[referee] / groups[word].samples
+    return probabilities
 
 
 def draw_heatmap(
-    stem: Path, heard: np.ndarray, words: Sequence[str], title: str, referee: str
+    stem: Path, probabilities: np.ndarray, words: Sequence[str], title: str, referee: str
 ) -> None:
     """Draw the published figure 5 as `stem`.png and .pdf: darker is higher.
 
@@ -106,7 +106,7 @@ def draw_heatmap(
 
     Args:
         stem: path without a suffix.
-        heard: mean probabilities [shape=(words, words)].
+        probabilities: mean probabilities [shape=(words, words)].
         words: in the order of rows and columns.
         title, referee: for the heading.
     """
@@ -116,7 +116,7 @@ def draw_heatmap(
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axis = figure.subplots()
     words = [literal(word) for word in words]
-    image = axis.imshow(heard, cmap="Greys", vmin=0, vmax=1)
+    image = axis.imshow(probabilities, cmap="Greys", vmin=0, vmax=1)
     every = -(-len(words) // _LABELS)
     axis.set_xticks(range(0, len(words), every), words[::every], rotation=90)
     axis.set_yticks(range(0, len(words), every), words[::every])

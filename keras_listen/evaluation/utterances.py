@@ -23,7 +23,7 @@ class Utterances:
     An evaluation goes word by word, so what was read last is what is asked for next.
 
     Args:
-        store: where they are.
+        store: holds them.
         room: bytes of features that are kept at most; the last word asked for stays in any case.
     """
 
@@ -53,7 +53,7 @@ class Utterances:
         return self._keep(Neighbours, word, "training")
 
     def _keep(self, made: Callable[[np.ndarray], Any], word: str, split: str) -> Any:
-        """Return what is made of a word's features, from memory where it is there."""
+        """Return `made` of a word's features, from memory if it is there."""
         key = (made, word, split)
         if key not in self._kept:
             self._make_room(self.count(word, split))

@@ -34,7 +34,7 @@ def cluster():
 @pytest.fixture(scope="module")
 def alone(bundle, tmp_path_factory) -> Path:
     """An evaluation that was neither disturbed nor given to a cluster."""
-    out = tmp_path_factory.mktemp("alone") / "evaluation"
+    out = tmp_path_factory.mktemp("alone") / "out"
     return evaluate(["ae", "none"], bundle=bundle, **SMALL, out=out).root
 
 

@@ -28,7 +28,7 @@ from keras_listen.models.bundle import create_bundle
 
 @pytest.fixture(scope="module")
 def evaluation(bundle, tmp_path_factory):
-    out = tmp_path_factory.mktemp("evaluation") / "evaluation"
+    out = tmp_path_factory.mktemp("evaluation") / "out"
     return evaluate(["ae", "none"], ["softmax"], bundle=bundle, **SMALL, out=out)
 
 
@@ -140,9 +140,9 @@ def test_rows_of_the_heatmap_are_targets():
     first, second = GroupResults(), GroupResults()
     first.samples, first.probability_sums = 2, {"referee": np.array([1.0, 0.5, 0.5])}
     second.samples, second.probability_sums = 1, {"referee": np.array([0.1, 0.2, 0.7])}
-    heard = mean_probabilities({"b": first, "c": second}, "referee", ("a", "b", "c"))
-    np.testing.assert_allclose(heard[1:], [[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]])
-    assert np.isnan(heard[0]).all()
+    found = mean_probabilities({"b": first, "c": second}, "referee", ("a", "b", "c"))
+    np.testing.assert_allclose(found[1:], [[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]])
+    assert np.isnan(found[0]).all()
 
 
 def test_a_killed_evaluation_is_finished_as_if_undisturbed(evaluation, bundle, tmp_path):

@@ -23,9 +23,9 @@ def shades(path) -> np.ndarray:
 
 
 def test_a_heatmap_of_600_words_stays_drawable(tmp_path):
-    heard = np.zeros((600, 600))
-    heard[:300] = 1  # the upper half is black
-    draw_heatmap(tmp_path / "heat", heard, MANY, "title", "referee")
+    probabilities = np.zeros((600, 600))
+    probabilities[:300] = 1  # the upper half is black
+    draw_heatmap(tmp_path / "heat", probabilities, MANY, "title", "referee")
     drawn = shades(tmp_path / "heat.png")
     assert max(drawn.shape) < 3000
     # Through the middle of the picture, where the map is.

@@ -26,7 +26,7 @@ def evaluation(tmp_path_factory):
     root = tmp_path_factory.mktemp("npz")
     bundle = write_small_bundle(root / "bundle")
     settings = {"samples": 5, "steps": 2, "block_size": 2, "seed": 5, "npz": True}
-    return evaluate(["ae", "none"], bundle=bundle, **settings, out=root / "evaluation")
+    return evaluate(["ae", "none"], bundle=bundle, **settings, out=root / "out")
 
 
 def scores(samples: int = 6, words: int = 3, seed: int = 0) -> np.ndarray:
