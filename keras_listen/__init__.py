@@ -30,7 +30,7 @@ _HOMES = {
     "prepare": "data.prepare",
     "read_corpus": "data.corpus",
     "resolve": "experiment.experiment",
-    "train": "training.train",
+    "train": "training.api",
     "vocode": "experiment.vocode",
 }
 
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from .models.classifier import Classifier as Classifier
     from .models.classifier import load_classifier as load_classifier
     from .plugins import configure_plugins as configure_plugins
-    from .training.train import train as train
+    from .training.api import train as train
 
 
 def __getattr__(name: str) -> object:

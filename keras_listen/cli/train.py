@@ -80,7 +80,7 @@ def _train_on_store(store: str, bundle: str, **settings) -> None:
     click.echo(f"{len(opened.words)} words: {counts}")
     start_quietly(engine=False)
     # Imports Keras, whose notices start_quietly mutes.
-    from ..training.train import train as train_components
+    from ..training.api import train as train_components
 
     result = train_components(opened, bundle, **settings, announce=_Announcer("epoch"))
     for name in result.names():

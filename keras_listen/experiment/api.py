@@ -20,9 +20,9 @@ from .manifest import manifest_of
 from .options import parse_options
 from .page import write_page
 from .pictures import draw_sample
+from .results import summarize
 from .samples import Sample, utterance_samples
 from .settings import CommandSettings, SharedKeywords, shares_settings, unique
-from .table import summarize
 
 log = logging.getLogger("keras_listen")
 

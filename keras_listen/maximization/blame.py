@@ -23,7 +23,7 @@ _FROM_FEATURES = (
 _FROM_LATENT = "features must be computed from `z`, by TensorFlow operations that have a gradient"
 
 
-def disconnected(classifier, objective, prior, features, targets) -> ListenError:
+def blame_gradient(classifier, objective, prior, features, targets) -> ListenError:
     """Return the error that names the component where the gradient from objective to z is cut."""
     if _gradient(lambda x: objective(classifier, x, targets), features) is not None:
         return fault(prior, "the prior", f"decodes without a gradient; {_FROM_LATENT}")
@@ -34,7 +34,7 @@ def disconnected(classifier, objective, prior, features, targets) -> ListenError
     return fault(objective, "the objective", f"does not depend on the latent; {_FROM_FEATURES}")
 
 
-def of_values(classifier, objective, prior, advance: Advance, z, targets, seeds, steps: int):
+def blame_values(classifier, objective, prior, advance: Advance, z, targets, seeds, steps: int):
     """Return the error that names the first component with a value that is not finite, or None.
 
     Args:

@@ -25,7 +25,7 @@ from ..models.blocks import BLOCK_SIZE, pad_block, spans
 from ..models.rewrites import interruptible
 from ..plugins.proxy import is_foreign
 from .ascent import OPTIMIZERS, Ascent
-from .blame import disconnected, of_values, require_gradient
+from .blame import blame_gradient, blame_values, require_gradient
 
 #: Added to the root mean square of a gradient before dividing by it. A gradient smaller than this
 #: is damped instead of normalised: the objective is saturated.
@@ -292,7 +292,7 @@ class _Climber:
             values = self._objective(seen, features, targets)
         gradient = tape.gradient(values, z)
         if gradient is None:
-            raise disconnected(self._classifier, self._objective, prior, features, targets)
+            raise blame_gradient(self._classifier, self._objective, prior, features, targets)
         probabilities = seen.probabilities(features)
         rms = tf.sqrt(tf.reduce_mean(tf.square(gradient), _inner_axes(z), keepdims=True))
         change, slots = self._direction(gradient / (rms + STABILIZER), state.slots, number)
@@ -315,7 +315,7 @@ class _Climber:
             return z
 
         known = self._classifier, self._objective, self._prior
-        return of_values(*known, advance, z, targets, seeds, self._ascent.steps)
+        return blame_values(*known, advance, z, targets, seeds, self._ascent.steps)
 
 
 def _stack(tensors: list[tf.Tensor]) -> np.ndarray:

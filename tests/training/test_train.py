@@ -22,10 +22,10 @@ from keras_listen.features import FeatureSpec
 from keras_listen.models.bundle import REFEREES, Bundle, create_bundle
 from keras_listen.models.networks.autoencoder import build_decoder
 from keras_listen.models.networks.vae import build_vae_encoder
+from keras_listen.training.api import train
 from keras_listen.training.figures import draw_training
-from keras_listen.training.measure import measure
 from keras_listen.training.recipes import CLASSIFIERS, RECIPES
-from keras_listen.training.train import train
+from keras_listen.training.results import measure
 
 SMALL = FeatureSpec(sample_rate=16000, n_fft=1024, hop_length=512, frames=32, n_mels=24)
 

@@ -11,7 +11,7 @@ from ...output.files import make_folder, require_empty, write_text
 from ..folder import StudyFolder, open_study
 from .mturk import example_rows, input_text
 from .order import Design, cell
-from .pages import mturk_page, static_page
+from .page import mturk_page, static_page
 
 TITLE = "Listening test"
 #: Greatest default number of orders of the recordings in a page.

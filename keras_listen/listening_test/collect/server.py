@@ -40,7 +40,7 @@ from .answers import checked, checked_headphones, ratings_text
 from .database import AlreadyRated, Full, Ratings, StoredRater
 from .limits import Limiter, SafeHeaders, TooLong, TooMany, read_json
 from .order import examples, plan
-from .pages import admin_page, served_page
+from .page import admin_page, served_page
 
 log = logging.getLogger(__name__)
 #: Names of the sounds in a rater's order.

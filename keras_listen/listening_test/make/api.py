@@ -24,7 +24,7 @@ from ...experiment.settings import (
 )
 from ...models.backend import require_tensorflow
 from ...output.progress import Track, quiet
-from .assemble import Made, make
+from .assemble import Made, make_recordings
 from .conditions import make_conditions, parse_combination, published
 from .plan import Plan
 from .referee_panel import RefereePanel
@@ -149,7 +149,7 @@ def make_study(
     open_folder(root, manifest, resume, "listening test", how="name another folder as OUT")
     for note in manifest["notes"]:
         log.warning("%s", note)
-    return MadeStudy(root, manifest["study"], make(plan, root, anchors, track=track))
+    return MadeStudy(root, manifest["study"], make_recordings(plan, root, anchors, track=track))
 
 
 def _plan(settings: StudySettings) -> Plan:

@@ -16,13 +16,13 @@ from ...experiment.samples import Sample
 from ...output.files import Clock, csv_text, write_text
 from ...output.progress import Track, quiet
 from ..items import COLUMNS, audio_url, name_of, write_items
-from .compare import compare
 from .plan import Plan
 from .proxies import Reference
 from .real_speech import RealSpeech
 from .record import Measured, Noise, Recording, speak
 from .referee_panel import RefereePanel
-from .search import Found, Outcome, search
+from .results import compare_conditions
+from .search import Found, Outcome, search_starts
 
 log = logging.getLogger("keras_listen")
 
@@ -47,7 +47,7 @@ class Made:
     notes: list[str]
 
 
-def make(plan: Plan, root: Path, anchors: int, *, track: Track = quiet) -> Made:
+def make_recordings(plan: Plan, root: Path, anchors: int, *, track: Track = quiet) -> Made:
     """Make all recordings and tables of a listening test.
 
     Args:
@@ -58,7 +58,7 @@ def make(plan: Plan, root: Path, anchors: int, *, track: Track = quiet) -> Made:
     """
     clock = Clock(root)
     with clock.timed("maximize"):
-        outcomes = search(plan, root, track=track)
+        outcomes = search_starts(plan, root, track=track)
     unreached = [_unreached(plan, outcome) for outcome in outcomes if outcome.reason]
     write_text(root / "unreached.csv", csv_text(unreached, UNREACHED))
     found = [one for outcome in outcomes for one in outcome.found]
@@ -77,7 +77,7 @@ def make(plan: Plan, root: Path, anchors: int, *, track: Track = quiet) -> Made:
     with clock.timed("compare"):
         reference = speech.without(clear)
         table = _table(recordings, measured, plan.panel, reference)
-        compared = compare(plan, outcomes, table, measured.heard, reference)
+        compared = compare_conditions(plan, outcomes, table, measured.heard, reference)
     write_text(root / "conditions.csv", csv_text(_as_text(compared, list(compared[0]))))
     items = _as_text(table, COLUMNS)
     write_items(root, items)

@@ -81,7 +81,7 @@ class Outcome:
     reason: str | None
 
 
-def search(plan: Plan, root: Path, *, track: Track = quiet) -> list[Outcome]:
+def search_starts(plan: Plan, root: Path, *, track: Track = quiet) -> list[Outcome]:
     """Maximize until every word has its recordings, or was given up, in every condition."""
     outcomes: list[Outcome] = []
     total = len(plan.conditions) * len(plan.words) * plan.per_word

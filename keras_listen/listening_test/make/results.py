@@ -19,7 +19,7 @@ from .search import Outcome
 MEANS = ("spectral_flatness", "speech_band_share", "feature_distance")
 
 
-def compare(
+def compare_conditions(
     plan: Plan,
     outcomes: Sequence[Outcome],
     table: Sequence[Mapping[str, Any]],

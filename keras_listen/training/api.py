@@ -34,8 +34,8 @@ from ..models.provenance import made_with
 from ..output.files import csv_text
 from .augmentation import Augmentation
 from .checkpoint import Checkpoint
-from .measure import latent_arrays, measure
 from .recipes import CLASSIFIERS, RECIPES, Recipe
+from .results import latent_arrays, measure
 
 Announce = Callable[[str, dict[str, float]], None]
 
