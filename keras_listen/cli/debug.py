@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from ..models.backend import start_quietly
 from .common import bar, shared_options, split_list, table
+
+if TYPE_CHECKING:
+    from ..debugging.api import DebuggingRun
 
 
 @click.command()
@@ -51,7 +56,7 @@ from .common import bar, shared_options, split_list, table
 @click.option("--single-file", is_flag=True, help="Put sounds and pictures into the page.")
 @click.option("--out", type=click.Path(), default="debug", show_default=True)
 @click.option("--resume", is_flag=True, help="Finish the interrupted debugging run in the folder.")
-def debug(**settings) -> None:
+def debug(**settings: Any) -> None:
     """Debug misclassifications: maximize utterances to their own words and compare.
 
     Maximizes the utterances of a prepared STORE to their own words. Writes a table, t-SNE maps of
@@ -68,7 +73,7 @@ def debug(**settings) -> None:
     click.echo(f"page: {done.page}")
 
 
-def _overall(done) -> list[list[str]]:
+def _overall(done: DebuggingRun) -> list[list[str]]:
     """Return the table of what was found over all."""
     accuracy, rows = done.results["accuracy"], done.rows
     lines = [["utterances", "misclassified", "right", "right, reconstructed", "right, maximized"]]

@@ -15,7 +15,9 @@ _MARKS = {True: "ok", False: "PROBLEM", None: "note"}
 @click.option("--spec", type=click.Path(), help="TOML file with its FeatureSpec.  [default]")
 @click.option("--trust-model", is_flag=True, help="Open it even if it holds Python code.")
 @click.pass_context
-def doctor(context, file, words_file, spec, trust_model) -> None:
+def doctor(
+    context: click.Context, file: str, words_file: str | None, spec: str | None, trust_model: bool
+) -> None:
     """Check whether a model file can be used, and how to mend what does not fit.
 
     One line a finding; the exit status is 1 where there is a problem.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 from click.core import ParameterSource
 
@@ -54,7 +56,7 @@ from .common import bar, shared_options, table
     help="Count and draw such files instead, whoever made them.",
 )
 @click.pass_context
-def evaluate(context, from_npz, **settings) -> None:
+def evaluate(context: click.Context, from_npz: str | None, **settings: Any) -> None:
     """Evaluate maximization: success rates, transfer to referees, diversity.
 
     Combines every prior with every objective. Writes results.json, results.csv, heatmaps,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from ..models.backend import start_quietly
 from .common import bar, shared_options, table
+
+if TYPE_CHECKING:
+    from ..experiment.folder import Run
 
 
 @click.command()
@@ -33,7 +38,7 @@ from .common import bar, shared_options, table
 @click.option("--reader", default="soundfile", show_default=True, help="Reads recordings.")
 @click.option("--out", type=click.Path(), help="New or empty folder.  [listen-NNN]")
 @click.option("--resume", is_flag=True, help="Finish the interrupted run in the folder.")
-def run(words, **settings) -> None:
+def run(words: tuple[str, ...], **settings: Any) -> None:
     """Maximize a classifier's words by gradient ascent, and synthesize them.
 
     Writes samples.csv, manifest.json, a feature (npy), sound (wav) and picture (png) of each
@@ -57,7 +62,7 @@ def _columns(summary: dict) -> list[str]:
     return [name for name in summary if name != "saturated"]
 
 
-def _rows(done) -> list[list[str]]:
+def _rows(done: Run) -> list[list[str]]:
     """Return a row of rates for each word, and one for all."""
     lines = {**done.by_word, "all": done.summary}
     return [[name, *_values(summary)] for name, summary in lines.items()]

@@ -16,7 +16,15 @@ from .common import bar, component_options, table
 @component_options
 @click.option("--reader", default="soundfile", show_default=True, help="What reads recordings.")
 @click.option("--seed", type=int, default=0, show_default=True)
-def vocode(inputs, vocoder, out, bundle, options, reader, seed) -> None:
+def vocode(
+    inputs: tuple[str, ...],
+    vocoder: str,
+    out: str,
+    bundle: str | None,
+    options: tuple[str, ...],
+    reader: str,
+    seed: int,
+) -> None:
     """Synthesize sound from IN: recordings (copy-synthesis), .npy features, or folders.
 
     Features are float arrays of shape (frames, mels), any number of frames. Writes NAME.wav for

@@ -5,7 +5,7 @@ What `run`, and every command that maximizes at scale, shares.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -153,7 +153,7 @@ class Experiment:
     def _predict(self, classifier: Classifier, features: np.ndarray) -> np.ndarray:
         return classifier.predict(features, block_size=self.block_size)
 
-    def in_blocks(self, function, array: np.ndarray) -> np.ndarray:
+    def in_blocks(self, function: Callable[[np.ndarray], Any], array: np.ndarray) -> np.ndarray:
         """Compute a function of the prior's, such as `encode`, block by block."""
         return in_blocks(lambda block: np.asarray(function(block)), array, self.block_size)
 

@@ -75,18 +75,26 @@ class Ascent:
             raise ParameterError(f"stop_at is {self.stop_at}; expected a probability above 0")
 
 
-def _normalized(gradient, slots, number):
+def _normalized(gradient: tf.Tensor, slots: tuple[tf.Tensor, ...], number: tf.Tensor):
     return gradient, slots
 
 
-def _momentum(gradient, slots, number, decay: float = 0.9):
+def _momentum(
+    gradient: tf.Tensor, slots: tuple[tf.Tensor, ...], number: tf.Tensor, decay: float = 0.9
+):
     (velocity,) = slots
     # Scaled so that a constant gradient moves as far as without momentum.
     velocity = decay * velocity + (1 - decay) * gradient
     return velocity, (velocity,)
 
 
-def _adam(gradient, slots, number, first: float = 0.9, second: float = 0.999):
+def _adam(
+    gradient: tf.Tensor,
+    slots: tuple[tf.Tensor, ...],
+    number: tf.Tensor,
+    first: float = 0.9,
+    second: float = 0.999,
+):
     """Kingma and Ba, "Adam", 2015, https://arxiv.org/abs/1412.6980."""
     mean, square = slots
     mean = first * mean + (1 - first) * gradient

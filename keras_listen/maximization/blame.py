@@ -23,7 +23,9 @@ _FROM_FEATURES = (
 _FROM_LATENT = "features must be computed from `z`, by TensorFlow operations that have a gradient"
 
 
-def blame_gradient(classifier, objective, prior, features, targets) -> ListenError:
+def blame_gradient(
+    classifier: Any, objective: Any, prior: Any, features: tf.Tensor, targets: tf.Tensor
+) -> ListenError:
     """Return the error that names the component where the gradient from objective to z is cut."""
     if _gradient(lambda x: objective(classifier, x, targets), features) is not None:
         return fault(prior, "the prior", f"decodes without a gradient; {_FROM_LATENT}")
@@ -34,7 +36,16 @@ def blame_gradient(classifier, objective, prior, features, targets) -> ListenErr
     return fault(objective, "the objective", f"does not depend on the latent; {_FROM_FEATURES}")
 
 
-def blame_values(classifier, objective, prior, advance: Advance, z, targets, seeds, steps: int):
+def blame_values(
+    classifier: Any,
+    objective: Any,
+    prior: Any,
+    advance: Advance,
+    z: tf.Tensor,
+    targets: tf.Tensor,
+    seeds: tf.Tensor,
+    steps: int,
+):
     """Return the error that names the first component with a value that is not finite, or None.
 
     Args:
@@ -53,7 +64,16 @@ def blame_values(classifier, objective, prior, advance: Advance, z, targets, see
     return None
 
 
-def _at(classifier, objective, prior, change, z, targets, seeds, number) -> ListenError | None:
+def _at(
+    classifier: Any,
+    objective: Any,
+    prior: Any,
+    change: Callable | None,
+    z: tf.Tensor,
+    targets: tf.Tensor,
+    seeds: tf.Tensor,
+    number: int,
+) -> ListenError | None:
     """Look at all that is computed from one latent."""
     step = f"at step {number}"
     features = prior.decode(z)
@@ -80,7 +100,9 @@ def _at(classifier, objective, prior, change, z, targets, seeds, number) -> List
     return None
 
 
-def require_gradient(classifier, objective, prior, z, targets) -> None:
+def require_gradient(
+    classifier: Any, objective: Any, prior: Any, z: tf.Tensor, targets: tf.Tensor
+) -> None:
     """Raise an error if a plugin is the reason for a gradient of zero in a whole block.
 
     A saturated objective has one, too, but not on noise.
@@ -94,7 +116,7 @@ def require_gradient(classifier, objective, prior, z, targets) -> None:
     width = classifier.probabilities(noise).shape[1]
     aim = tf.constant(generator.normal(size=(1, width)), tf.float32)
 
-    def is_flat(function, *places) -> bool:
+    def is_flat(function: Callable[[tf.Tensor], tf.Tensor], *places) -> bool:
         gradients = [_gradient(function, place) for place in places]
         return not any(np.any(gradient) for gradient in gradients if gradient is not None)
 
@@ -118,6 +140,6 @@ def _gradient(function: Callable[[Any], Any], place: tf.Tensor):
     return tape.gradient(value, place)
 
 
-def _finite(array) -> bool:
+def _finite(array: Any) -> bool:
     """Say whether all values are finite; a gradient that is not there is none that is not."""
     return array is None or bool(np.isfinite(array).all())

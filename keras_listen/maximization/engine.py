@@ -63,9 +63,9 @@ _SAMPLE_AXIS = {"scores": 1, "probabilities": 1, "gradient_rms": 1}
 
 
 def maximize(
-    classifier,
-    objective,
-    prior,
+    classifier: Any,
+    objective: Any,
+    prior: Any,
     z: np.ndarray,
     targets: np.ndarray,
     ascent: Ascent | None = None,
@@ -117,7 +117,7 @@ def _join(parts: list[tuple[Maximization, int]]) -> Maximization:
     return Maximization(**joined)
 
 
-def _rewritten(component):
+def _rewritten(component: Any):
     """Return the equal component that is computed faster, where one offers it."""
     component = getattr(component, "rewritten", component)
     if refresh := getattr(component, "refresh", None):
@@ -128,11 +128,11 @@ def _rewritten(component):
 class _Seen:
     """A classifier that computes each output for a tensor once while a step is traced."""
 
-    def __init__(self, classifier):
+    def __init__(self, classifier: Any):
         self._classifier = classifier
         self._outputs: dict[Any, Any] = {}
 
-    def _once(self, name: str, features, *rest):
+    def _once(self, name: str, features: tf.Tensor, *rest: Any):
         key = (name, id(features), *rest)
         if key not in self._outputs:
             # The tensor is kept as well, so that its id cannot be given to another.
@@ -140,10 +140,10 @@ class _Seen:
             self._outputs[key] = (result, features)
         return self._outputs[key][0]
 
-    def logits(self, features):
+    def logits(self, features: tf.Tensor):
         return self._once("logits", features)
 
-    def probabilities(self, features):
+    def probabilities(self, features: tf.Tensor):
         if not self._classifier.has_logits:
             return self._once("probabilities", features)
         key = ("softmax", id(features))
@@ -151,7 +151,7 @@ class _Seen:
             self._outputs[key] = (tf.nn.softmax(self.logits(features)), features)
         return self._outputs[key][0]
 
-    def activations(self, features, layer: str):
+    def activations(self, features: tf.Tensor, layer: str):
         return self._once("activations", features, layer)
 
     def __getattr__(self, name: str):
@@ -337,14 +337,20 @@ def _of_target(probabilities: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     return tf.where(targets < 0, 0.0, found)
 
 
-def _better(best, values: tf.Tensor, z: tf.Tensor):
+def _better(best: tuple[tf.Tensor, tf.Tensor], values: tf.Tensor, z: tf.Tensor):
     """Keep, for each sample, the z with the largest value so far."""
     best_values, best_z = best
     improved = _column(values > best_values, z)
     return tf.maximum(values, best_values), tf.where(improved > 0, z, best_z)
 
 
-def _reached(first, probabilities: tf.Tensor, targets: tf.Tensor, z: tf.Tensor, number: tf.Tensor):
+def _reached(
+    first: tuple[tf.Tensor, tf.Tensor],
+    probabilities: tf.Tensor,
+    targets: tf.Tensor,
+    z: tf.Tensor,
+    number: tf.Tensor,
+):
     """Keep, for each sample, the first step and z at which the target is predicted."""
     first_step, first_z = first
     predicted = tf.argmax(probabilities, axis=1, output_type=tf.int32)

@@ -5,37 +5,38 @@ TensorFlow is imported when an objective is made, so that listing them stays qui
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from ..errors import ParameterError
 from ..hookspecs import hookimpl
 
 
-def softmax(bundle):
+def softmax(bundle: Any):
     """The target word's probability, as published."""
     import tensorflow as tf
 
-    def objective(classifier, features, targets):
+    def objective(classifier: Any, features: Any, targets: Any):
         return tf.gather(classifier.probabilities(features), targets, batch_dims=1)
 
     return objective
 
 
-def logit(bundle):
+def logit(bundle: Any):
     """The target word's logit: what goes into the softmax, which cannot saturate."""
     import tensorflow as tf
 
     # Asked for now, so that a model without logits is refused before any work.
     bundle.classifier.require_logits()
 
-    def objective(classifier, features, targets):
+    def objective(classifier: Any, features: Any, targets: Any):
         return tf.gather(classifier.logits(features), targets, batch_dims=1)
 
     return objective
 
 
 def neuron(
-    bundle,
+    bundle: Any,
     *,
     layer: Annotated[str, "name of the layer"] = "dense_1",
     unit: Annotated[int, "position in the layer's last axis"] = 0,
@@ -51,7 +52,7 @@ def neuron(
         raise ParameterError(f"unit {unit} of layer {layer}: expected 0 to {units[-1] - 1}")
     place = _position(position, layer, units[:-1])
 
-    def objective(classifier, features, targets):
+    def objective(classifier: Any, features: Any, targets: Any):
         activations = classifier.activations(features, layer)[..., unit]
         if place:
             return activations[(slice(None), *place)]
@@ -80,7 +81,7 @@ def _position(text: str, layer: str, size: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @hookimpl
-def register_objectives(register) -> None:
+def register_objectives(register: Callable[..., None]) -> None:
     register("softmax", softmax)
     register("logit", logit)
     register("neuron", neuron)

@@ -7,8 +7,9 @@ References:
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import cached_property
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 
@@ -36,11 +37,11 @@ class Identity:
         """Return noise for each row of `seeds`."""
         return normal(seeds, self.spec.shape, self.start_deviation)
 
-    def encode(self, features):
+    def encode(self, features: Any):
         """Return the features."""
         return features
 
-    def decode(self, z):
+    def decode(self, z: Any):
         """Return the latent."""
         return z
 
@@ -77,12 +78,12 @@ class Latent:
         """Return noise for each row of `seeds` [shape=(batch, units)]."""
         return normal(seeds, self.latent_shape, self.start_deviation)
 
-    def encode(self, features):
+    def encode(self, features: Any):
         """Return the latent of features, for a VAE its mean."""
         encoded = self._encoder(features, training=False)
         return encoded[0] if isinstance(encoded, (list, tuple)) else encoded
 
-    def decode(self, z):
+    def decode(self, z: Any):
         """Return features [shape=(batch, frames, mels, 1), in [0, 1]]."""
         return self._decode(z)
 
@@ -123,7 +124,7 @@ class Pulled(Latent):
         # The way up the density of a normal distribution; no unit overshoots its mean.
         self._pull = np.minimum(pull * np.median(variance) / np.maximum(variance, 1e-12), 1.0)
 
-    def move(self, z, *, step, seeds):
+    def move(self, z: Any, *, step: Any, seeds: Any):
         """Return the pull towards the latents of real speech [shape=(batch, units)]."""
         return self._pull * (self._mean - z)
 
@@ -139,12 +140,14 @@ _Weights = Annotated[str, "component of the bundle with encoder and decoder"]
 _Pull = Annotated[float, "pull towards the latents of real speech, at each step"]
 
 
-def none(bundle, *, start_deviation: _Deviation = 0.1):
+def none(bundle: Any, *, start_deviation: _Deviation = 0.1):
     """No prior: climb on the features themselves."""
     return Identity(bundle.spec, start_deviation)
 
 
-def ae(bundle, *, weights: _Weights = "ae", start_deviation: _Deviation = 0.1, pull: _Pull = 0.0):
+def ae(
+    bundle: Any, *, weights: _Weights = "ae", start_deviation: _Deviation = 0.1, pull: _Pull = 0.0
+):
     """The decoder of an autoencoder, as published."""
     component = bundle.component(weights)
     known = {}
@@ -158,13 +161,15 @@ def ae(bundle, *, weights: _Weights = "ae", start_deviation: _Deviation = 0.1, p
     return Pulled(component, start_deviation, pull, **known)
 
 
-def vae(bundle, *, weights: _Weights = "vae", start_deviation: _Deviation = 1.0, pull: _Pull = 0.0):
+def vae(
+    bundle: Any, *, weights: _Weights = "vae", start_deviation: _Deviation = 1.0, pull: _Pull = 0.0
+):
     """The decoder of a variational autoencoder; starts are draws from its prior, N(0, 1)."""
     return Pulled(bundle.component(weights), start_deviation, pull)
 
 
 @hookimpl
-def register_priors(register) -> None:
+def register_priors(register: Callable[..., None]) -> None:
     register("none", none)
     register("ae", ae)
     register("vae", vae)

@@ -29,7 +29,7 @@ class Shift:
                 f"a shift by {self.frames} frames was asked for; expected 1 or more"
             )
 
-    def __call__(self, features, step, seeds):
+    def __call__(self, features: tf.Tensor, step: tf.Tensor, seeds: tf.Tensor):
         share = _uniform(seeds, step, 1)
         moved = tf.cast(tf.floor(share * (2 * self.frames + 1)), tf.int32) - self.frames
         return _moved(features, moved)
@@ -48,13 +48,13 @@ class Gain:
                 "than 0 and less than 1"
             )
 
-    def __call__(self, features, step, seeds):
+    def __call__(self, features: tf.Tensor, step: tf.Tensor, seeds: tf.Tensor):
         share = _uniform(seeds, step, 2)
         return features + (self.amount * (2 * share - 1))[:, None, None, None]
 
 
 @tf.custom_gradient
-def _moved(features, by):
+def _moved(features: tf.Tensor, by):
     """Move each sample by so many frames; silence comes in.
 
     The gradient moves the other way; that of a gather adds up rows one after the other.
@@ -70,7 +70,7 @@ def _moved(features, by):
     return move(features, by), lambda gradient: (move(gradient, -by), None)
 
 
-def _uniform(seeds, step, purpose: int):
+def _uniform(seeds: tf.Tensor, step: tf.Tensor, purpose: int):
     """Return a number in [0, 1) for each row of `seeds` that depends on nothing else but the step.
 
     A hash of integers (Wellons' `lowbias32`), because TensorFlow draws for a whole batch at once.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from ...models.backend import start_quietly
 from ..common import bar, shared_options, split_list, table
+
+if TYPE_CHECKING:
+    from ...listening_test.make.api import MadeStudy
 
 
 @click.command()
@@ -54,7 +59,7 @@ from ..common import bar, shared_options, split_list, table
 )
 @shared_options
 @click.option("--resume", is_flag=True, help="Finish the interrupted listening test in the folder.")
-def make(store, out, **settings) -> None:
+def make(store: str, out: str, **settings: Any) -> None:
     """Make the recordings of a listening test.
 
     Maximizes words from noise and from the utterances of a prepared STORE, without a prior and with
@@ -72,7 +77,7 @@ def make(store, out, **settings) -> None:
     click.echo(f"study {done.id}: {len(done.items)} recordings in {done.root / 'manifest.csv'}")
 
 
-def _conditions(done) -> list[list[str]]:
+def _conditions(done: MadeStudy) -> list[list[str]]:
     """Return a table of what was made, and of what needs no rater."""
     lines = [["experiment", "", "recordings", "cycle", "flatness", "frechet", "real ones"]]
     for row in done.conditions:
@@ -84,7 +89,7 @@ def _conditions(done) -> list[list[str]]:
     return lines
 
 
-def _unreached(done) -> list[str]:
+def _unreached(done: MadeStudy) -> list[str]:
     """Say what is missing, a line a condition and reason."""
     groups: dict[tuple, list[str]] = {}
     for row in done.unreached:
