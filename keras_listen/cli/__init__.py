@@ -11,7 +11,8 @@ import click
 
 from .. import __version__
 from ..errors import ListenError
-from .common import LazyGroup, remembering_interrupts
+from .bars import remembering_interrupts
+from .groups import LazyGroup
 
 _COMMANDS = {
     "convert": "Convert published networks to a bundle.",

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..models.backend import start_quietly
-from .common import bar, shared_options, split_list, table
+from .bars import bar
+from .options import shared_options, split_list
+from .text import table
 
 if TYPE_CHECKING:
     from ..debugging.api import DebuggingRun

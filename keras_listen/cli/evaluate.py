@@ -9,7 +9,9 @@ from click.core import ParameterSource
 
 from ..evaluation.settings import PRESETS
 from ..models.backend import start_quietly
-from .common import bar, shared_options, table
+from .bars import bar
+from .options import shared_options
+from .text import table
 
 
 @click.command()

@@ -7,7 +7,7 @@ import click
 from ..data.corpus import read_corpus
 from ..data.fetch import SPEECH_COMMANDS, Archive
 from ..data.fetch import fetch as download
-from .common import bar
+from .bars import bar
 
 
 @click.command()

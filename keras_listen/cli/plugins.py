@@ -13,7 +13,7 @@ from ..errors import ParameterError, unknown
 from ..plugins import KINDS, Component, Failure, Option, Registry, default_registry
 from ..plugins.component import canonical
 from ..plugins.scaffold import package_of, write_package
-from .common import table
+from .text import table
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -7,7 +7,8 @@ import click
 from ..data.corpus import read_corpus
 from ..data.prepare import prepare as extract
 from ..features import FeatureSpec
-from .common import bar, split_list
+from .bars import bar
+from .options import split_list
 
 
 @click.command()

@@ -11,7 +11,9 @@ import click
 from ..data.store import Store
 from ..models.backend import start_quietly
 from ..training.figures import draw_training, write_heard
-from .common import bar, duration, split_list
+from .bars import bar
+from .options import split_list
+from .text import duration
 
 
 @click.command()

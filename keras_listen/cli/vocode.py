@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from ..models.backend import start_quietly
-from .common import bar, component_options, table
+from .bars import bar
+from .options import component_options
+from .text import table
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""Locate a change of features in time and frequency, and warn where speech cannot be."""
+"""Locate changes of features, and warn of shortcuts: alarms of tickets, suspicions of the page."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ _NARROW = 5
 #: narrow but short, and those through a decoder long but broad.
 _TONE, _STEADY = 0.3, 0.1
 _CLICK, _BROAD = 0.3, 0.8
+#: Fewest changes of which it is remarked that they are alike.
+_SEVERAL = 5
+#: Share of tickets whose changes are largest at one frequency, or one moment, above which it is
+#: remarked; see benchmarks/planted_cues.py.
+_ALIKE = 0.6
+#: One ticket of so many with an alarm, and one mistake of so many that the prior alone mends, is
+#: suspicious.
+_ONE_IN_ALARMED, _ONE_IN_MENDED = 4, 3
 
 
 @lru_cache(maxsize=4)
@@ -138,3 +146,35 @@ def _alarm(found: Mapping[str, float], tone: bool, click: bool) -> str | None:
 def _no_change() -> dict[str, Any]:
     shares = ("share_padding", "share_low", "share_high", "share_speech", "peak_time_s", "peak_hz")
     return dict.fromkeys((*shares, "share_peak", "share_moment"), 0.0) | {"alarm": None}
+
+
+def list_suspicions(results: Mapping[str, Any]) -> list[str]:
+    """Return sentences on what is suspicious in the changes of all tickets."""
+    found, changes = [], results["changes"]
+    tickets, moved = changes["tickets"], changes["moved"]
+    if changes["alarms"] * _ONE_IN_ALARMED > tickets:
+        found.append(
+            f"{changes['alarms']} of {tickets} tickets have an alarm: the classifier may have "
+            "learned a shortcut"
+        )
+    if moved >= _SEVERAL and (changes["same_band"] or 0) > _ALIKE:
+        found.append(
+            f"{changes['same_band']:.0%} of the changes are largest near {changes['peak_hz']:.0f} "
+            "Hz: unless the words differ just there, as two words may, the classifier may listen "
+            "to something that is always there"
+        )
+    if moved >= _SEVERAL and (changes["same_moment"] or 0) > _ALIKE:
+        found.append(
+            f"{changes['same_moment']:.0%} of the changes are largest near "
+            f"{changes['peak_time_s']:.2f} s: unless the words differ just there, as two words "
+            "may, the classifier may listen to something that always comes then"
+        )
+    # On the basis of reconstructions, an utterance that they mend is no mistake.
+    is_raw = results["judged"] == "raw"
+    if is_raw and results["mended"] * _ONE_IN_MENDED > max(1, results["misclassified"]):
+        found.append(
+            f"{results['mended']} mistakes are mended by encoding and decoding alone: what "
+            "misleads the classifier there is in what the prior leaves out and cannot show; look "
+            "again with --prior none"
+        )
+    return found

@@ -35,12 +35,12 @@ from .figures import draw_figures
 from .movement import NEIGHBOURS, measure_movement, trustworthiness
 from .neighbours import gather_pool, write_neighbour_sounds
 from .page import write_page
-from .projection import Map, fit_map
 from .recordings import copy_recordings, find_recordings
 from .results import COLUMNS, count_results, debugging_rows, find_misclassified, list_remarks
 from .settings import DebugSettings
 from .ticket_pictures import Artist
 from .tickets import choose_tickets, make_tickets, summarize_tickets, write_tickets
+from .tsne import Map, fit_map
 
 log = logging.getLogger("keras_listen")
 

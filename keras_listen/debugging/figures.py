@@ -14,7 +14,7 @@ import numpy as np
 
 from ..output.plots import literal, save_both
 from .debug_set import DebugSet, Points
-from .projection import Choice, Map, choose_shown, fit_map
+from .tsne import Choice, Map, choose_shown, fit_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import RunError
 from ..output.files import write_text
 from ..output.pages import data_block, link, render, source, template_text
-from .map import COLUMNS, bokeh_script, figure_item, point_table
+from .map_figure import COLUMNS, bokeh_script, figure_item, point_table
 from .ticket_page import TicketView, read_json, read_ticket, sounds_of
 
 #: Words up to which the confusion matrix stands in the page; a larger one is only drawn.

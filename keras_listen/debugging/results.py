@@ -12,14 +12,10 @@ import numpy as np
 from ..data.corpus import Utterance
 from ..experiment.samples import Sample
 from ..output.files import number_text
+from .alarms import list_suspicions
 from .debug_set import DebugSet, Points
-from .projection import Map
+from .tsne import Map
 
-#: Fewest changes of which it is remarked that they are alike.
-_SEVERAL = 5
-#: Share of tickets whose changes are largest at one frequency, or one moment, above which it is
-#: remarked; see benchmarks/planted_cues.py.
-_ALIKE = 0.6
 #: Features whose prediction decides whether an utterance is misclassified.
 BASES = ("raw", "reconstruction")
 
@@ -193,35 +189,3 @@ def list_remarks(debug_set: DebugSet, places: Map, results: Mapping[str, Any]) -
     if places.perplexity is None:
         found.append("too few utterances for t-SNE: the map shows two principal components")
     return found + list_suspicions(results)
-
-
-def list_suspicions(results: Mapping[str, Any]) -> list[str]:
-    """Return sentences on what is suspicious in the changes of all tickets."""
-    found, changes = [], results["changes"]
-    tickets, moved = changes["tickets"], changes["moved"]
-    if changes["alarms"] * 4 > tickets:
-        found.append(
-            f"{changes['alarms']} of {tickets} tickets have an alarm: the classifier may have "
-            "learned a shortcut"
-        )
-    if moved >= _SEVERAL and (changes["same_band"] or 0) > _ALIKE:
-        found.append(
-            f"{changes['same_band']:.0%} of the changes are largest near {changes['peak_hz']:.0f} "
-            "Hz: unless the words differ just there, as two words may, the classifier may listen "
-            "to something that is always there"
-        )
-    if moved >= _SEVERAL and (changes["same_moment"] or 0) > _ALIKE:
-        found.append(
-            f"{changes['same_moment']:.0%} of the changes are largest near "
-            f"{changes['peak_time_s']:.2f} s: unless the words differ just there, as two words "
-            "may, the classifier may listen to something that always comes then"
-        )
-    # On the basis of reconstructions, an utterance that they mend is no mistake.
-    is_raw = results["judged"] == "raw"
-    if is_raw and results["mended"] * 3 > max(1, results["misclassified"]):
-        found.append(
-            f"{results['mended']} mistakes are mended by encoding and decoding alone: what "
-            "misleads the classifier there is in what the prior leaves out and cannot show; look "
-            "again with --prior none"
-        )
-    return found

@@ -28,8 +28,8 @@ from ..output.files import Clock, make_folder, replacing, require_empty, write_j
 from ..output.progress import Track, quiet
 from ..vocoders.synthesis import wav_bytes
 from .experiment import Block, Experiment
-from .results import COLUMNS, Row, rows_of
 from .samples import Sample, read_starts
+from .samples_csv import COLUMNS, Row, rows_of
 
 Draw = Callable[[Path, Block, int, FeatureSpec], None]
 

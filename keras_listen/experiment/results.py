@@ -1,104 +1,11 @@
-"""The columns of samples.csv, and the rates counted from its rows."""
+"""The rates of a run, counted from the rows of samples.csv."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from ..maximization.engine import Maximization
-from ..models.classifier import Classifier
-from ..output.files import number_text
-from .experiment import Block, Experiment, saturated
-from .samples import Sample
-
-Row = dict[str, str]
-
-
-@dataclass(frozen=True)
-class _Result:
-    """The results behind one row of samples.csv.
-
-    Attributes:
-        words: of the classifier.
-        sample: what was asked for.
-        i: its place in the block.
-        block, found: results of the block, and those of its ascent.
-        referee: of the experiment, or None.
-    """
-
-    words: Sequence[str]
-    sample: Sample
-    i: int
-    block: Block
-    found: Maximization
-    referee: Classifier | None
-
-    def predicted(self, probabilities: np.ndarray) -> str:
-        """Return the classifier's word in this sample's row of probabilities."""
-        return self.words[probabilities[self.i].argmax()]
-
-    def probability(self) -> str:
-        """Return the target's probability at the end; nothing where there is no target."""
-        if not self.sample.word:
-            return ""
-        return number_text(self.found.probabilities[-1, self.i, self.words.index(self.sample.word)])
-
-    def referee_predicted(self) -> str:
-        """Return the referee's word; nothing without a referee."""
-        if self.referee is None:
-            return ""
-        return self.referee.words[self.block.referee[self.i].argmax()]
-
-    def referee_probability(self) -> str:
-        """Return the referee's probability of the target; nothing where it doesn't know it."""
-        if self.referee is None or self.sample.word not in self.referee.words:
-            return ""
-        return number_text(self.block.referee[self.i, self.referee.words.index(self.sample.word)])
-
-    def clipped_share(self) -> str:
-        """Return the share of feature values outside of [0, 1]."""
-        features = self.found.features[self.i]
-        return number_text(((features < 0) | (features > 1)).mean())
-
-    def first_success(self) -> str:
-        """Return the first step at which the target was predicted; nothing if it never was."""
-        step = self.found.first_step[self.i]
-        return "" if step < 0 else str(step)
-
-
-#: Each column of samples.csv and its value.
-_COLUMNS: tuple[tuple[str, Callable[[_Result], str]], ...] = (
-    ("id", lambda r: r.sample.id),
-    ("word", lambda r: r.sample.word),
-    ("start", lambda r: r.sample.start),
-    ("score_before", lambda r: number_text(r.found.scores[0, r.i])),
-    ("score_after", lambda r: number_text(r.found.scores[-1, r.i])),
-    ("probability", _Result.probability),
-    ("predicted", lambda r: r.predicted(r.found.probabilities[-1])),
-    ("referee_predicted", _Result.referee_predicted),
-    ("cycle_predicted", lambda r: "" if r.block.cycle is None else r.predicted(r.block.cycle)),
-    ("referee_probability", _Result.referee_probability),
-    ("predicted_before", lambda r: r.predicted(r.found.probabilities[0])),
-    ("predicted_clipped", lambda r: r.predicted(r.block.clipped_probabilities)),
-    ("clipped_share", _Result.clipped_share),
-    ("first_success", _Result.first_success),
-    ("saturated", lambda r: str(int(saturated(r.found)[r.i]))),
-    ("gain", lambda r: "" if r.block.gains is None else number_text(r.block.gains[r.i])),
-)
-COLUMNS = tuple(name for name, _ in _COLUMNS)
-
-
-def rows_of(experiment: Experiment, block: Block) -> list[Row]:
-    """Describe each sample of a block in the columns of samples.csv, as text."""
-    words, referee = experiment.classifier.words, experiment.referee
-    results = (
-        _Result(words, sample, i, block, block.maximization, referee)
-        for i, sample in enumerate(block.samples)
-    )
-    return [{name: value(result) for name, value in _COLUMNS} for result in results]
+from .samples_csv import Row
 
 
 def summarize(rows: Sequence[Row], referee_words: Sequence[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ counts finished items:
             ...
             advance()
 
-The command line passes one that draws a bar.
+The command line passes `cli.bars.bar`.
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ from .failures import reason
 from .option_types import KNOWN, SIMPLE, convert, is_known, type_name
 from .proxy import checked
 
+#: A further kind needs a hook in `hookspecs`, what its components must have in `proxy` and
+#: `return_checks`, a template in `scaffold`, and a check in `testing`.
 KINDS = ("prior", "objective", "vocoder", "reader")
 OWN = "keras-listen"
 #: Names that mean "no component of this kind".

@@ -21,7 +21,7 @@ import soundfile
 from helpers import HOSTILE, WORDS, assert_one_line, digests, read_table, small_classifier
 
 from keras_listen import __version__, listen
-from keras_listen.cli.common import bar, remembering_interrupts
+from keras_listen.cli.bars import bar, remembering_interrupts
 
 HEAVY = ("tensorflow", "keras", "librosa", "torch", "jax", "sklearn")
 

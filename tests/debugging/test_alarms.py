@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_listen.debugging.alarms import band_centres, locate_change, padding_mask
-from keras_listen.debugging.results import list_suspicions
+from keras_listen.debugging.alarms import band_centres, list_suspicions, locate_change, padding_mask
 from keras_listen.debugging.tickets import summarize_tickets
 from keras_listen.features import FeatureSpec, extract_fitted
 from keras_listen.output.files import write_json

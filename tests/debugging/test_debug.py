@@ -25,9 +25,9 @@ from keras_listen import debug, load_bundle, load_features
 from keras_listen.data.store import Store
 from keras_listen.debugging.debug_set import WIDTH, select_utterances
 from keras_listen.debugging.neighbours import nearest_correct
-from keras_listen.debugging.projection import choose_shown, fit_map
 from keras_listen.debugging.results import COLUMNS
 from keras_listen.debugging.tickets import choose_tickets, difference_features
+from keras_listen.debugging.tsne import choose_shown, fit_map
 from keras_listen.errors import (
     CorpusError,
     ListenError,

@@ -10,7 +10,7 @@ import pytest
 from debug_folder import WORDS, write_folder
 
 from keras_listen.debugging import page as debugging
-from keras_listen.debugging.map import bokeh_script, point_table
+from keras_listen.debugging.map_figure import bokeh_script, point_table
 from keras_listen.debugging.page import movement_tables, write_page
 from keras_listen.debugging.ticket_page import read_ticket
 from keras_listen.errors import RunError

@@ -36,6 +36,7 @@ from keras_listen.listening_test.make.plan import Plan
 from keras_listen.listening_test.make.proxies import active_level, spectral_flatness
 from keras_listen.listening_test.make.record import LEVEL, Recording, outlook, pieces, speak
 from keras_listen.listening_test.make.referee_panel import RefereePanel
+from keras_listen.maximization.settings import AscentSettings
 from keras_listen.models.bundle import create_bundle
 from keras_listen.output.progress import quiet
 from keras_listen.plugins import default_registry
@@ -424,6 +425,22 @@ def test_a_condition_is_the_same_from_python_and_from_text(bundle):
     asked = [[parse_combination(each, NAMES)] for each in given]
     made = [make_conditions(load_bundle(bundle), each, block_size=6)[0] for each in asked]
     assert made[0].identity == made[1].identity
+
+
+def test_a_condition_climbs_as_all_do_but_for_its_own_settings(bundle):
+    shared = AscentSettings(steps=7, stop_at=0.9, keep_best=True)
+    asked = [
+        parse_combination(text, NAMES)
+        for text in ("label=plain", "stop_at=none,shift=2,label=own", "steps=9,label=longer")
+    ]
+    made = make_conditions(load_bundle(bundle), asked, ascent=shared, block_size=6)
+    plain, own, longer = (condition.experiment.ascent for condition in made[::2])
+    assert (plain.steps, plain.stop_at, plain.keep_best, plain.transforms) == (7, 0.9, True, ())
+    assert (own.steps, own.stop_at, own.keep_best) == (7, None, True)
+    assert [shift.frames for shift in own.transforms] == [2]
+    assert (longer.steps, longer.stop_at) == (9, 0.9)
+    assert made[0].settings["stop_at"] == 0.9
+    assert made[2].settings["stop_at"] is None
 
 
 @pytest.mark.parametrize("name", ["griffin-lim", "keras-listen:griffin-lim"])

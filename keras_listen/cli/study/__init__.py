@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..common import LazyGroup
+from ..groups import LazyGroup
 
 _HOMES = {
     "make": "study.make",

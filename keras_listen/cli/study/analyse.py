@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..common import table
+from ..text import table
 
 
 @click.command()

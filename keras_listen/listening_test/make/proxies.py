@@ -168,7 +168,7 @@ class Reference:
                 found[i] = np.sqrt(self._spread.mahalanobis(away[None])[0])
         return found
 
-    def compare_conditions(
+    def compare(
         self, activations: np.ndarray, words: Sequence[str], generator: np.random.Generator
     ) -> dict[str, float]:
         """Return how far a set of sounds is from real ones, and how far as many real ones are.

@@ -19,9 +19,9 @@ import numpy as np
 
 from ...errors import ParameterError
 from ...seeds import generator
-from .kernel import GAUSSIAN, LOGISTICS, SOFTMAX, generate_steps
 from .network import WaveNetConfig
 from .outputs import make_output
+from .sample_loop import GAUSSIAN, LOGISTICS, SOFTMAX, generate_steps
 
 Report = Callable[[int], None]
 

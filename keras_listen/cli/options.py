@@ -1,0 +1,79 @@
+"""Options that commands share, made from the fields of settings classes.
+
+The ascent's are declared in `maximization.settings`, the others in `experiment.settings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import Field, fields
+from typing import Any, TypeVar
+
+import click
+
+from ..experiment.settings import ModelChoice, SharedSettings
+from ..maximization.settings import AscentSettings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def split_list(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:
+    """Turn "a,b,c" into its parts; nothing into an empty list."""
+    return [part.strip() for part in (value or "").split(",") if part.strip()]
+
+
+def settings_options(*classes: type) -> Callable[[Command], Command]:
+    """Return a decorator that adds an option for each field of settings classes.
+
+    Nothing is a default here: what isn't given has the default of the field, or of a preset.
+    """
+    options = [_option(one) for some in classes for one in fields(some) if "help" in one.metadata]
+
+    def add(command: Command) -> Command:
+        # Click shows options in reverse order of their decorators.
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _option(one: Field) -> Callable[[Command], Command]:
+    """Make an option of a field; see `maximization.settings.setting`."""
+    about, default = one.metadata, one.default
+    name = "--" + one.name.replace("_", "-")
+    if isinstance(default, tuple):
+        return click.option(
+            "-o", one.name, multiple=True, metavar=about["metavar"], help=about["help"]
+        )
+    if isinstance(default, bool):
+        return click.option(name, is_flag=True, default=None, help=about["help"])
+    text = about["help"]
+    if default is not None:
+        text += f"  [{default:g}]" if isinstance(default, float) else f"  [{default}]"
+    return click.option(name, type=_type(one), help=text)
+
+
+def _type(one: Field) -> click.ParamType:
+    """Return click's type of a field."""
+    about, default = one.metadata, one.default
+    if "choices" in about:
+        return click.Choice(about["choices"])
+    if about.get("path"):
+        return click.Path()
+    if isinstance(default, int):
+        return click.IntRange(min=about["minimum"]) if "minimum" in about else click.INT
+    return click.FloatRange(min=about["minimum"]) if "minimum" in about else click.FLOAT
+
+
+#: The options that `run`, `evaluate`, `debug` and `study make` share.
+shared_options = settings_options(AscentSettings, SharedSettings, ModelChoice)
+
+
+component_options = click.option(
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KIND.NAME.KEY=VALUE",
+    help="Option of a component; keras-listen plugins lists them.",
+)
