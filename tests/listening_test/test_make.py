@@ -378,18 +378,21 @@ def test_a_store_must_fit(bundle, tiny_store, tmp_path):
 def test_a_folder_in_use_is_not_touched(made, bundle, tiny_store):
     before = digests(made.root)
     same = settings(bundle)
-    said = "is not empty; give --resume to continue the study in it, or name another folder as OUT"
+    another = "or name another folder as OUT"
+    said = f"is not empty; give --resume to continue the listening test in it, {another}"
     with pytest.raises(RunError, match=f"{said}$"):
         make_study(tiny_store.root, made.root, **same)
     with pytest.raises(RunError, match=r"manifest\.csv is a file; name another folder as OUT$"):
         make_study(tiny_store.root, made.root / "manifest.csv", **same)
     with pytest.raises(
         RunError,
-        match=r"^the study in .* was started with other settings \(command\.combinations [^;]*; "
-        r"command\.real True, now False\); repeat them, or start a new study in another folder$",
+        match=r"^the listening test in .* was started with other settings \(command\.combinations "
+        r"[^;]*; command\.real True, now False\); repeat them, or start a new listening test in "
+        r"another folder$",
     ):
         make_study(tiny_store.root, made.root, **same, resume=True)
-    with pytest.raises(RunError, match=r"^there is no study to resume in .*/empty; leave --resume"):
+    missing = r"^there is no listening test to resume in .*/empty; leave --resume"
+    with pytest.raises(RunError, match=missing):
         make_study(tiny_store.root, made.root.parent / "empty", **same, resume=True)
     assert digests(made.root) == before
 
@@ -465,7 +468,8 @@ class Slow(GriffinLim):
     def synthesize(self, features, seeds):
         made = super().synthesize(features, seeds)
         for y in made:
-            self.report(len(y))
+            for part in np.array_split(y, 10):
+                self.report(len(part))
         return made
 
 
