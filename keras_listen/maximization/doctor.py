@@ -12,12 +12,13 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
-from ..errors import ModelError
 from ..features import FeatureSpec
 from ..models.classifier import Head, check_shapes, find_head
 from ..models.formats.keras_file import open_model
+from ..models.problem import ModelFileError
 from .engine import STABILIZER
 
 #: Noise starts that the model is tried on, and their standard deviation (as published).
@@ -61,7 +62,7 @@ def examine(
         warnings.simplefilter("ignore")
         try:
             model = open_model(path, trust=trust)
-        except ModelError as error:
+        except ModelFileError as error:
             return [_unopened(Path(path), error)]
         opened = Finding("file", True, f"{path} opens: {type(model).__name__} {model.name}")
         return [opened, *_examine_model(model, words, spec)]
@@ -90,7 +91,7 @@ def _examine_model(
     return findings
 
 
-def _unopened(path: Path, error: ModelError) -> Finding:
+def _unopened(path: Path, error: ModelFileError) -> Finding:
     missing = _missing_classes(path) if "Could not locate" in str(error.__cause__) else []
     if missing:
         return Finding(
@@ -100,9 +101,8 @@ def _unopened(path: Path, error: ModelError) -> Finding:
             "import the module that registers them (keras.saving.register_keras_serializable) and "
             "use the Python interface, or rebuild the model from Keras's own layers",
         )
-    text, _, remedy = str(error).partition("; ")
     default = "save it again: model.save('model.keras')" if path.exists() else "check the path"
-    return Finding("file", False, text, remedy or default)
+    return Finding("file", False, error.problem.text, error.problem.remedy or default)
 
 
 def _missing_classes(path: Path) -> list[str]:
@@ -318,8 +318,6 @@ def _gradient_sizes(function: Callable, starts: np.ndarray, count: int) -> np.nd
     Returns:
         float32 [shape=(count,)]; 0 where an output does not depend on the features.
     """
-    import tensorflow as tf
-
     features = tf.constant(starts)
     sizes = np.zeros(count, np.float32)
     for i in range(count):
