@@ -16,7 +16,7 @@ from .groups import LazyGroup
 
 _COMMANDS = {
     "convert": "Convert published networks to a bundle.",
-    "debug": "Look into the utterances that were misclassified.",
+    "debug": "Debug misclassified utterances of a store.",
     "doctor": "Check a model file, and say how to mend what is wrong.",
     "evaluate": "Count how often words are reached, and whether referees agree.",
     "fetch": "Download a corpus of speech.",

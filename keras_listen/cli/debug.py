@@ -22,14 +22,19 @@ if TYPE_CHECKING:
     type=click.Choice(["training", "validation", "testing", "all"]),
     default="testing",
     show_default=True,
+    help="Split of the store.",
 )
-@click.option("--prior", default="ae", show_default=True)
-@click.option("--objective", default="softmax", show_default=True)
 @click.option(
-    "--vocoder", default="griffin-lim", show_default=True, help="What speaks; none for no sound."
+    "--prior", default="ae", show_default=True, help="Latent space to climb in: ae, vae …"
 )
-@click.option("--words", callback=split_list, help="Only these, separated by commas.")
-@click.option("--speakers", callback=split_list, help="Only these, separated by commas.")
+@click.option(
+    "--objective", default="softmax", show_default=True, help="Output to maximize: softmax, logit …"
+)
+@click.option(
+    "--vocoder", default="griffin-lim", show_default=True, help="Synthesizes the sounds, or none."
+)
+@click.option("--words", callback=split_list, help="Only these, separated by commas.  [all]")
+@click.option("--speakers", callback=split_list, help="Only these, separated by commas.  [all]")
 @click.option(
     "--misclassified",
     type=click.Choice(["raw", "reconstruction"]),
@@ -40,23 +45,29 @@ if TYPE_CHECKING:
 @click.option(
     "--tickets",
     type=click.IntRange(min=0),
-    help="So many, the most confident mistakes first.  [one for each mistake]",
+    help="Number of tickets, the most confident mistakes first.  [one for each mistake]",
 )
 @click.option(
-    "--commands", type=click.IntRange(min=1), help="Words of the published figures.  [3; 2]"
+    "--commands",
+    type=click.IntRange(min=1),
+    help="Number of words in the published figures.  [3; 2]",
 )
 @click.option(
-    "--speakers-shown", type=click.IntRange(min=1), help="Speakers of these figures.  [80; 2]"
+    "--speakers-shown",
+    type=click.IntRange(min=1),
+    help="Number of speakers in these figures.  [80; 2]",
 )
 @shared_options
 @click.option(
     "--audio",
     type=click.Path(),
-    help="Corpus that the store was prepared from, to hear its recordings.",
+    help="Corpus that the store was prepared from, for the sound of its recordings.",
 )
-@click.option("--reader", default="soundfile", show_default=True, help="What reads recordings.")
+@click.option("--reader", default="soundfile", show_default=True, help="Reads recordings.")
 @click.option("--single-file", is_flag=True, help="Put sounds and pictures into the page.")
-@click.option("--out", type=click.Path(), default="debug", show_default=True)
+@click.option(
+    "--out", type=click.Path(), default="debug", show_default=True, help="New or empty folder."
+)
 @click.option("--resume", is_flag=True, help="Finish the interrupted debugging run in the folder.")
 def debug(**settings: Any) -> None:
     """Debug misclassifications: maximize utterances to their own words and compare.
@@ -76,7 +87,7 @@ def debug(**settings: Any) -> None:
 
 
 def _overall(done: DebuggingRun) -> list[list[str]]:
-    """Return the table of what was found over all."""
+    """Return a table of the results over all utterances."""
     accuracy, rows = done.results["accuracy"], done.rows
     lines = [["utterances", "misclassified", "right", "right, reconstructed", "right, maximized"]]
     shares = [f"{100 * accuracy[name]:.1f} %" for name in ("raw", "reconstruction", "after")]

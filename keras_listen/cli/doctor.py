@@ -11,16 +11,18 @@ _MARKS = {True: "ok", False: "PROBLEM", None: "note"}
 
 @click.command()
 @click.argument("file", metavar="FILE.keras", type=click.Path())
-@click.option("--words-file", type=click.Path(), help="Its words, one a line.")
-@click.option("--spec", type=click.Path(), help="TOML file with its FeatureSpec.  [default]")
-@click.option("--trust-model", is_flag=True, help="Open it even if it holds Python code.")
+@click.option("--words-file", type=click.Path(), help="Words of the model, one a line.")
+@click.option(
+    "--spec", type=click.Path(), help="TOML file with its FeatureSpec.  [the default features]"
+)
+@click.option("--trust-model", is_flag=True, help="Open the file even if it holds Python code.")
 @click.pass_context
 def doctor(
     context: click.Context, file: str, words_file: str | None, spec: str | None, trust_model: bool
 ) -> None:
-    """Check whether a model file can be used, and how to mend what does not fit.
+    """Check whether a model file can be used, and say how to mend what does not fit.
 
-    One line a finding; the exit status is 1 where there is a problem.
+    Prints one line for each finding; the exit status is 1 if there is a problem.
     """
     start_quietly()
     # Not earlier: TensorFlow starts without its notices first.

@@ -15,9 +15,13 @@ from .text import table
 
 
 @click.command()
-@click.option("--prior", "priors", multiple=True, help="May be repeated.  [none, ae]")
-@click.option("--objective", "objectives", multiple=True, help="May be repeated.  [softmax]")
-@click.option("--preset", type=click.Choice(list(PRESETS)), help="Settings by name.")
+@click.option("--prior", "priors", multiple=True, help="Prior; may be repeated.  [none, ae]")
+@click.option(
+    "--objective", "objectives", multiple=True, help="Objective; may be repeated.  [softmax]"
+)
+@click.option(
+    "--preset", type=click.Choice(list(PRESETS)), help="Named settings; other options win."
+)
 @click.option("--samples", type=int, help="Starts of each word.  [1000]")
 @click.option(
     "--start",
@@ -25,7 +29,7 @@ from .text import table
     show_default=True,
     help="noise, or a store whose testing utterances are maximized to their own words.",
 )
-@click.option("--speech", type=click.Path(), help="A store: adds the figures of real speech.")
+@click.option("--speech", type=click.Path(), help="A store, to add the figures of real speech.")
 @click.option(
     "--vocoder", default="none", show_default=True, help="Synthesizes for the cycle rate, or none."
 )
@@ -44,18 +48,24 @@ from .text import table
     help="A further referee; may be repeated.",
 )
 @shared_options
-@click.option("--out", type=click.Path(), default="evaluation", show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(),
+    default="evaluation",
+    show_default=True,
+    help="New or empty folder.",
+)
 @click.option("--resume", is_flag=True, help="Finish the interrupted evaluation in the folder.")
 @click.option("--scheduler", metavar="tcp://HOST:PORT", help="Compute on a dask cluster.")
 @click.option(
-    "--workers", type=click.IntRange(min=1), help="Compute in so many dask workers on this machine."
+    "--workers", type=click.IntRange(min=1), help="Compute in this many dask workers, started here."
 )
-@click.option("--npz", is_flag=True, help="Write 10k_class_<word>.npz as published, too.")
+@click.option("--npz", is_flag=True, help="Also write 10k_class_<word>.npz as published.")
 @click.option(
     "--from-npz",
     type=click.Path(),
     metavar="DIR",
-    help="Count and draw such files instead, whoever made them.",
+    help="Only count and draw such files, from any source.",
 )
 @click.pass_context
 def evaluate(context: click.Context, from_npz: str | None, **settings: Any) -> None:
@@ -81,7 +91,7 @@ def evaluate(context: click.Context, from_npz: str | None, **settings: Any) -> N
 
 
 def _require_alone(context: click.Context) -> None:
-    """Refuse what would say nothing of files that are only counted."""
+    """Refuse options that do not apply to files that are only counted."""
     others = [
         parameter.opts[0]
         for parameter in context.command.params
@@ -107,7 +117,7 @@ def _show_published(folder: str, out: str) -> None:
 
 
 def _overall(rows: list[dict]) -> list[list[str]]:
-    """Return the table of the lines that stand for all words."""
+    """Return a table of the rows over all words."""
     # Not earlier: see `evaluate`.
     from ..evaluation.results import ALL
 

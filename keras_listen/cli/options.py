@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..experiment.settings import ModelChoice, SharedSettings
+from ..experiment.settings import ModelChoice, SharedSettings, shared_fields
 from ..maximization.settings import AscentSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -25,7 +25,7 @@ def split_list(context: click.Context, parameter: click.Parameter, value: str | 
 def settings_options(*classes: type) -> Callable[[Command], Command]:
     """Return a decorator that adds an option for each field of settings classes.
 
-    Nothing is a default here: what isn't given has the default of the field, or of a preset.
+    Options have no default of their own: without one, that of the field or of a preset holds.
     """
     options = [_option(one) for some in classes for one in fields(some) if "help" in one.metadata]
 
@@ -70,10 +70,5 @@ def _type(one: Field) -> click.ParamType:
 shared_options = settings_options(AscentSettings, SharedSettings, ModelChoice)
 
 
-component_options = click.option(
-    "-o",
-    "options",
-    multiple=True,
-    metavar="KIND.NAME.KEY=VALUE",
-    help="Option of a component; keras-listen plugins lists them.",
-)
+#: Options of components, for commands that take no other shared option.
+component_options = _option(shared_fields()["options"])

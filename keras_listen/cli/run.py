@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 def run(words: tuple[str, ...], **settings: Any) -> None:
     """Maximize a classifier's words by gradient ascent, and synthesize them.
 
-    Writes samples.csv, manifest.json, a feature (npy), sound (wav) and picture (png) of each
-    sample, and index.html, a page to look and listen.
+    Writes samples.csv, manifest.json, features (npy), sound (wav) and picture (png) of each sample,
+    and index.html, a page with all of them.
     """
     start_quietly()
     # Not earlier: TensorFlow starts without its notices first.

@@ -12,12 +12,12 @@ from .text import table
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(), metavar="IN...")
-@click.option("--vocoder", default="wavenet", show_default=True, help="What makes the sound.")
+@click.option("--vocoder", default="wavenet", show_default=True, help="Synthesizes the sound.")
 @click.option("--out", required=True, type=click.Path(), help="New or empty folder.")
 @click.option("--bundle", type=click.Path(), help="Folder of a bundle.  [the embedded one]")
 @component_options
-@click.option("--reader", default="soundfile", show_default=True, help="What reads recordings.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--reader", default="soundfile", show_default=True, help="Reads recordings.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 def vocode(
     inputs: tuple[str, ...],
     vocoder: str,
@@ -30,8 +30,8 @@ def vocode(
     """Synthesize sound from IN: recordings (copy-synthesis), .npy features, or folders.
 
     Features are float arrays of shape (frames, mels), any number of frames. Writes NAME.wav for
-    each, vocoded.csv with the distance between the mel bands of what was given and of the sound,
-    and manifest.json.
+    each, vocoded.csv with the distance between the mel bands of the input and of the sound, and
+    manifest.json.
     """
     start_quietly(engine=False)
     # Not earlier: TensorFlow starts without its notices first.

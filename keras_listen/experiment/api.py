@@ -29,7 +29,7 @@ log = logging.getLogger("keras_listen")
 
 @dataclass(frozen=True)
 class RunSettings(CommandSettings):
-    """What `run` is asked for; see `listen` for the fields."""
+    """Settings of `run`; see `listen` for the fields."""
 
     prior: str
     objective: str
@@ -63,7 +63,11 @@ class RunSettings(CommandSettings):
         }
 
     def resolve(self) -> Experiment:
-        """Open the models and make the components."""
+        """Open the models and make the components.
+
+        Raises:
+            ListenError: one cannot be used.
+        """
         return resolve(
             self.shared.models,
             prior=self.prior,
@@ -76,7 +80,11 @@ class RunSettings(CommandSettings):
         )
 
     def plan(self, experiment: Experiment) -> list[Sample]:
-        """Return all samples of the run."""
+        """Return all samples of the run.
+
+        Raises:
+            ListenError: a word is unknown, or the start cannot be used.
+        """
         known = experiment.classifier.words
         for word in self.words:
             experiment.classifier.label(word)
@@ -84,7 +92,7 @@ class RunSettings(CommandSettings):
             return experiment.noise_samples(unique(self.words) or known, self.samples or 1)
         plan = utterance_samples(self.start, self.words, known, self.samples)
         if Path(self.start).is_file():
-            # Found out before anything is written; in a folder, bad recordings are left out.
+            # A bad recording is refused before anything is written; in a folder it is left out.
             load_features(self.start, experiment.classifier.spec, self.reader)
         return plan
 
@@ -123,7 +131,7 @@ def listen(
         Run, with `root`, `rows`, and the rates `summary` and `by_word`.
 
     Raises:
-        ListenError: anything given cannot be used; nothing has been written then.
+        ListenError: an argument cannot be used, and nothing has been written.
     """
     settings = RunSettings.of(locals())
     require_tensorflow()
@@ -135,7 +143,7 @@ def listen(
     try:
         run_samples(experiment, plan, run, reader=reader, draw=draw_sample, track=track)
     except BaseException:
-        # What is finished can be looked at, even where an interruption cut the rest off.
+        # Finished samples get their page even if the run is interrupted.
         with contextlib.suppress(Exception):
             _conclude(run, experiment)
         raise
@@ -145,10 +153,10 @@ def listen(
 
 def _conclude(run: Run, experiment: Experiment) -> None:
     """Count the rates of a run and write its page."""
-    judged = experiment.referee.words if experiment.referee else ()
-    run.summary = summarize(run.rows, judged)
+    known = experiment.referee.words if experiment.referee else ()
+    run.summary = summarize(run.rows, known)
     run.by_word = {
-        word: summarize([row for row in run.rows if row["word"] == word], judged)
+        word: summarize([row for row in run.rows if row["word"] == word], known)
         for word in unique([row["word"] for row in run.rows if row["word"]])
     }
     with run.clock.timed("page"):

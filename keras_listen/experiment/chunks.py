@@ -1,7 +1,7 @@
 """Compute in chunks of a few blocks, each stored as one file.
 
-A piece depends on nothing but the settings and its place, so memory stays flat, a killed command
-goes on where it was, and the order of work changes no byte.
+A chunk depends only on the settings and its position: memory stays bounded, a killed command
+resumes where it was, and the order of work does not change a byte.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..errors import RunError
 from ..output.files import make_folder, replacing
 from ..output.progress import Track, quiet
 
-#: Blocks of a chunk: what a kill can cost, and how many files there are.
+#: Blocks of a chunk: few, because a kill loses that many; not one, to write fewer files.
 BLOCKS = 4
 
 
@@ -32,7 +32,7 @@ class Chunk(Protocol):
     def path(self) -> str: ...
 
 
-#: Computes chunks somewhere: yields each with the contents of its file, in any order.
+#: Computes chunks, here or on a cluster: yields each with its file's contents, in any order.
 Computing = Callable[[Sequence[Chunk]], Iterator[tuple[Chunk, bytes]]]
 
 
@@ -44,8 +44,8 @@ def run_chunks(
     Args:
         chunks: all chunks, finished ones included.
         root: the folder.
-        computing: where and how, see `here`.
-        label: what the work is called while it is watched.
+        computing: computes them, such as `here(compute)`.
+        label: of the progress bar.
         track: progress, see `keras_listen.output.progress`.
     """
     left = [chunk for chunk in chunks if not (root / chunk.path).is_file()]

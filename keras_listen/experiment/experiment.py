@@ -1,6 +1,6 @@
 """Resolve components, maximize samples in blocks, synthesize and classify the sounds again.
 
-What `run`, and every command that maximizes at scale, shares.
+Shared by `run` and all other commands that maximize many samples.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .options import Options, open_models, options_in_use
 from .samples import Sample, slug, unique_samples
 from .settings import ModelChoice
 
-#: What a bounded prior's features may lie outside of [0, 1].
+#: Tolerance by which a bounded prior's features may exceed [0, 1].
 _ROUNDING = 1e-4
 
 
@@ -37,13 +37,13 @@ class Block:
     """Results of one block of samples, in their order.
 
     Attributes:
-        samples: what was asked for.
-        maximization: what the engine returned.
+        samples: those of the block.
+        maximization: results of the ascent.
         referee: probabilities [shape=(samples, words)], or None without a referee.
         clipped: features in [0, 1], as they went to the vocoder [shape=(samples, frames, mels)].
         clipped_probabilities: of the classifier on them [shape=(samples, words)].
         sounds: float32, scaled to at most 1 [shape=(samples, length)], or None without a vocoder.
-        gains: what the sounds were multiplied by [shape=(samples,)], or None.
+        gains: factors applied to the sounds [shape=(samples,)], or None.
         cycle: probabilities of the sounds' own features [shape=(samples, words)], or None.
     """
 
@@ -62,15 +62,15 @@ class Experiment:
     """Resolved components, ready to maximize samples.
 
     Attributes:
-        bundle: where they came from.
+        bundle: of the models.
         classifier: the one whose output is maximized.
         referee: separately trained classifier, or None.
         prior, objective, vocoder: see hookspecs; the vocoder may be None.
-        ascent: how to climb.
+        ascent: settings of the engine's loop.
         seed: of the run.
         block_size: samples computed together.
         components: the registered components in use, by kind.
-        notes: what happened on the way that a manifest should keep.
+        notes: fallbacks and the like, for manifest and user.
     """
 
     bundle: Bundle
@@ -132,16 +132,16 @@ class Experiment:
             block_size=self.block_size,
         )
         clipped = np.clip(result.features[..., 0], 0.0, 1.0)
-        # Clipping changes nothing of what a bounded prior gives.
-        heard = result.probabilities[-1]
+        # Clipping does not change the features of a bounded prior.
+        probabilities = result.probabilities[-1]
         if self.prior.bounded:
             _require_bounded(self.prior, result.features)
         else:
-            heard = self._predict(self.classifier, clipped[..., None])
+            probabilities = self._predict(self.classifier, clipped[..., None])
         block = {
             "referee": self.referee and self._predict(self.referee, result.features),
             "clipped": clipped,
-            "clipped_probabilities": heard,
+            "clipped_probabilities": probabilities,
         }
         if self.vocoder is not None:
             block |= self.speak(samples, clipped, track=track)
@@ -160,10 +160,10 @@ class Experiment:
     def speak(
         self, samples: Sequence[Sample], clipped: np.ndarray, *, track: Track = quiet
     ) -> dict[str, np.ndarray]:
-        """Synthesize, scale down what is too loud, and classify the sounds' own features.
+        """Synthesize features, scale down loud sounds, and classify the sounds' own features.
 
         Args:
-            samples: what is spoken.
+            samples: those of the features.
             clipped: features [shape=(samples, frames, mels), in [0, 1]].
             track: progress, see `keras_listen.output.progress`.
 
@@ -177,7 +177,7 @@ class Experiment:
 
 
 def _require_bounded(prior: Any, features: np.ndarray) -> None:
-    """Make sure that a prior that says so decodes to [0, 1], but for rounding."""
+    """Make sure that the features of a bounded prior lie in [0, 1], but for rounding."""
     low, high = features.min(), features.max()
     if low < -_ROUNDING or high > 1 + _ROUNDING:
         raise fault(
@@ -200,7 +200,16 @@ def resolve(
     block_size: int = BLOCK_SIZE,
     registry: Registry | None = None,
 ) -> Experiment:
-    """Open the models, unless that was done before, and make the components.
+    """Open the models, unless they are open, and make the components.
+
+    Args:
+        models: to open, or an open bundle.
+        prior, objective, vocoder: names; the vocoder may be "none".
+        ascent: settings of the ascent; the published ones by default.
+        options: of the components, see `experiment.options.parse_options`.
+        seed: of everything random.
+        block_size: samples computed together.
+        registry: where names are looked up; that of all plugins by default.
 
     Raises:
         ListenError: a name is unknown, a model does not fit, or two components were made for
@@ -242,6 +251,12 @@ def make_vocoder(
 ) -> tuple[Any, list[str]]:
     """Make a vocoder, or its fallback, and return it with notes for the user.
 
+    Args:
+        bundle: of its weights.
+        name: of the vocoder.
+        options: of the vocoder.
+        registry: where the name is looked up; that of all plugins by default.
+
     Raises:
         ListenError: the name or an option is unknown, or the bundle is damaged.
     """
@@ -256,7 +271,7 @@ def make_vocoder(
 
 
 def _require_spec(kind: str, made: Any) -> None:
-    """Make sure that a component says for which features it was made."""
+    """Make sure that a component has the FeatureSpec it was made for."""
     if not isinstance(made.spec, FeatureSpec):
         text = f"has the spec {made.spec!r}; expected a FeatureSpec, such as bundle.spec"
         raise fault(made, f"the {kind}", text)
@@ -268,7 +283,7 @@ def _make(
     """Create a component, or its fallback with a note.
 
     Raises:
-        Unavailable: neither can be made; says why.
+        Unavailable: neither can be made.
     """
     try:
         return component.create(bundle, options.get(component.kind)), component
@@ -285,7 +300,7 @@ def _make(
 
 
 def _fitting_referee(bundle: Bundle, classifier: Classifier, notes: list[str]) -> Classifier | None:
-    """Return the bundle's referee if it hears the same features."""
+    """Return the bundle's referee if it has the classifier's features."""
     referee = bundle.referee
     if referee is None or not classifier.spec.differing(referee.spec):
         return referee

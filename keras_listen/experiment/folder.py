@@ -26,7 +26,7 @@ from ..features import FeatureSpec
 from ..models.blocks import spans
 from ..output.files import Clock, make_folder, replacing, require_empty, write_json
 from ..output.progress import Track, quiet
-from ..vocoders.synthesis import wav_bytes
+from ..vocoders.synthesis import write_wav
 from .experiment import Block, Experiment
 from .samples import Sample, read_starts
 from .samples_csv import COLUMNS, Row, rows_of
@@ -35,10 +35,11 @@ Draw = Callable[[Path, Block, int, FeatureSpec], None]
 
 
 class Run:
-    """The directory of one run.
+    """The folder of one run.
 
     Attributes:
         root: the folder.
+        manifest: everything needed to repeat the run.
         rows: finished samples, in order.
         clock: seconds spent by stage.
         summary, by_word: rates of all samples and of each word's, once the run is concluded.
@@ -84,7 +85,7 @@ class Run:
             beside.write_text(heading + text, encoding="utf-8", newline="")
 
     def _read_rows(self) -> None:
-        """Read the finished rows; a row cut short by a kill is dropped from the file."""
+        """Read the finished rows, and drop a row that a kill cut short."""
         path = self.root / "samples.csv"
         text = path.read_bytes().decode("utf-8") if path.is_file() else ""
         whole = text[: text.rfind("\n") + 1]
@@ -112,7 +113,7 @@ class Run:
 
     @property
     def seconds(self) -> Counter[str]:
-        """Time spent by stage."""
+        """Seconds spent by stage."""
         return self.clock.seconds
 
 
@@ -128,8 +129,11 @@ def open_folder(
     """Make an output folder with its manifest, or check that it is the one to continue.
 
     Args:
-        what: the folder holds, for the message.
-        naming: `how` another folder is named, see `keras_listen.files.require_empty`.
+        root: the folder.
+        manifest: of the command.
+        resume: continue what an interrupted command began in the folder.
+        what: kind of results in it, for messages.
+        naming: `how` to name another folder, see `output.files.require_empty`.
 
     Raises:
         RunError: it is in use, or there is nothing to resume.
@@ -146,7 +150,9 @@ def require_same(root: Path, manifest: Mapping[str, Any], what: str = "run") -> 
     """Make sure that the folder was begun with the same manifest.
 
     Args:
-        what: the folder should hold, for the message.
+        root: the folder.
+        manifest: of the command.
+        what: kind of results in it, for messages.
 
     Raises:
         RunError: there is none, or it was made with other settings.
@@ -158,9 +164,9 @@ def require_same(root: Path, manifest: Mapping[str, Any], what: str = "run") -> 
             f"there is no {what} to resume in {root}; leave --resume out to start one"
         ) from error
     now = json.loads(json.dumps(manifest))
-    # Plugins that are there and not in use change nothing.
+    # Plugins that are installed but not in use change nothing.
     before, now = ({**about, "plugins": None} for about in (before, now))
-    # All else follows from the command, where that differs.
+    # If the command differs, all else follows from it.
     given = ({"command": about.get("command")} for about in (before, now))
     if differing := _differing(*given) or _differing(before, now):
         raise RunError(
@@ -215,9 +221,9 @@ def run_samples(
     """Maximize the samples that a run has not finished, writing block by block.
 
     Args:
-        experiment: how.
+        experiment: maximizes them.
         samples: all samples of the run, finished ones included.
-        run: where to.
+        run: receives the results.
         reader: name of the reader of recordings to start from.
         draw: called as `draw(path, block, i, spec)` to make the picture of each sample.
         track: progress, see `keras_listen.output.progress`.
@@ -261,6 +267,4 @@ def _write_sample(root: Path, name: str, block: Block, i: int, spec: FeatureSpec
         np.save(beside, block.maximization.features[i, ..., 0])
     if block.sounds is None:
         return
-    # Written by ourselves, because libsndfile does not say what is wrong with a disk.
-    with replacing(root / f"{name}.wav") as beside:
-        beside.write_bytes(wav_bytes(block.sounds[i], spec.sample_rate))
+    write_wav(root / f"{name}.wav", block.sounds[i], spec.sample_rate)

@@ -21,6 +21,7 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
     """Return everything needed to repeat a run.
 
     Args:
+        experiment: with its components.
         command: the settings, as the user gave them.
     """
     return {
@@ -46,9 +47,9 @@ def vocoding_manifest(
 
     Args:
         vocoder: as it was made by its component.
-        notes: what was said when it was made.
-        command: the settings, as the user gave them; its `reader` is there for recordings, whether
-            there are any or not.
+        notes: of its component, for instance on a fallback.
+        command: the settings, as the user gave them; the `reader` among them is recorded even if
+            there are no recordings.
     """
     reader = default_registry().find("reader", command["reader"])
     used = {"reader": reader, "vocoder": vocoder.watched_component}
@@ -67,7 +68,7 @@ def vocoding_manifest(
 def components_of(experiments: Iterable[Experiment]) -> dict[str, list[dict[str, str]]]:
     """Return the components of several experiments, by kind, for a manifest.
 
-    Two of one name have different distributions.
+    Two of the same name come from different distributions.
     """
     found: dict[str, list[dict[str, str]]] = {}
     for experiment in experiments:
@@ -81,14 +82,14 @@ def components_of(experiments: Iterable[Experiment]) -> dict[str, list[dict[str,
 def _components(
     experiment: Experiment, command: Mapping[str, Any]
 ) -> Iterator[tuple[str, Component]]:
-    """Yield kind and component of all that are in use, the reader of recordings among them."""
+    """Yield kind and component of all in use, the reader of recordings included."""
     yield from experiment.components.items()
     if "reader" in command and command.get("start") != "noise":
         yield "reader", default_registry().find("reader", command["reader"])
 
 
 def models_of(bundle: Bundle, command: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the checksums of a bundle's files, and of those that a command names beside it."""
+    """Return the checksums of a bundle's files and of a command's own model files."""
     given = [command.get(name) for name in ("classifier", "words_file", "spec")]
     files = {name: bundle.component(name).files for name in bundle.names()}
     return files | {Path(path).name: sha256(path) for path in given if path}

@@ -74,7 +74,11 @@ def parse_options(texts: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]
 
 
 def options_in_use(options: Options, found: Mapping[str, Component]) -> dict[str, Mapping]:
-    """Return the options of each kind, refusing those of components that are not in use."""
+    """Return the options of each kind of component.
+
+    Raises:
+        ParameterError: one is of a component that is not in use, or is given by two names.
+    """
     mine: dict[str, dict[str, Any]] = {}
     spelled: dict[tuple[str, str], str] = {}
     for (kind, name), values in options.items():
@@ -83,7 +87,7 @@ def options_in_use(options: Options, found: Mapping[str, Component]) -> dict[str
             used = f"the {kind} of this run is {component.name}" if component else f"no {kind}"
             key = next(iter(values))
             raise ParameterError(f"option {kind}.{name}.{key} was given, but {used}; drop it")
-        # Some may have been given by the one name, some by the other, but none by both.
+        # Options may use either name of their component, but no option both.
         for key in values:
             path = f"{kind}.{name}.{key}"
             if (other := spelled.setdefault((kind, key), path)) != path:
@@ -105,7 +109,9 @@ def require_used(options: Options, components: Iterable[Component], nobody: str)
     """Refuse options of components that are not in use.
 
     Args:
-        nobody: who has none such, for the message.
+        options: all that were given.
+        components: in use.
+        nobody: subject of the message, such as "no cell of the evaluation".
 
     Raises:
         ParameterError: one is of another component.
@@ -120,6 +126,6 @@ def require_used(options: Options, components: Iterable[Component], nobody: str)
 
 
 def _is_among(key: tuple[str, str], components: Iterable[Component]) -> bool:
-    """Say whether one of the components is of this kind and has this name."""
+    """Return whether one of the components has this kind and name."""
     kind, name = key
     return any(c.kind == kind and c.is_called(name) for c in components)

@@ -10,16 +10,16 @@ from ..output.files import write_text
 from ..output.pages import number, percent, render, source, template_text
 from .folder import Row, Run
 
-#: Up to so many samples stand in the page itself; of longer runs the page shows the first samples
-#: of each word, and links to their files.
+#: Largest number of samples whose pictures and sounds are embedded in the page. Pages of longer
+#: runs show the first samples of each word, and link to their files.
 EMBEDDED = 200
 
 
 def write_page(run: Run, summary: dict[str, Any]) -> Path:
     """Write `index.html` into a run's folder and return its path.
 
-    Pictures and sounds are in the page, so that it can be sent to somebody on its own; in runs of
-    more than `EMBEDDED` samples they are linked, because such a page would not open.
+    Pictures and sounds are embedded, so that the page can be sent on its own; in runs of more than
+    `EMBEDDED` samples they are linked, because such a page would not open.
     """
     embed = len(run.rows) <= EMBEDDED
     text = render(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,14 @@ from .experiment import Block
 def draw_sample(path: Path, block: Block, i: int, spec: FeatureSpec) -> None:
     """Draw sample `i` of a block: features before, after, and their difference.
 
-    Before and after share one scale, 0 to 1; what lies outside is shown at its ends. The scale of
-    the difference fits its largest value, which stands above it.
+    Before and after share one scale, 0 to 1, and are clipped to it. The scale of the difference
+    fits its largest value, which the title gives.
+
+    Args:
+        path: of the png file.
+        block: results of several samples.
+        i: position of the sample in the block.
+        spec: of the features.
     """
     found = block.maximization
     before, after = found.start_features[i, ..., 0], found.features[i, ..., 0]
@@ -43,7 +50,7 @@ def _canvas(spec: FeatureSpec) -> _Canvas:
 
 
 class _Canvas:
-    """Three images whose frame is drawn once: axes and labels take most of a picture's time."""
+    """Three images; axes and labels are drawn once, because they take most of the time."""
 
     def __init__(self, spec: FeatureSpec):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -70,7 +77,8 @@ class _Canvas:
         self.canvas.draw()
         self.frame = self.canvas.copy_from_bbox(self.figure.bbox)
 
-    def _image(self, axis, spec: FeatureSpec, seconds: float):
+    def _image(self, axis: Any, spec: FeatureSpec, seconds: float) -> Any:
+        """Draw an empty image on an axis."""
         image = axis.imshow(
             np.zeros((spec.n_mels, spec.frames)),
             origin="lower",

@@ -12,7 +12,7 @@ from ..models.blocks import spans
 
 #: 97.5 % point of the normal distribution: intervals hold 95 %.
 _POINT = 1.959963984540054
-#: Others that are compared at once: so many columns has the largest array of a search.
+#: Features compared at once: the number of columns of a search's largest array.
 _PIECE = 1024
 
 
@@ -20,8 +20,8 @@ _PIECE = 1024
 class Rate:
     """A share of samples with its 95 % interval, by Wilson.
 
-    The interval says what other starts would have given with the same trained models; it says
-    nothing of other trainings of these models.
+    The interval covers other starts with the same trained models, not other trainings of the
+    models.
 
     Attributes:
         hits, samples: counts; a rate without samples is None, as is its interval.
@@ -47,7 +47,7 @@ class Rate:
         middle = (share + square / (2 * n)) / (1 + square / n)
         spread = math.sqrt(share * (1 - share) / n + square / (4 * n * n)) * _POINT
         half = spread / (1 + square / n)
-        # Rounding must push no end beyond what is possible, nor away from where it is exact.
+        # Rounding must not move an end out of [0, 1], nor away from an exact 0 or 1.
         low = max(0.0, middle - half) if self.hits else 0.0
         return low, min(1.0, middle + half) if self.hits < n else 1.0
 
@@ -69,7 +69,7 @@ class Spread:
 
     @classmethod
     def of(cls, features: np.ndarray) -> Spread:
-        """Gather features [shape=(samples, ...)]."""
+        """Return the spread of features [shape=(samples, ...)]."""
         flat = np.asarray(features, np.float64).reshape(len(features), -1)
         return cls(len(flat), flat.sum(axis=0), float((flat**2).sum()))
 
@@ -84,14 +84,14 @@ class Spread:
         if self.count < 2:
             return None
         variance = (self.squares - (self.total**2).sum() / self.count) / (self.count - 1)
-        # Of equal features rounding may leave less than nothing.
+        # For equal features, rounding may give less than 0.
         return math.sqrt(max(0.0, 2 * variance / self.total.size))
 
 
 class PooledSpread:
     """Pooled diversity within each of several sets of features.
 
-    That sets differ from each other adds nothing, so that a prototype for each shows as such.
+    Differences between the sets do not count, so that one prototype for each set has no diversity.
     """
 
     def __init__(self, spreads: Iterable[Spread]):
@@ -109,7 +109,7 @@ class Neighbours:
     """A search index of features for many nearest-neighbour queries.
 
     Args:
-        others: [shape=(any, ...)], at least one.
+        others: features to search [shape=(any, ...)], at least one.
     """
 
     def __init__(self, others: np.ndarray):

@@ -25,8 +25,8 @@ def open_referees(
     """Open a bundle's referees that fit its classifier, and further ones, by name.
 
     Args:
-        bundle: what is listened to.
-        paths: folders of bundles, or `MODEL.keras:WORDS.txt`; such a model is taken to hear the
+        bundle: of the classifier.
+        paths: folders of bundles, or `MODEL.keras:WORDS.txt`; such a model is taken to have the
             features of the classifier.
         trust: open model files even if they hold Python code.
 
@@ -88,7 +88,7 @@ def checksums(path: str) -> list[str]:
 
 
 def _fitting(bundle: Bundle) -> dict[str, Classifier]:
-    """Return the bundle's own referees, without those that do not fit a classifier of the user."""
+    """Return the bundle's own referees, without those that don't fit the user's classifier."""
     classifier, fitting = bundle.classifier, {}
     for name, referee in bundle.referees.items():
         if set(referee.words) == set(classifier.words) and not classifier.spec.differing(
@@ -101,7 +101,7 @@ def _fitting(bundle: Bundle) -> dict[str, Classifier]:
 
 
 def _name_of(path: str, taken: Mapping[str, Classifier]) -> str:
-    """Call a referee by its file or folder, with a number where that name is taken."""
+    """Name a referee after its file or folder, with a number where that name is taken."""
     stem = slug(Path(path if Path(path).is_dir() else _parts(path)[0]).stem)
     names = [stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 2))]
     return next(name for name in names if name not in taken)
@@ -127,7 +127,8 @@ def _open(path: str, spec: FeatureSpec, trust: bool) -> Classifier:
 def _parts(path: str) -> Sequence[str]:
     """Cut a path at the colon between model and words; either may have colons of its own.
 
-    What exists decides: two files; or else a model, with words or without; or else the first colon.
+    It is cut where both files exist; or else where the model exists, with words or without; or else
+    at the first colon.
     """
     path = path.removesuffix(":")
     ways = [(path[:i], path[i + 1 :]) for i, letter in enumerate(path) if letter == ":"]

@@ -13,17 +13,21 @@ def summarize(rows: Sequence[Row], referee_words: Sequence[str]) -> dict[str, An
 
     Own success is the share of samples whose target word is predicted; transfer the share of *all*
     samples whose target the referee predicts too, as published; joint the share with both; cycle
-    the share whose target is heard in the sound again. A rate without samples is None.
+    the share whose target the classifier predicts from the sound. A rate without samples is None.
+
+    Args:
+        rows: of samples.csv.
+        referee_words: words that the referee knows; none without a referee.
     """
     aimed = [row for row in rows if row["word"]]
-    judged = [row for row in aimed if row["referee_predicted"] and row["word"] in referee_words]
-    spoken = [row for row in aimed if row["cycle_predicted"]]
+    refereed = [row for row in aimed if row["referee_predicted"] and row["word"] in referee_words]
+    vocoded = [row for row in aimed if row["cycle_predicted"]]
     return {
         "samples": len(rows),
         "own success": _rate(aimed, "predicted"),
-        "transfer": _rate(judged, "referee_predicted"),
-        "joint success": _rate(judged, "predicted", "referee_predicted"),
-        "cycle": _rate(spoken, "cycle_predicted"),
+        "transfer": _rate(refereed, "referee_predicted"),
+        "joint success": _rate(refereed, "predicted", "referee_predicted"),
+        "cycle": _rate(vocoded, "cycle_predicted"),
         "saturated": sum(row["saturated"] == "1" for row in rows),
     }
 

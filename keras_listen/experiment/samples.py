@@ -21,7 +21,15 @@ log = logging.getLogger("keras_listen")
 
 @dataclass(frozen=True)
 class Sample:
-    """One thing to maximize: its id, word (empty without a target), start and number."""
+    """One sample to maximize.
+
+    Attributes:
+        id: unique name, of its files, too.
+        word: target; empty without one.
+        start: "noise", or the recording's name.
+        k: number, from which its seed is derived.
+        path: of the recording; None without one.
+    """
 
     id: str
     word: str
@@ -31,12 +39,12 @@ class Sample:
 
 
 def slug(name: str) -> str:
-    """Make a name fit for a file on any system."""
+    """Return a name with only those characters that file names have on any system."""
     return re.sub(r"[^\w.-]+", "_", name) or "_"
 
 
 def unique_samples(samples: Iterable[Sample]) -> list[Sample]:
-    """Number the ids that two samples share, because files are called by them."""
+    """Add numbers to ids that two samples share, because files are named after them."""
     seen: Counter[str] = Counter()
     different = []
     for sample in samples:
@@ -55,12 +63,12 @@ def utterance_samples(
     Args:
         start: one recording, maximized to each of `words`; or a folder with one folder a word,
             each recording maximized to its own word.
-        words: words wanted; for a folder all that the classifier knows where empty.
+        words: target words; for a folder all of the classifier's where empty.
         known: the classifier's words.
         count: at most so many recordings of each word; all where None.
 
     Raises:
-        ParameterError: nothing is there, or a single recording has no word.
+        ParameterError: the start does not exist, has no recording, or is one without a word.
     """
     start = Path(start)
     if start.is_file():
@@ -95,8 +103,14 @@ def read_starts(
 ) -> tuple[list[Sample], np.ndarray]:
     """Read the features that samples start from; recordings that cannot be used are left out.
 
-    Returns the samples that remain and their features [shape=(samples, frames, mels)]. What is left
-    out is logged with its reason.
+    Args:
+        samples: with paths.
+        spec: of the features.
+        reader: name of the reader.
+
+    Returns:
+        the samples that remain, and their features [shape=(samples, frames, mels)]. Others are
+        logged with the reason.
     """
     read = default_registry().create("reader", reader)
     kept, features = [], []

@@ -22,9 +22,9 @@ class _Result:
 
     Attributes:
         words: of the classifier.
-        sample: what was asked for.
-        i: its place in the block.
-        block, found: results of the block, and those of its ascent.
+        sample: the one of the row.
+        i: its position in the block.
+        block, found: results of the block, and of its ascent.
         referee: of the experiment, or None.
     """
 
@@ -68,7 +68,7 @@ class _Result:
         return "" if step < 0 else str(step)
 
 
-#: Each column of samples.csv and its value.
+#: Each column of samples.csv: its name, and the function to its value.
 _COLUMNS: tuple[tuple[str, Callable[[_Result], str]], ...] = (
     ("id", lambda r: r.sample.id),
     ("word", lambda r: r.sample.word),
@@ -91,7 +91,7 @@ COLUMNS = tuple(name for name, _ in _COLUMNS)
 
 
 def rows_of(experiment: Experiment, block: Block) -> list[Row]:
-    """Describe each sample of a block in the columns of samples.csv, as text."""
+    """Return a row of samples.csv for each sample of a block, as text."""
     words, referee = experiment.classifier.words, experiment.referee
     results = (
         _Result(words, sample, i, block, block.maximization, referee)

@@ -1,8 +1,8 @@
 """Settings that `run`, `evaluate`, `debug` and `study make` share, declared once.
 
 An option that all four have is a field here (of the ascent: in `maximization.settings`) and a line
-of the keywords above it; the command line and the signatures of the public functions are made from
-these. Neither TensorFlow nor Keras is imported, because `--help` reads this module.
+in the keywords; the options of the command line and the signatures of the public functions are made
+from these. Neither TensorFlow nor Keras is imported, because `--help` reads this module.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SharedKeywords(AscentKeywords, total=False):
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """The models to listen to; `experiment.options.open_models` opens them.
+    """The models that a user chose; `experiment.options.open_models` opens them.
 
     Attributes:
         bundle: folder of a bundle; the embedded one where None.
@@ -47,10 +47,14 @@ class ModelChoice:
     """
 
     bundle: str | None = setting(None, "Folder of a bundle.  [the embedded one]", path=True)
-    classifier: str | None = setting(None, "A .keras file to listen to instead.", path=True)
-    words_file: str | None = setting(None, "Its words, one a line.", path=True)
-    spec: str | None = setting(None, "TOML file with its FeatureSpec.  [default]", path=True)
-    trust_model: bool = setting(False, "Open it even if it holds Python code.")
+    classifier: str | None = setting(
+        None, "A .keras file instead of the bundle's classifier.", path=True
+    )
+    words_file: str | None = setting(None, "Words of that classifier, one a line.", path=True)
+    spec: str | None = setting(
+        None, "TOML file with its FeatureSpec.  [the default features]", path=True
+    )
+    trust_model: bool = setting(False, "Open the .keras file even if it holds Python code.")
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> ModelChoice:
@@ -59,7 +63,7 @@ class ModelChoice:
         return cls(**texts | {"trust_model": bool(given.get("trust_model"))})
 
     def settings(self) -> dict[str, Any]:
-        """Return the choice as manifests name it."""
+        """Return the choice as manifests keep it."""
         return asdict(self)
 
 
@@ -68,17 +72,19 @@ class SharedSettings:
     """Settings that every command that maximizes takes.
 
     Attributes:
-        ascent: how to climb.
-        models: what is listened to.
+        ascent: of the gradient ascent.
+        models: to open.
         options: of the components, as `KIND.NAME.KEY=VALUE`.
-        seed: of everything that is drawn.
+        seed: of everything random.
         block_size: samples computed together.
     """
 
     ascent: AscentSettings = field(default_factory=AscentSettings)
     models: ModelChoice = field(default_factory=ModelChoice)
     options: tuple[str, ...] = setting(
-        (), "Option of a component; keras-listen plugins lists them.", metavar="KIND.NAME.KEY=VALUE"
+        (),
+        "Option of a component, see keras-listen plugins; may be repeated.",
+        metavar="KIND.NAME.KEY=VALUE",
     )
     seed: int = setting(0, "Seed of everything random.")
     block_size: int = setting(
@@ -180,10 +186,14 @@ def unique(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def require_least(command: Mapping[str, Any], least: Mapping[str, int]) -> None:
-    """Refuse numbers below the least that each of them can be; None is not given.
+    """Refuse numbers below their least value; None is allowed.
+
+    Args:
+        command: values by name.
+        least: the least value of some of them.
 
     Raises:
-        ParameterError: one is.
+        ParameterError: a number is too small.
     """
     for name, smallest in least.items():
         if command[name] is not None and command[name] < smallest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from .settings import as_text, option_texts
 
 log = logging.getLogger("keras_listen")
 
-#: Columns of vocoded.csv.
-COLUMNS = (
+#: Each column of vocoded.csv: its name, and the function to its value.
+COLUMNS: tuple[tuple[str, Callable[[Spoken], Any]], ...] = (
     ("name", lambda spoken: spoken.name),
     ("frames", lambda spoken: spoken.frames),
     ("mel_distance_db", lambda spoken: number_text(spoken.mel_distance)),
@@ -39,7 +39,7 @@ def vocode(
     reader: str = "soundfile",
     seed: int = 0,
     track: Track = quiet,
-):
+) -> list[Spoken]:
     """Turn recordings (copy-synthesis) or features into sound files.
 
     Does what `keras-listen vocode` does.
@@ -51,14 +51,14 @@ def vocode(
         bundle: folder of a bundle; the embedded one by default.
         options: of the vocoder, as for `listen`.
         reader: name of the reader of recordings.
-        seed: of everything that is drawn.
+        seed: of everything random.
         track: progress, see `keras_listen.output.progress`.
 
     Returns:
         list of Spoken, one for each sound.
 
     Raises:
-        ListenError: anything given cannot be used; nothing has been written then.
+        ListenError: an argument cannot be used, and nothing has been written.
     """
     root, inputs = require_empty(out), list(inputs)
     command = {
@@ -79,7 +79,7 @@ def vocode(
         for one in sounds:
             spoken.append(one)
     finally:
-        # What is finished is in the table, even where an interruption cut the rest off.
+        # Finished sounds are in the table even if the rest is interrupted.
         if spoken:
             rows = [{name: value(one) for name, value in COLUMNS} for one in spoken]
             write_text(make_folder(root) / "vocoded.csv", csv_text(rows))

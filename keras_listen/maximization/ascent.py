@@ -13,6 +13,8 @@ from .settings import AscentSettings
 from .transforms import Gain, Shift
 
 Transform = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+#: Memory of an optimizer.
+Slots = tuple[tf.Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Ascent:
             gradients.
         transforms: functions `(features, step, seeds) -> features` applied before the classifier
             while climbing; scores of the steps are then those of transformed features.
-        stop_at: a sample whose target probability has reached this stays where it is.
+        stop_at: a sample stops once the probability of its target has reached this.
         keep_best: return the best z of all steps instead of the last.
     """
 
@@ -39,11 +41,11 @@ class Ascent:
 
     @classmethod
     def from_settings(cls, settings: AscentSettings, spec: FeatureSpec) -> Ascent:
-        """Return the ascent that settings ask for.
+        """Return the ascent with a user's settings.
 
         Args:
             settings: as a user gave them.
-            spec: of the classifier's features, which tells how much of them a dB is.
+            spec: of the classifier's features, to convert dB to their units.
 
         Raises:
             ParameterError: a value is out of its range.
@@ -75,13 +77,13 @@ class Ascent:
             raise ParameterError(f"stop_at is {self.stop_at}; expected a probability above 0")
 
 
-def _normalized(gradient: tf.Tensor, slots: tuple[tf.Tensor, ...], number: tf.Tensor):
+def _normalized(gradient: tf.Tensor, slots: Slots, number: tf.Tensor) -> tuple[tf.Tensor, Slots]:
     return gradient, slots
 
 
 def _momentum(
-    gradient: tf.Tensor, slots: tuple[tf.Tensor, ...], number: tf.Tensor, decay: float = 0.9
-):
+    gradient: tf.Tensor, slots: Slots, number: tf.Tensor, decay: float = 0.9
+) -> tuple[tf.Tensor, Slots]:
     (velocity,) = slots
     # Scaled so that a constant gradient moves as far as without momentum.
     velocity = decay * velocity + (1 - decay) * gradient
@@ -90,11 +92,11 @@ def _momentum(
 
 def _adam(
     gradient: tf.Tensor,
-    slots: tuple[tf.Tensor, ...],
+    slots: Slots,
     number: tf.Tensor,
     first: float = 0.9,
     second: float = 0.999,
-):
+) -> tuple[tf.Tensor, Slots]:
     """Kingma and Ba, "Adam", 2015, https://arxiv.org/abs/1412.6980."""
     mean, square = slots
     mean = first * mean + (1 - first) * gradient
@@ -104,7 +106,7 @@ def _adam(
     return mean / (1 - first**count) / (unbiased + 1e-8), (mean, square)
 
 
-#: Each optimizer: what it remembers of a sample, and the direction of its next step.
+#: Each optimizer: a function to its first slots, and one to direction and slots of its next step.
 OPTIMIZERS = {
     "normalized": (lambda z: (), _normalized),
     "momentum": (lambda z: (tf.zeros_like(z),), _momentum),

@@ -1,7 +1,7 @@
 """Find the component that made an ascent fail.
 
-Found by looking at each value on the way again, one at a time; asked only when something went
-wrong, so it may take its time. Errors name the plugin where a component came from one.
+The ascent is repeated and each intermediate value checked, one at a time. This runs only after a
+failure, so it may be slow. Errors name the plugin that a component comes from.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import ListenError, ParameterError
+from ..models.classifier import Classifier
 from ..plugins.proxy import fault, is_foreign
 
+Objective = Callable[[Any, tf.Tensor, tf.Tensor], tf.Tensor]
 Advance = Callable[[tf.Tensor, int], tf.Tensor]
 
 _FROM_FEATURES = (
@@ -24,9 +26,13 @@ _FROM_LATENT = "features must be computed from `z`, by TensorFlow operations tha
 
 
 def blame_gradient(
-    classifier: Any, objective: Any, prior: Any, features: tf.Tensor, targets: tf.Tensor
+    classifier: Classifier,
+    objective: Objective,
+    prior: Any,
+    features: tf.Tensor,
+    targets: tf.Tensor,
 ) -> ListenError:
-    """Return the error that names the component where the gradient from objective to z is cut."""
+    """Return the error that names the component which cuts the gradient from objective to z."""
     if _gradient(lambda x: objective(classifier, x, targets), features) is not None:
         return fault(prior, "the prior", f"decodes without a gradient; {_FROM_LATENT}")
     if _gradient(classifier.probabilities, features) is None:
@@ -37,36 +43,38 @@ def blame_gradient(
 
 
 def blame_values(
-    classifier: Any,
-    objective: Any,
+    classifier: Classifier,
+    objective: Objective,
     prior: Any,
     advance: Advance,
     z: tf.Tensor,
     targets: tf.Tensor,
     seeds: tf.Tensor,
     steps: int,
-):
+) -> ListenError | None:
     """Return the error that names the first component with a value that is not finite, or None.
 
     Args:
-        advance: climbs one step, `advance(z, number) -> z`.
-        z, targets, seeds, steps: of the block, from its start.
+        classifier, objective, prior: in use.
+        advance: takes one step, `advance(z, number) -> z`.
+        z, targets, seeds: of the block, at its start.
+        steps: number of steps.
 
     Raises:
-        PluginError: a component failed as it was called.
+        PluginError: a component failed when it was called.
     """
     for number in range(steps + 1):
         change = prior.move if number < steps and hasattr(prior, "move") else None
-        if found := _at(classifier, objective, prior, change, z, targets, seeds, number):
+        if found := _blame_step(classifier, objective, prior, change, z, targets, seeds, number):
             return found
         if number < steps:
             z = advance(z, number)
     return None
 
 
-def _at(
-    classifier: Any,
-    objective: Any,
+def _blame_step(
+    classifier: Classifier,
+    objective: Objective,
     prior: Any,
     change: Callable | None,
     z: tf.Tensor,
@@ -74,7 +82,7 @@ def _at(
     seeds: tf.Tensor,
     number: int,
 ) -> ListenError | None:
-    """Look at all that is computed from one latent."""
+    """Check all values that are computed from one latent."""
     step = f"at step {number}"
     features = prior.decode(z)
     if not _finite(features):
@@ -101,14 +109,18 @@ def _at(
 
 
 def require_gradient(
-    classifier: Any, objective: Any, prior: Any, z: tf.Tensor, targets: tf.Tensor
+    classifier: Classifier, objective: Objective, prior: Any, z: tf.Tensor, targets: tf.Tensor
 ) -> None:
     """Raise an error if a plugin is the reason for a gradient of zero in a whole block.
 
     A saturated objective has one, too, but not on noise.
 
+    Args:
+        classifier, objective, prior: in use.
+        z, targets: of the block, at its start.
+
     Raises:
-        PluginError: one is.
+        PluginError: a plugin is the reason.
     """
     features = prior.decode(z)
     generator = np.random.default_rng(0)
@@ -116,7 +128,7 @@ def require_gradient(
     width = classifier.probabilities(noise).shape[1]
     aim = tf.constant(generator.normal(size=(1, width)), tf.float32)
 
-    def is_flat(function: Callable[[tf.Tensor], tf.Tensor], *places) -> bool:
+    def is_flat(function: Callable[[tf.Tensor], tf.Tensor], *places: tf.Tensor) -> bool:
         gradients = [_gradient(function, place) for place in places]
         return not any(np.any(gradient) for gradient in gradients if gradient is not None)
 
@@ -131,8 +143,8 @@ def require_gradient(
         raise fault(prior, "", f"decodes with a gradient of zero, from noise, too; {_FROM_LATENT}")
 
 
-def _gradient(function: Callable[[Any], Any], place: tf.Tensor):
-    """Return the gradient of a function's sum; None where there is no way back."""
+def _gradient(function: Callable[[Any], Any], place: tf.Tensor) -> tf.Tensor | None:
+    """Return the gradient of a function's sum at a place; None where they are disconnected."""
     place = tf.identity(place)
     with tf.GradientTape() as tape:
         tape.watch(place)
@@ -141,5 +153,5 @@ def _gradient(function: Callable[[Any], Any], place: tf.Tensor):
 
 
 def _finite(array: Any) -> bool:
-    """Say whether all values are finite; a gradient that is not there is none that is not."""
+    """Return whether all values are finite; a missing gradient counts as finite."""
     return array is None or bool(np.isfinite(array).all())

@@ -12,15 +12,16 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
-from ..errors import ModelError
 from ..features import FeatureSpec
 from ..models.classifier import Head, check_shapes, find_head
 from ..models.formats.keras_file import open_model
+from ..models.problem import ModelFileError
 from .engine import STABILIZER
 
-#: Noise starts that the model is tried on, and their standard deviation (as published).
+#: Number of noise starts for the checks, and their standard deviation (as published).
 _STARTS, _DEVIATION = 8, 0.1
 
 
@@ -29,8 +30,8 @@ class Finding:
     """The result of one check.
 
     Attributes:
-        name: what was looked at.
-        ok: whether it fits; None for a note, which keeps nothing from working.
+        name: of the check.
+        ok: whether it passed; None for a note on something that works all the same.
         text: what was found.
         remedy: how to mend it; empty where there is nothing to mend.
     """
@@ -51,17 +52,17 @@ def examine(
 
     Args:
         path: the `.keras` file.
-        words: in the order of the model's outputs; without them their number is only told.
+        words: in the order of the model's outputs; without them only their number is reported.
         spec: the features that it was trained on; the published ones by default.
         trust: open it even if it holds Python code.
     """
     spec = spec or FeatureSpec()
     with warnings.catch_warnings():
-        # What Keras warns of is either harmless here or one of the findings.
+        # Keras's warnings are either harmless here or among the findings.
         warnings.simplefilter("ignore")
         try:
             model = open_model(path, trust=trust)
-        except ModelError as error:
+        except ModelFileError as error:
             return [_unopened(Path(path), error)]
         opened = Finding("file", True, f"{path} opens: {type(model).__name__} {model.name}")
         return [opened, *_examine_model(model, words, spec)]
@@ -90,7 +91,7 @@ def _examine_model(
     return findings
 
 
-def _unopened(path: Path, error: ModelError) -> Finding:
+def _unopened(path: Path, error: ModelFileError) -> Finding:
     missing = _missing_classes(path) if "Could not locate" in str(error.__cause__) else []
     if missing:
         return Finding(
@@ -100,9 +101,8 @@ def _unopened(path: Path, error: ModelError) -> Finding:
             "import the module that registers them (keras.saving.register_keras_serializable) and "
             "use the Python interface, or rebuild the model from Keras's own layers",
         )
-    text, _, remedy = str(error).partition("; ")
     default = "save it again: model.save('model.keras')" if path.exists() else "check the path"
-    return Finding("file", False, text, remedy or default)
+    return Finding("file", False, error.problem.text, error.problem.remedy or default)
 
 
 def _missing_classes(path: Path) -> list[str]:
@@ -116,7 +116,7 @@ def _missing_classes(path: Path) -> list[str]:
 
 
 def _custom_names(config: Any) -> Iterator[str]:
-    """Walk a model's config for the registered names of what is not Keras's own."""
+    """Yield the registered names in a model's config that are not Keras's own."""
     if isinstance(config, dict):
         own = str(config.get("module")).partition(".")[0] == "keras"
         is_function = config.get("class_name") == "function"
@@ -130,7 +130,7 @@ def _custom_names(config: Any) -> Iterator[str]:
 
 
 def _guarded(name: str, look: Callable[..., Finding], *arguments: Any) -> Finding:
-    """Look; where the model fails in a way that nobody foresaw, that is the finding."""
+    """Run a check; if the model fails in an unforeseen way, that is the finding."""
     try:
         return look(*arguments)
     except Exception as error:
@@ -148,7 +148,7 @@ def _failure(name: str, error: Exception) -> Finding:
 
 
 def _unclear_ends(model: keras.Model, spec: FeatureSpec) -> Finding | None:
-    """Return a finding where it is not clear what goes into a model and comes out of it."""
+    """Return a finding if a model does not have exactly one input and one output."""
     try:
         ends = len(model.inputs), len(model.outputs)
     except (AttributeError, ValueError, TypeError):
@@ -169,7 +169,7 @@ def _unclear_ends(model: keras.Model, spec: FeatureSpec) -> Finding | None:
 
 
 def _input_shape(model: keras.Model, spec: FeatureSpec) -> Finding:
-    # Words that fit leave only the shapes to complain about, the input's first.
+    # With as many words as outputs, only problems of shape remain.
     fitting = [str(i) for i in range(model.output_shape[-1] or 0)]
     problems = check_shapes(model, fitting, spec)
     problem = next((p for p in problems if p.text.startswith("the model takes")), None)
@@ -179,7 +179,7 @@ def _input_shape(model: keras.Model, spec: FeatureSpec) -> Finding:
 
 
 def _input_limits(model: keras.Model) -> list[Finding]:
-    """Return what else about the input keeps features and gradients out."""
+    """Return problems of the input other than its shape."""
     findings = []
     batch, kind = model.inputs[0].shape[0], str(model.inputs[0].dtype)
     if batch is not None:
@@ -229,7 +229,7 @@ def _head(head: Head) -> Finding:
 def _behaviour(
     model: keras.Model, head: Head, words: Sequence[str] | None, spec: FeatureSpec
 ) -> list[Finding]:
-    """Try the model on noise [shape=(starts, frames, mels, 1)], where an ascent starts."""
+    """Check values and gradients on noise, the usual start of an ascent."""
     rng = np.random.default_rng(0)
     starts = rng.normal(0.0, _DEVIATION, (_STARTS, *spec.shape)).astype(np.float32)
     values = _guarded("values", _values, model, head, starts)
@@ -262,7 +262,7 @@ def _values(model: keras.Model, head: Head, starts: np.ndarray) -> Finding:
 
 
 def _undone(head: Head, starts: np.ndarray, outputs: np.ndarray) -> bool:
-    """Say whether the logits, taken from before the softmax, lead to the model's outputs."""
+    """Return whether the softmax of the logits gives the model's outputs."""
     again = ops.convert_to_numpy(ops.softmax(ops.cast(head.logits(starts), "float32")))
     # Wide enough for models that compute in half precision.
     return again.shape == outputs.shape and bool(np.allclose(again, outputs, atol=1e-2))
@@ -313,13 +313,11 @@ def _gradient_sizes(function: Callable, starts: np.ndarray, count: int) -> np.nd
     Args:
         function: features [shape=(starts, frames, mels, 1)] to values [shape=(starts, outputs)].
         starts: features.
-        count: of the first outputs, how many.
+        count: number of outputs, the first ones.
 
     Returns:
         float32 [shape=(count,)]; 0 where an output does not depend on the features.
     """
-    import tensorflow as tf
-
     features = tf.constant(starts)
     sizes = np.zeros(count, np.float32)
     for i in range(count):

@@ -1,6 +1,4 @@
-"""The one loop of gradient ascent.
-
-It is handed a classifier, an objective and a prior, and knows of none in particular:
+"""The loop of gradient ascent, for any classifier, objective and prior.
 
     z -> prior.decode -> features -> classifier -> objective -> gradient -> z
 
@@ -22,10 +20,11 @@ import tensorflow as tf
 
 from ..errors import ParameterError
 from ..models.blocks import BLOCK_SIZE, pad_block, spans
+from ..models.classifier import Classifier
 from ..models.rewrites import interruptible
 from ..plugins.proxy import is_foreign
-from .ascent import OPTIMIZERS, Ascent
-from .blame import blame_gradient, blame_values, require_gradient
+from .ascent import OPTIMIZERS, Ascent, Slots
+from .blame import Objective, blame_gradient, blame_values, require_gradient
 
 #: Added to the root mean square of a gradient before dividing by it. A gradient smaller than this
 #: is damped instead of normalised: the objective is saturated.
@@ -63,8 +62,8 @@ _SAMPLE_AXIS = {"scores": 1, "probabilities": 1, "gradient_rms": 1}
 
 
 def maximize(
-    classifier: Any,
-    objective: Any,
+    classifier: Classifier,
+    objective: Objective,
     prior: Any,
     z: np.ndarray,
     targets: np.ndarray,
@@ -76,18 +75,19 @@ def maximize(
     """Maximize an objective from `z`, block by block.
 
     Args:
-        classifier: see `keras_listen.Classifier`.
+        classifier: the one whose output is maximized.
         objective: `objective(classifier, features, targets) -> (batch,)`.
         prior: has `decode`, `step_size` and perhaps `move`.
         z: starts [shape=(samples, ...)], at least one.
         targets: positions of the target words [shape=(samples,)]; -1 where there is none.
-        ascent: how to climb.
+        ascent: settings of the loop; the published ones by default.
         seeds: for `move` and transforms [shape=(samples, 2), uint32]; zeros by default.
         block_size: samples computed together; results depend on it in their last bits.
 
     Raises:
         ParameterError: the objective does not depend on the latent, or gives values that are not
             finite, or shapes do not fit.
+        PluginError: a component of a plugin is the reason.
     """
     ascent = ascent or Ascent()
     z, targets = np.asarray(z, np.float32), np.asarray(targets, np.int32)
@@ -117,8 +117,8 @@ def _join(parts: list[tuple[Maximization, int]]) -> Maximization:
     return Maximization(**joined)
 
 
-def _rewritten(component: Any):
-    """Return the equal component that is computed faster, where one offers it."""
+def _rewritten(component: Any) -> Any:
+    """Return the faster equivalent of a component, where it offers one."""
     component = getattr(component, "rewritten", component)
     if refresh := getattr(component, "refresh", None):
         refresh()
@@ -128,11 +128,11 @@ def _rewritten(component: Any):
 class _Seen:
     """A classifier that computes each output for a tensor once while a step is traced."""
 
-    def __init__(self, classifier: Any):
+    def __init__(self, classifier: Classifier):
         self._classifier = classifier
         self._outputs: dict[Any, Any] = {}
 
-    def _once(self, name: str, features: tf.Tensor, *rest: Any):
+    def _once(self, name: str, features: tf.Tensor, *rest: Any) -> tf.Tensor:
         key = (name, id(features), *rest)
         if key not in self._outputs:
             # The tensor is kept as well, so that its id cannot be given to another.
@@ -140,10 +140,10 @@ class _Seen:
             self._outputs[key] = (result, features)
         return self._outputs[key][0]
 
-    def logits(self, features: tf.Tensor):
+    def logits(self, features: tf.Tensor) -> tf.Tensor:
         return self._once("logits", features)
 
-    def probabilities(self, features: tf.Tensor):
+    def probabilities(self, features: tf.Tensor) -> tf.Tensor:
         if not self._classifier.has_logits:
             return self._once("probabilities", features)
         key = ("softmax", id(features))
@@ -151,15 +151,15 @@ class _Seen:
             self._outputs[key] = (tf.nn.softmax(self.logits(features)), features)
         return self._outputs[key][0]
 
-    def activations(self, features: tf.Tensor, layer: str):
+    def activations(self, features: tf.Tensor, layer: str) -> tf.Tensor:
         return self._once("activations", features, layer)
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._classifier, name)
 
 
 class _Same:
-    """An object as a key of a cache: equal to itself alone, whatever it says of its equality."""
+    """An object as the key of a cache, compared by identity whatever its own `__eq__`."""
 
     def __init__(self, value: Any):
         self.value = value
@@ -172,7 +172,7 @@ class _Same:
 
 
 class _AscentState(NamedTuple):
-    """What an ascent carries from step to step, beside the latents themselves.
+    """State that an ascent carries from step to step, beside the latents.
 
     Attributes:
         slots: memory of the optimizer.
@@ -180,7 +180,7 @@ class _AscentState(NamedTuple):
         first: first step at which the target was predicted, -1 before, and the latents there.
     """
 
-    slots: tuple[tf.Tensor, ...]
+    slots: Slots
     best: tuple[tf.Tensor, tf.Tensor]
     first: tuple[tf.Tensor, tf.Tensor]
 
@@ -192,12 +192,12 @@ def _climber(classifier: _Same, objective: _Same, prior: _Same, ascent: Ascent) 
 
 
 class _Climber:
-    """Climbs one block at a time.
+    """The ascent of one block at a time, as compiled functions.
 
-    Without AutoGraph our errors leave the graphs as they were raised.
+    AutoGraph is off, so that our errors leave the graphs as they were raised.
     """
 
-    def __init__(self, classifier: Any, objective: Any, prior: Any, ascent: Ascent):
+    def __init__(self, classifier: Classifier, objective: Objective, prior: Any, ascent: Ascent):
         self._classifier, self._objective, self._prior = classifier, objective, prior
         self._ascent = ascent
         self._step_size = prior.step_size if ascent.step_size is None else ascent.step_size
@@ -217,12 +217,12 @@ class _Climber:
         try:
             found = self._ascend(*block)
         except tf.errors.OpError as error:
-            # A plugin's own code may run within TensorFlow, which knows nothing of plugins.
+            # Code of a plugin may run within TensorFlow, whose errors do not name plugins.
             ours = not self._foreign or "KeyboardInterrupt" in str(error)
             if not ours and (blamed := self._blame(*block)):
                 raise blamed from None
             raise
-        # A rectified score of what is not finite may be finite.
+        # Scores may be finite where features are not: after a rectifier, for instance.
         if not all(np.isfinite(a).all() for a in (found.scores, found.z, found.features)):
             raise self._blame(*block) or ParameterError(
                 "the objective gave values that are not finite; check the classifier with "
@@ -233,7 +233,7 @@ class _Climber:
         return found
 
     def _ascend(self, z: tf.Tensor, targets: tf.Tensor, seeds: tf.Tensor) -> Maximization:
-        """Take all steps of a block and look at where they end."""
+        """Take all steps of a block and compute its values at the end."""
         ascent, start_features = self._ascent, self._decode(z)
         start_z, state, curve = z, self._begin(z), []
         for number in range(ascent.steps):
@@ -262,7 +262,9 @@ class _Climber:
         best = tf.fill([count], -np.inf), z
         return _AscentState(self._slots_of(z), best, (tf.fill([count], -1), z))
 
-    def _look_once(self, z: tf.Tensor, targets: tf.Tensor):
+    def _look_once(
+        self, z: tf.Tensor, targets: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return features, values of the objective, and probabilities at `z`."""
         seen = _Seen(self._classifier)
         features = self._prior.decode(z)
@@ -275,7 +277,7 @@ class _Climber:
         seeds: tf.Tensor,
         number: tf.Tensor,
         state: _AscentState,
-    ):
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, _AscentState]:
         """Take one step.
 
         Returns:
@@ -306,7 +308,7 @@ class _Climber:
         return z + change, values, probabilities, tf.reshape(rms, [-1]), state
 
     def _blame(self, z: tf.Tensor, targets: tf.Tensor, seeds: tf.Tensor) -> Exception | None:
-        """Return the error of who gave a value that is not finite, or fails; None if nobody."""
+        """Return the error for the component that fails or gives values that are not finite."""
         state = self._begin(z)
 
         def advance(z: tf.Tensor, number: int) -> tf.Tensor:
@@ -337,7 +339,9 @@ def _of_target(probabilities: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     return tf.where(targets < 0, 0.0, found)
 
 
-def _better(best: tuple[tf.Tensor, tf.Tensor], values: tf.Tensor, z: tf.Tensor):
+def _better(
+    best: tuple[tf.Tensor, tf.Tensor], values: tf.Tensor, z: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Keep, for each sample, the z with the largest value so far."""
     best_values, best_z = best
     improved = _column(values > best_values, z)
@@ -350,14 +354,14 @@ def _reached(
     targets: tf.Tensor,
     z: tf.Tensor,
     number: tf.Tensor,
-):
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Keep, for each sample, the first step and z at which the target is predicted."""
     first_step, first_z = first
     predicted = tf.argmax(probabilities, axis=1, output_type=tf.int32)
     now = (predicted == targets) & (first_step < 0)
 
-    def keep():
+    def keep() -> tf.Tensor:
         return tf.where(_column(now, z) > 0, z, first_z)
 
-    # Latents are large; most steps are the first success of nobody.
+    # Latents are large, and at most steps no sample succeeds for the first time.
     return tf.where(now, number, first_step), tf.cond(tf.reduce_any(now), keep, lambda: first_z)

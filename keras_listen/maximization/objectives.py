@@ -1,6 +1,6 @@
 """Objectives: functions of features that the ascent maximizes.
 
-TensorFlow is imported when an objective is made, so that listing them stays quick.
+TensorFlow is imported when an objective is made, so that listing objectives takes no seconds.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from ..errors import ParameterError
 from ..hookspecs import hookimpl
 
 
-def softmax(bundle: Any):
+def softmax(bundle: Any) -> Callable[..., Any]:
     """The target word's probability, as published."""
     import tensorflow as tf
 
-    def objective(classifier: Any, features: Any, targets: Any):
+    def objective(classifier: Any, features: Any, targets: Any) -> Any:
         return tf.gather(classifier.probabilities(features), targets, batch_dims=1)
 
     return objective
 
 
-def logit(bundle: Any):
+def logit(bundle: Any) -> Callable[..., Any]:
     """The target word's logit: what goes into the softmax, which cannot saturate."""
     import tensorflow as tf
 
-    # Asked for now, so that a model without logits is refused before any work.
+    # Checked here, so that a model without logits is refused before any work.
     bundle.classifier.require_logits()
 
-    def objective(classifier: Any, features: Any, targets: Any):
+    def objective(classifier: Any, features: Any, targets: Any) -> Any:
         return tf.gather(classifier.logits(features), targets, batch_dims=1)
 
     return objective
@@ -43,7 +43,7 @@ def neuron(
     position: Annotated[
         str, "of a convolution: 'frame,mel' in its map, or 'mean' over it"
     ] = "mean",
-):
+) -> Callable[..., Any]:
     """The activation of one unit of any layer; samples have no target word."""
     import tensorflow as tf
 
@@ -52,7 +52,7 @@ def neuron(
         raise ParameterError(f"unit {unit} of layer {layer}: expected 0 to {units[-1] - 1}")
     place = _position(position, layer, units[:-1])
 
-    def objective(classifier: Any, features: Any, targets: Any):
+    def objective(classifier: Any, features: Any, targets: Any) -> Any:
         activations = classifier.activations(features, layer)[..., unit]
         if place:
             return activations[(slice(None), *place)]

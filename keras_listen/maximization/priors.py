@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import cached_property
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 
@@ -17,6 +17,10 @@ from ..errors import BundleError, ParameterError
 from ..features import FeatureSpec
 from ..hookspecs import hookimpl
 from ..seeds import normal
+
+if TYPE_CHECKING:
+    # Importing it takes time that listing priors does not need.
+    from ..models.bundle import BundlePart
 
 
 class Identity:
@@ -37,11 +41,11 @@ class Identity:
         """Return noise for each row of `seeds`."""
         return normal(seeds, self.spec.shape, self.start_deviation)
 
-    def encode(self, features: Any):
+    def encode(self, features: Any) -> Any:
         """Return the features."""
         return features
 
-    def decode(self, z: Any):
+    def decode(self, z: Any) -> Any:
         """Return the latent."""
         return z
 
@@ -68,7 +72,7 @@ class Latent:
     bounded = True
     step_size = 0.1
 
-    def __init__(self, component, start_deviation: float = 0.1):
+    def __init__(self, component: BundlePart, start_deviation: float = 0.1):
         self.spec, self.start_deviation = component.spec, _deviation(start_deviation)
         self._encoder, self._decoder = component.model("encoder"), component.model("decoder")
         self._decode = lambda z: self._decoder(z, training=False)
@@ -78,18 +82,19 @@ class Latent:
         """Return noise for each row of `seeds` [shape=(batch, units)]."""
         return normal(seeds, self.latent_shape, self.start_deviation)
 
-    def encode(self, features: Any):
+    def encode(self, features: Any) -> Any:
         """Return the latent of features, for a VAE its mean."""
         encoded = self._encoder(features, training=False)
         return encoded[0] if isinstance(encoded, (list, tuple)) else encoded
 
-    def decode(self, z: Any):
+    def decode(self, z: Any) -> Any:
         """Return features [shape=(batch, frames, mels, 1), in [0, 1]]."""
         return self._decode(z)
 
     @cached_property
     def rewritten(self) -> Self:
-        """The same prior, decoding in the faster ways of `keras_listen.rewrites`."""
+        """The same prior with a faster decoder, see `models.rewrites`."""
+        # Here, because it imports TensorFlow, and listing priors shall take no seconds.
         from ..models.rewrites import Rewritten
 
         other = copy.copy(self)
@@ -110,7 +115,7 @@ class Pulled(Latent):
 
     def __init__(
         self,
-        component,
+        component: BundlePart,
         start_deviation: float,
         pull: float = 0.0,
         mean: np.ndarray | float = 0.0,
@@ -124,7 +129,7 @@ class Pulled(Latent):
         # The way up the density of a normal distribution; no unit overshoots its mean.
         self._pull = np.minimum(pull * np.median(variance) / np.maximum(variance, 1e-12), 1.0)
 
-    def move(self, z: Any, *, step: Any, seeds: Any):
+    def move(self, z: Any, *, step: Any, seeds: Any) -> Any:
         """Return the pull towards the latents of real speech [shape=(batch, units)]."""
         return self._pull * (self._mean - z)
 
@@ -140,14 +145,14 @@ _Weights = Annotated[str, "component of the bundle with encoder and decoder"]
 _Pull = Annotated[float, "pull towards the latents of real speech, at each step"]
 
 
-def none(bundle: Any, *, start_deviation: _Deviation = 0.1):
+def none(bundle: Any, *, start_deviation: _Deviation = 0.1) -> Identity:
     """No prior: climb on the features themselves."""
     return Identity(bundle.spec, start_deviation)
 
 
 def ae(
     bundle: Any, *, weights: _Weights = "ae", start_deviation: _Deviation = 0.1, pull: _Pull = 0.0
-):
+) -> Pulled:
     """The decoder of an autoencoder, as published."""
     component = bundle.component(weights)
     known = {}
@@ -163,7 +168,7 @@ def ae(
 
 def vae(
     bundle: Any, *, weights: _Weights = "vae", start_deviation: _Deviation = 1.0, pull: _Pull = 0.0
-):
+) -> Pulled:
     """The decoder of a variational autoencoder; starts are draws from its prior, N(0, 1)."""
     return Pulled(bundle.component(weights), start_deviation, pull)
 

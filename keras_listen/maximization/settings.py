@@ -40,7 +40,7 @@ class AscentKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class AscentSettings:
-    """Settings of the gradient ascent as users give them; `maximization.ascent` has the ranges.
+    """Settings of the gradient ascent as users give them; `maximization.ascent` checks ranges.
 
     The defaults are the published settings.
 

@@ -1,7 +1,7 @@
 """Random jitter of features during the ascent, drawn anew at each step.
 
-What is reached must then hold for features that are a little late or loud, and not for a single
-grid of values.
+Features must then reach their word when they are a little late or loud, too, and not only as one
+exact grid of values.
 
 References:
     Olah, Mordvintsev and Schubert, "Feature Visualization", Distill, 2017,
@@ -10,6 +10,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -19,7 +20,7 @@ from ..errors import ParameterError
 
 @dataclass(frozen=True)
 class Shift:
-    """Moves features in time by up to `frames` either way; silence comes in."""
+    """Shift features in time by up to `frames` either way; gaps are filled with silence."""
 
     frames: int
 
@@ -29,15 +30,15 @@ class Shift:
                 f"a shift by {self.frames} frames was asked for; expected 1 or more"
             )
 
-    def __call__(self, features: tf.Tensor, step: tf.Tensor, seeds: tf.Tensor):
+    def __call__(self, features: tf.Tensor, step: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         share = _uniform(seeds, step, 1)
-        moved = tf.cast(tf.floor(share * (2 * self.frames + 1)), tf.int32) - self.frames
-        return _moved(features, moved)
+        by = tf.cast(tf.floor(share * (2 * self.frames + 1)), tf.int32) - self.frames
+        return _shift(features, by)
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Makes features louder or softer by up to `amount`, in units of features."""
+    """Make features louder or softer by up to `amount`, in units of features."""
 
     amount: float
 
@@ -48,19 +49,19 @@ class Gain:
                 "than 0 and less than 1"
             )
 
-    def __call__(self, features: tf.Tensor, step: tf.Tensor, seeds: tf.Tensor):
+    def __call__(self, features: tf.Tensor, step: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         share = _uniform(seeds, step, 2)
         return features + (self.amount * (2 * share - 1))[:, None, None, None]
 
 
 @tf.custom_gradient
-def _moved(features: tf.Tensor, by):
-    """Move each sample by so many frames; silence comes in.
+def _shift(features: tf.Tensor, by: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    """Shift each sample by `by` frames [shape=(batch,)]; gaps are filled with silence.
 
-    The gradient moves the other way; that of a gather adds up rows one after the other.
+    The gradient is a shift the other way; that of a gather would add up rows one by one.
     """
 
-    def move(values, by):
+    def move(values: tf.Tensor, by: tf.Tensor) -> tf.Tensor:
         frames = tf.shape(values)[1]
         source = tf.range(frames)[None] - by[:, None]
         inside = tf.cast((source >= 0) & (source < frames), values.dtype)
@@ -70,8 +71,8 @@ def _moved(features: tf.Tensor, by):
     return move(features, by), lambda gradient: (move(gradient, -by), None)
 
 
-def _uniform(seeds: tf.Tensor, step: tf.Tensor, purpose: int):
-    """Return a number in [0, 1) for each row of `seeds` that depends on nothing else but the step.
+def _uniform(seeds: tf.Tensor, step: tf.Tensor, purpose: int) -> tf.Tensor:
+    """Return a number in [0, 1) for each row of `seeds`, which depends only on it and the step.
 
     A hash of integers (Wellons' `lowbias32`), because TensorFlow draws for a whole batch at once.
     """

@@ -21,6 +21,7 @@ from ..errors import ModelError, ParameterError, unknown
 from ..features import FeatureSpec
 from .blocks import BLOCK_SIZE, in_blocks
 from .formats.keras_file import open_model
+from .problem import Problem
 from .rewrites import Rewritten, interruptible
 
 #: Turns a model into a function of features, in inference mode.
@@ -173,17 +174,6 @@ class Classifier:
         if word not in self.words:
             raise ParameterError(unknown("word of this classifier", word, self.words))
         return self.words.index(word)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that keeps a model from being used, and how to mend it."""
-
-    text: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.text}; {self.remedy}" if self.remedy else self.text
 
 
 @dataclass(frozen=True)

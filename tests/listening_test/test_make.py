@@ -34,7 +34,13 @@ from keras_listen.listening_test.make.conditions import (
 )
 from keras_listen.listening_test.make.plan import Plan
 from keras_listen.listening_test.make.proxies import active_level, spectral_flatness
-from keras_listen.listening_test.make.record import LEVEL, Recording, outlook, pieces, speak
+from keras_listen.listening_test.make.record import (
+    LEVEL,
+    Recording,
+    cut_pieces,
+    estimating_time_left,
+    synthesize_recordings,
+)
 from keras_listen.listening_test.make.referee_panel import RefereePanel
 from keras_listen.maximization.settings import AscentSettings
 from keras_listen.models.bundle import create_bundle
@@ -487,9 +493,9 @@ def test_how_long_all_recordings_take_is_said_soon(monkeypatch, caplog):
     clock = itertools.count()
     monkeypatch.setattr(speaking, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     slow = Slow()
-    left = pieces(some_recordings(slow, 21), block_size=4)
+    left = cut_pieces(some_recordings(slow, 21), block_size=4)
     assert [len(piece.recordings) for piece in left] == [16, 5]
-    track = outlook(left, quiet)
+    track = estimating_time_left(left, quiet)
     for total in (1600, 20):
         with track(total=total, label="vocode", unit="x") as advance:
             for _ in range(total):
@@ -503,8 +509,8 @@ def test_what_is_reported_at_once_is_counted_before_anything_is_said(monkeypatch
     caplog.set_level("INFO", "keras_listen")
     times = iter([0, *[600] * 8, *[1200] * 8])
     monkeypatch.setattr(speaking, "time", SimpleNamespace(monotonic=lambda: next(times)))
-    left = pieces(some_recordings(Slow(), 21), block_size=4)
-    with outlook(left, quiet)(total=16, label="vocode", unit="x") as advance:
+    left = cut_pieces(some_recordings(Slow(), 21), block_size=4)
+    with estimating_time_left(left, quiet)(total=16, label="vocode", unit="x") as advance:
         for _ in range(16):
             advance()
     assert caplog.messages == ["5 recordings are left to speak, which takes about 6 min"]
@@ -512,9 +518,9 @@ def test_what_is_reported_at_once_is_counted_before_anything_is_said(monkeypatch
 
 def test_a_vocoder_that_cannot_say_how_long_it_takes_is_not_counted():
     """It is spoken without progress, in small pieces."""
-    found = pieces(some_recordings(SimpleNamespace(report=print), 5), block_size=4)
+    found = cut_pieces(some_recordings(SimpleNamespace(report=print), 5), block_size=4)
     assert [(len(piece.recordings), piece.reports) for piece in found] == [(4, False), (1, False)]
-    assert pieces(some_recordings(Slow(), 5), block_size=4)[0].reports
+    assert cut_pieces(some_recordings(Slow(), 5), block_size=4)[0].reports
 
 
 def test_a_study_says_how_long_speaking_takes(bundle, tmp_path, monkeypatch, caplog):
@@ -524,12 +530,12 @@ def test_a_study_says_how_long_speaking_takes(bundle, tmp_path, monkeypatch, cap
     recordings = some_recordings(Slow(), 5) + some_recordings(GriffinLim(FeatureSpec(), 1), 2)
     recordings = [replace(each, name=f"r{i}") for i, each in enumerate(recordings)]
     panel = RefereePanel(load_bundle(bundle).classifier, {}, 1)
-    speak(recordings[:4] + recordings[5:], tmp_path, panel, 0)
+    synthesize_recordings(recordings[:4] + recordings[5:], tmp_path, panel, 0)
     told = [message.partition(",")[0] for message in caplog.messages[1:]]
     assert told == ["4 recordings are left to speak"]
     # Gone on with: the first four are there.
     caplog.clear()
-    speak(recordings, tmp_path, panel, 0)
+    synthesize_recordings(recordings, tmp_path, panel, 0)
     told = [message.partition(",")[0] for message in caplog.messages[1:]]
     assert told == ["1 recordings are left to speak"]
 

@@ -18,7 +18,7 @@ from keras_listen.listening_test.make.proxies import (
     spectral_flatness,
     speech_band_share,
 )
-from keras_listen.listening_test.make.record import LEVEL, leveled
+from keras_listen.listening_test.make.record import LEVEL, level_sound
 from keras_listen.listening_test.make.referee_panel import RefereePanel
 from keras_listen.models.classifier import Classifier
 
@@ -75,7 +75,7 @@ def test_pauses_are_no_part_of_a_level():
 def test_sounds_come_to_one_level():
     wanted = 10 ** (LEVEL / 20)
     for y in (tone(300, 0.9), noise(), np.concatenate([np.zeros(RATE), noise()])):
-        found, gain, limited = leveled(y, RATE)
+        found, gain, limited = level_sound(y, RATE)
         assert active_level(found, RATE) == pytest.approx(wanted, rel=1e-3)
         np.testing.assert_allclose(found, gain * y, rtol=1e-5)
         assert not limited
@@ -84,11 +84,11 @@ def test_sounds_come_to_one_level():
 def test_a_peak_is_kept_whole():
     y = 0.01 * noise()
     y[100] = 0.9
-    found, gain, limited = leveled(y, RATE)
+    found, gain, limited = level_sound(y, RATE)
     assert limited
     assert np.abs(found).max() == pytest.approx(1)
     assert gain == pytest.approx(1 / 0.9)
-    silence, gain, limited = leveled(np.zeros(RATE), RATE)
+    silence, gain, limited = level_sound(np.zeros(RATE), RATE)
     assert (np.abs(silence).max(), gain, limited) == (0, 1, False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from keras_listen.cli.doctor import doctor as command
 from keras_listen.features import FeatureSpec
 from keras_listen.maximization.doctor import Finding, examine
 from keras_listen.maximization.engine import STABILIZER
+from keras_listen.models.problem import ModelFileError, Problem
 
 SHAPE = (90, 80, 1)
 WORDS = ("no", "stop", "yes")
@@ -303,6 +305,19 @@ def test_files_that_do_not_open(tmp_path):
         assert said in found["file"].text
         assert name in found["file"].text
     assert by_name(examine(tmp_path / "missing.keras"))["file"].remedy == "check the path"
+
+
+def test_a_remedy_is_not_cut_out_of_a_path(tmp_path):
+    path = tmp_path / "mine; old.keras"
+    (finding,) = examine(path)
+    assert finding.text == f"there is no model file {path}"
+    assert finding.remedy == "check the path"
+
+
+def test_errors_of_model_files_keep_their_parts_between_processes():
+    error = pickle.loads(pickle.dumps(ModelFileError(Problem("it is damaged", "save it again"))))
+    assert str(error) == "it is damaged; save it again"
+    assert (error.problem.text, error.problem.remedy) == ("it is damaged", "save it again")
 
 
 def several_inputs() -> keras.Model:

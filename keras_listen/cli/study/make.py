@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     type=click.Choice(["training", "validation", "testing", "all"]),
     default="testing",
     show_default=True,
-    help="Where utterances come from.",
+    help="Split of the store that utterances come from.",
 )
 @click.option(
     "--per-word",
@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     help="Recordings of each word in each condition.",
 )
 @click.option("--words", callback=split_list, help="Only these, separated by commas.  [all]")
-@click.option("--prior", default="ae", show_default=True, help="Of experiments 3 and 4.")
-@click.option("--objective", default="softmax", show_default=True)
-@click.option("--vocoder", default="wavenet", show_default=True, help="What speaks.")
-@click.option("--real", is_flag=True, help="Add real utterances through the vocoder.")
+@click.option("--prior", default="ae", show_default=True, help="Prior of experiments 3 and 4.")
+@click.option(
+    "--objective", default="softmax", show_default=True, help="Output to maximize: softmax, logit."
+)
+@click.option("--vocoder", default="wavenet", show_default=True, help="Synthesizes the recordings.")
+@click.option("--real", is_flag=True, help="Add real utterances, synthesized by the vocoder.")
 @click.option(
     "--with",
     "combinations",
@@ -47,17 +49,25 @@ if TYPE_CHECKING:
     "those of the ascent.",
 )
 @click.option(
-    "--anchors", type=int, default=4, show_default=True, help="Clear anchors, and as many unclear."
+    "--anchors",
+    type=int,
+    default=4,
+    show_default=True,
+    help="Number of clear anchors (real speech), and of unclear ones (noise).",
 )
 @click.option(
-    "--tries", type=int, default=100, show_default=True, help="Starts, then a word is given up."
+    "--tries",
+    type=int,
+    default=100,
+    show_default=True,
+    help="Starts after which a word is given up.",
 )
 @click.option(
     "--referee",
     "referees",
     multiple=True,
     metavar="BUNDLE|MODEL.keras:WORDS.txt",
-    help="A further referee of the sounds; may be repeated.",
+    help="A further referee that scores the sounds; may be repeated.",
 )
 @shared_options
 @click.option("--resume", is_flag=True, help="Finish the interrupted listening test in the folder.")
@@ -65,8 +75,8 @@ def make(store: str, out: str, **settings: Any) -> None:
     """Make the recordings of a listening test.
 
     Maximizes words from noise and from the utterances of a prepared STORE, without a prior and with
-    one, and speaks what reached its word: the paper's four experiments, before and after. Writes
-    manifest.csv, audio/, unreached.csv and conditions.csv into the folder OUT.
+    one, and synthesizes samples that reached their word, before and after: the paper's four
+    experiments. Writes manifest.csv, audio/, unreached.csv and conditions.csv into the folder OUT.
     """
     start_quietly()
     # Not earlier: TensorFlow starts without its notices first.
@@ -80,7 +90,7 @@ def make(store: str, out: str, **settings: Any) -> None:
 
 
 def _conditions(done: MadeStudy) -> list[list[str]]:
-    """Return a table of what was made, and of what needs no rater."""
+    """Return a table of recordings and objective measures by condition."""
     lines = [["experiment", "", "recordings", "cycle", "flatness", "frechet", "real ones"]]
     for row in done.conditions:
         name = f"{row['experiment']} {row['condition']}"
@@ -92,7 +102,7 @@ def _conditions(done: MadeStudy) -> list[list[str]]:
 
 
 def _unreached(done: MadeStudy) -> list[str]:
-    """Say what is missing, a line a condition and reason."""
+    """Return a line on missing recordings for each condition and reason."""
     groups: dict[tuple, list[str]] = {}
     for row in done.unreached:
         words = groups.setdefault((row["experiment"], row["condition"], row["reason"]), [])

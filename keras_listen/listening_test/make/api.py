@@ -24,35 +24,38 @@ from ...experiment.settings import (
 )
 from ...models.backend import require_tensorflow
 from ...output.progress import Track, quiet
-from .assemble import Made, make_recordings
-from .conditions import make_conditions, parse_combination, published
+from .assemble import make_recordings
+from .conditions import make_conditions, parse_combination, published_combinations
 from .plan import Plan
 from .referee_panel import RefereePanel
 
 log = logging.getLogger("keras_listen")
 
 
+@dataclass(frozen=True, eq=False)
 class MadeStudy:
-    """A finished set of recordings.
+    """A listening test with its recordings, ready to collect ratings.
 
     Attributes:
         root: its folder.
-        id: of the study, in all that is collected for it.
+        id: identifies it in everything that is collected for it.
         items: rows of manifest.csv, as text.
         conditions: rows of conditions.csv.
         unreached: rows of unreached.csv.
-        notes: what else should be known.
+        notes: deviations from what was asked for.
     """
 
-    def __init__(self, root: Path, id: str, made: Made):
-        self.root, self.id = root, id
-        self.items, self.conditions = made.items, made.conditions
-        self.unreached, self.notes = made.unreached, made.notes
+    root: Path
+    id: str
+    items: list[dict[str, Any]]
+    conditions: list[dict[str, Any]]
+    unreached: list[dict[str, Any]]
+    notes: list[str]
 
 
 @dataclass(frozen=True)
 class StudySettings(CommandSettings):
-    """What `study make` is asked for; see `make_study` for the fields."""
+    """Settings of `study make`; see `make_study` for the fields."""
 
     store: str
     split: str
@@ -114,32 +117,35 @@ def make_study(
     track: Track = quiet,
     **shared: Unpack[SharedKeywords],
 ) -> MadeStudy:
-    """Make the recordings of a listening test: the paper's four experiments, and what is added.
+    """Make the recordings of a listening test: the paper's four experiments and further conditions.
 
     Does what `keras-listen study make` does.
 
     Args:
-        store: folder of a store, with the utterances of the class-to-class experiments.
+        store: folder of a store with the utterances of the class-to-class experiments.
         out: folder, new or empty.
         split: "training", "validation", "testing" or "all".
-        per_word: recordings of each word in each condition, only of maximizations that reached it.
-        words: of the classifier; all by default.
-        prior: the one of experiments 3 and 4; 1 and 2 have none.
-        objective, vocoder: names.
+        per_word: recordings of each word in each condition, from maximizations that reached it.
+        words: words to record; all of the classifier's by default.
+        prior: name of the prior of experiments 3 and 4; 1 and 2 have none.
+        objective, vocoder: names, see `keras-listen plugins`.
         real: real utterances through the vocoder as a further condition.
         combinations: further conditions, such as "prior=vae,prior.pull=0.02,steps=150" or the same
             as a mapping, see `listening_test.make.conditions.parse_combination`.
-        anchors: real utterances that all networks hear rightly, and as much noise, to tell careful
-            raters by.
+        anchors: number of clear anchors (real utterances that classifier and referees all
+            recognize) and of unclear ones (noise), by which careful raters are told from others.
         tries: starts after which a word is given up in a condition.
-        referees: further referees of the sounds, as for `keras_listen.evaluate`.
+        referees: further referees that score the sounds, as for `keras_listen.evaluate`.
         **shared
         resume: continue the interrupted listening test in `out`.
         track: progress, see `keras_listen.output.progress`.
 
+    Returns:
+        MadeStudy, with `root`, `id`, and the rows `items`, `conditions` and `unreached`.
+
     Raises:
-        ListenError: anything given cannot be used, and nothing has been written then; or no word
-            was reached at all.
+        ListenError: an argument cannot be used, and nothing has been written; or no word was
+            reached in any condition.
     """
     settings = StudySettings.of(locals())
     require_tensorflow()
@@ -149,14 +155,19 @@ def make_study(
     open_folder(root, manifest, resume, "listening test", how="name another folder as OUT")
     for note in manifest["notes"]:
         log.warning("%s", note)
-    return MadeStudy(root, manifest["study"], make_recordings(plan, root, anchors, track=track))
+    tables = make_recordings(plan, root, anchors, track=track)
+    return MadeStudy(root, manifest["study"], **vars(tables))
 
 
 def _plan(settings: StudySettings) -> Plan:
-    """Open models and store, and say what is wanted of each condition."""
+    """Open models and store, and make the conditions.
+
+    Raises:
+        ListenError: anything asked for cannot be used.
+    """
     shared = settings.shared
     names = {"prior": settings.prior, "objective": settings.objective, "vocoder": settings.vocoder}
-    asked = published(names, real=settings.real)
+    asked = published_combinations(names, real=settings.real)
     asked += [parse_combination(given, names) for given in settings.combinations]
     bundle = open_models(shared.models)
     for word in settings.words:
@@ -187,7 +198,7 @@ def _plan(settings: StudySettings) -> Plan:
 
 
 def _manifest(plan: Plan, settings: StudySettings) -> dict[str, Any]:
-    """Return everything from which the study can be made again; its id is that of all the rest."""
+    """Return everything needed to repeat the listening test, with an id made from all of it."""
     experiments = [condition.experiment for condition in plan.conditions]
     manifest = manifest_of(experiments[0], settings.command())
     manifest["components"] = components_of(experiments)
@@ -197,7 +208,7 @@ def _manifest(plan: Plan, settings: StudySettings) -> dict[str, Any]:
     manifest["settings"] = {str(c.number): dict(c.settings) for c in plan.conditions}
     manifest["referees"] = {name: checksums(name) for name in settings.referees}
     manifest["stores"] = {"store": plan.store.identity()}
-    # Plugins that are there and not in use make no other study.
+    # Plugins that are installed but not in use do not change the id.
     telling = {name: about for name, about in manifest.items() if name != "plugins"}
     digest = hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()
     return {"study": digest[:12], **manifest}

@@ -13,13 +13,13 @@ import numpy as np
 
 from ...errors import RunError
 from ...experiment.samples import Sample
-from ...output.files import Clock, csv_text, write_text
+from ...output.files import Clock, csv_text, number_text, write_text
 from ...output.progress import Track, quiet
 from ..items import COLUMNS, audio_url, name_of, write_items
 from .plan import Plan
 from .proxies import Reference
 from .real_speech import RealSpeech
-from .record import Measured, Noise, Recording, speak
+from .record import Measurements, NoiseVocoder, Recording, synthesize_recordings
 from .referee_panel import RefereePanel
 from .results import compare_conditions
 from .search import Found, Outcome, search_starts
@@ -31,14 +31,14 @@ UNREACHED = ("word", "experiment", "tries", "condition", "wanted", "found", "rea
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class MadeTables:
     """The tables of a listening test, as written.
 
     Attributes:
         items: rows of manifest.csv.
         conditions: rows of conditions.csv.
         unreached: rows of unreached.csv.
-        notes: what else should be known.
+        notes: deviations from the plan, for the user.
     """
 
     items: list[dict[str, Any]]
@@ -47,19 +47,22 @@ class Made:
     notes: list[str]
 
 
-def make_recordings(plan: Plan, root: Path, anchors: int, *, track: Track = quiet) -> Made:
+def make_recordings(plan: Plan, root: Path, anchors: int, *, track: Track = quiet) -> MadeTables:
     """Make all recordings and tables of a listening test.
 
     Args:
-        plan: what is wanted.
-        root: the study's folder.
-        anchors: recordings that are clear, and as many that are not.
+        plan: words, conditions and starts.
+        root: folder of the listening test.
+        anchors: number of clear anchors, and of unclear ones.
         track: progress, see `keras_listen.output.progress`.
+
+    Raises:
+        RunError: no word was reached in any condition, or the disk is full.
     """
     clock = Clock(root)
     with clock.timed("maximize"):
         outcomes = search_starts(plan, root, track=track)
-    unreached = [_unreached(plan, outcome) for outcome in outcomes if outcome.reason]
+    unreached = [_unreached_row(plan, outcome) for outcome in outcomes if outcome.reason]
     write_text(root / "unreached.csv", csv_text(unreached, UNREACHED))
     found = [one for outcome in outcomes for one in outcome.found]
     if not found:
@@ -69,28 +72,29 @@ def make_recordings(plan: Plan, root: Path, anchors: int, *, track: Track = quie
         )
     speech = RealSpeech(plan, {one.sample.start for one in found})
     with clock.timed("listen to real speech"):
-        clear = speech.clearest(anchors)
+        clear = speech.choose_clearest(anchors)
     recordings = [each for one in found for each in _recordings(plan, one)]
-    recordings += _clear(plan, speech, clear) + _unclear(plan, [speech.words[i] for i in clear])
+    recordings += _clear_anchors(plan, speech, clear)
+    recordings += _unclear_anchors(plan, [speech.words[i] for i in clear])
     with clock.timed("speak"):
-        measured = speak(recordings, root, plan.panel, plan.seed, track=track)
+        measured = synthesize_recordings(recordings, root, plan.panel, plan.seed, track=track)
     with clock.timed("compare"):
-        reference = speech.without(clear)
+        reference = speech.reference_without(clear)
         table = _table(recordings, measured, plan.panel, reference)
-        compared = compare_conditions(plan, outcomes, table, measured.heard, reference)
+        compared = compare_conditions(plan, outcomes, table, measured.scores, reference)
     write_text(root / "conditions.csv", csv_text(_as_text(compared, list(compared[0]))))
     items = _as_text(table, COLUMNS)
     write_items(root, items)
-    return Made(items, compared, unreached, _notes(anchors, clear, measured, compared))
+    return MadeTables(items, compared, unreached, _notes(anchors, clear, measured, compared))
 
 
 def _recordings(plan: Plan, found: Found) -> list[Recording]:
-    """Return what is to be spoken of a start that reached its word: each stage."""
+    """Return the recordings of a start that reached its word, one for each stage."""
     condition = found.condition
     return [
         Recording(
             name_of(plan.seed, condition.identity, stage, found.sample.word, found.sample.k),
-            _cells(plan, found.sample, found.heard[stage])
+            _cells(plan, found.sample, found.labels[stage])
             | {"experiment": condition.number, "role": "item", "condition": condition.label}
             | {"stage": stage, "vocoder": condition.vocoder}
             | {kind: condition.names.get(kind, "") for kind in ("prior", "objective")},
@@ -103,7 +107,7 @@ def _recordings(plan: Plan, found: Found) -> list[Recording]:
 
 
 def _cells(plan: Plan, sample: Sample, labels: Sequence[int]) -> dict[str, Any]:
-    """Return the cells that follow from what is started from and what is predicted for it."""
+    """Return the columns that follow from a sample and the labels predicted for it."""
     known = plan.panel.classifier.words
     cells: dict[str, Any] = {"class_label": sample.word}
     for column, label in zip(("pred_1_class", "pred_2_class"), labels, strict=True):
@@ -114,8 +118,8 @@ def _cells(plan: Plan, sample: Sample, labels: Sequence[int]) -> dict[str, Any]:
     return cells
 
 
-def _clear(plan: Plan, speech: RealSpeech, places: Sequence[int]) -> list[Recording]:
-    """Return the clear anchors: real utterances, spoken as the paper's are."""
+def _clear_anchors(plan: Plan, speech: RealSpeech, places: Sequence[int]) -> list[Recording]:
+    """Return the clear anchors: real utterances through the vocoder of the paper's conditions."""
     condition = plan.conditions[0]
     recordings = []
     for place in places:
@@ -129,10 +133,10 @@ def _clear(plan: Plan, speech: RealSpeech, places: Sequence[int]) -> list[Record
     return recordings
 
 
-def _unclear(plan: Plan, words: Sequence[str]) -> list[Recording]:
-    """Return the unclear anchors: noise that is called by the words of the clear ones."""
+def _unclear_anchors(plan: Plan, words: Sequence[str]) -> list[Recording]:
+    """Return the unclear anchors: noise that is labelled with the words of the clear ones."""
     spec = plan.store.spec
-    noise, silence = Noise(spec), np.zeros(spec.shape[:2], np.float32)
+    noise, silence = NoiseVocoder(spec), np.zeros(spec.shape[:2], np.float32)
     recordings = []
     for k, word in enumerate(words):
         # Its seed is not that of a sample of the word.
@@ -145,23 +149,23 @@ def _unclear(plan: Plan, words: Sequence[str]) -> list[Recording]:
 
 def _table(
     recordings: Sequence[Recording],
-    measured: Measured,
+    measured: Measurements,
     panel: RefereePanel,
     reference: Reference,
 ) -> list[dict[str, Any]]:
-    """Return a row a recording: what is known of it and what was measured."""
-    heard, known = measured.heard, panel.classifier.words
+    """Return a row of manifest.csv for each recording."""
+    scores, known = measured.scores, panel.classifier.words
     words = [recording.cells["class_label"] for recording in recordings]
-    distances = reference.distances(heard.activations, words)
+    distances = reference.distances(scores.activations, words)
     rows = []
     for i, recording in enumerate(recordings):
         label = known.index(words[i])
         row = {"name": recording.name, "timestamp": recording.name, **recording.cells}
         row |= {"audio_url": audio_url(recording.name), "gain": measured.gains[i]}
-        row |= _heard_as("cycle", heard.own[i], label, known)
-        if len(heard.referees):
-            row |= _heard_as("referee", heard.referees[0, i], label, known)
-            row["referees_agreeing"] = (heard.referees[:, i].argmax(axis=1) == label).mean()
+        row |= _prediction("cycle", scores.own[i], label, known)
+        if len(scores.referees):
+            row |= _prediction("referee", scores.referees[0, i], label, known)
+            row["referees_agreeing"] = (scores.referees[:, i].argmax(axis=1) == label).mean()
         row["spectral_flatness"] = measured.flatness[i]
         row["speech_band_share"] = measured.share[i]
         row["feature_distance"] = distances[i]
@@ -169,16 +173,20 @@ def _table(
     return rows
 
 
-def _heard_as(who: str, probabilities: np.ndarray, label: int, words: Sequence[str]) -> dict:
+def _prediction(
+    name: str, probabilities: np.ndarray, label: int, words: Sequence[str]
+) -> dict[str, Any]:
+    """Return the columns of one classifier's prediction for a recording."""
     place = int(probabilities.argmax())
     return {
-        f"{who}_class": words[place],
-        f"{who}_probability": probabilities[label],
-        f"{who}_success": int(place == label),
+        f"{name}_class": words[place],
+        f"{name}_probability": probabilities[label],
+        f"{name}_success": int(place == label),
     }
 
 
-def _unreached(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+def _unreached_row(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    """Return a word's row of unreached.csv."""
     return {
         "word": outcome.word,
         "experiment": outcome.condition.number,
@@ -195,16 +203,16 @@ def _as_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[
 
 
 def _cell(value: Any) -> str:
-    """Write a value; what is not known is empty."""
+    """Return a value as text; unknown ones are empty."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return format(float(value), ".6g") if isinstance(value, (float, np.floating)) else str(value)
+    return number_text(value) if isinstance(value, (float, np.floating)) else str(value)
 
 
 def _notes(
-    anchors: int, clear: Sequence[int], measured: Measured, compared: Sequence[Mapping]
+    anchors: int, clear: Sequence[int], measured: Measurements, compared: Sequence[Mapping]
 ) -> list[str]:
-    """Say what is other than expected."""
+    """Describe deviations from the plan."""
     notes = []
     if len(clear) < anchors:
         notes.append(

@@ -1,6 +1,6 @@
 """Conditions of a listening test: the paper's four experiments, real speech, others.
 
-Each is a prior, an objective and a vocoder, and what is started from: noise, or utterances that are
+Each is a prior, an objective, a vocoder and a kind of start: noise, or utterances that are
 maximized to their own word.
 
 References:
@@ -21,10 +21,10 @@ from ...maximization.settings import AscentSettings
 from ...models.bundle import Bundle
 from ...plugins import Component, Option, default_registry
 
-#: What recordings of a condition are, by what it starts from.
+#: Stages at which a condition's features are recorded, by its start.
 STAGES = {"noise": ("generated",), "class": ("before", "after"), "real": ("",)}
 KINDS = ("prior", "objective", "vocoder")
-#: Settings of the ascent as options, which know how to convert a text.
+#: Settings of the ascent as options, which convert texts.
 _ASCENT = {
     one.name: Option(one.name, type_, one.default, "")
     for one, type_ in zip(
@@ -42,7 +42,7 @@ class Combination:
         names: of prior, objective and vocoder.
         ascent: settings, where they differ from the published ones.
         options: of the components, by kind and key.
-        label: what it is called behind the start.
+        label: its name, which follows the start in that of a condition.
     """
 
     starts: tuple[str, ...]
@@ -58,14 +58,14 @@ class Condition:
 
     Attributes:
         number: 1 to 4 as published, further ones from 5 on.
-        label: for people.
+        label: its name on pages and in tables.
         start: "noise", "class" (utterances, maximized to their own word) or "real" (utterances as
             they are).
         names: of prior and objective, as they were asked for; empty for "real".
-        settings: of the ascent by name, and options of the components as `KIND.OPTION`, those that
-            nobody gave with their defaults.
-        experiment: that makes its recordings.
-        models: checksums of the models in use, see `keras_listen.manifests.models_of`.
+        settings: of the ascent by name, and options of the components as `KIND.OPTION`, defaults
+            included.
+        experiment: makes its recordings.
+        models: checksums of the models in use, see `experiment.manifest.models_of`.
     """
 
     number: int
@@ -78,18 +78,18 @@ class Condition:
 
     @property
     def identity(self) -> str:
-        """Tells it from all others that are made in another way, of other studies too."""
+        """Identifies all that its recordings depend on, across listening tests."""
         about = [self.label, self.names, self.vocoder, self.settings, self.models]
         return json.dumps(about, sort_keys=True)
 
     @property
     def vocoder(self) -> str:
-        """Name of what speaks, which may have taken another's place."""
+        """Name of the vocoder in use, which may be a fallback."""
         return self.experiment.components["vocoder"].name
 
     @property
     def files(self) -> dict[str, str]:
-        """Checksums of the files that what speaks was made from."""
+        """Checksums of the vocoder's files."""
         return dict(getattr(self.experiment.vocoder, "files", {}))
 
 
@@ -101,10 +101,10 @@ def parse_combination(given: str | Mapping[str, Any], names: Mapping[str, str]) 
 
     Args:
         given: the text or mapping.
-        names: of the components where nothing else is said.
+        names: of the components that it does not name.
 
     Raises:
-        ParameterError: it is not understood.
+        ParameterError: it has another form, an unknown key, or a value of the wrong type.
     """
     pairs = _pairs(given)
     starts, own = ("noise", "class"), {}
@@ -163,11 +163,15 @@ def _described(pairs: Mapping, own: Mapping[str, str], names: Mapping[str, str])
     return " ".join([own.get("prior", names["prior"]), *others, *rest])
 
 
-def published(names: Mapping[str, str], *, real: bool = False) -> list[Combination]:
-    """Return the paper's experiments, 1 to 4, and real speech where it is wanted.
+def published_combinations(names: Mapping[str, str], *, real: bool = False) -> list[Combination]:
+    """Return the paper's experiments, 1 to 4.
+
+    Args:
+        names: of the components of experiments 3 and 4; 1 and 2 have no prior.
+        real: add real speech as a fifth condition.
 
     Raises:
-        ParameterError: there is no prior to tell 3 and 4 from 1 and 2.
+        ParameterError: the prior is none, which makes 3 and 4 the same as 1 and 2.
     """
     if names["prior"] == "none":
         raise ParameterError(
@@ -192,13 +196,17 @@ def make_conditions(
     """Make the components of every combination, and number the conditions.
 
     Args:
-        options: of all components, as "KIND.NAME.KEY=VALUE"; a combination's own ones win.
-        ascent: settings where a combination has none of its own; published ones by default.
+        bundle: models of all of them.
+        combinations: in their order.
+        options: of all components, as "KIND.NAME.KEY=VALUE"; a combination's own take precedence.
+        ascent: shared settings of the ascent; a combination's own take precedence.
+        seed: of everything random.
+        block_size: samples computed together.
         models: checksums of the models in use, for the conditions' identity.
 
     Raises:
         ListenError: a component cannot be made, has no words, makes no sound, or two conditions
-            are called the same.
+            have the same label.
     """
     shared = parse_options(options)
     _require_vocoders(combinations)
@@ -217,7 +225,7 @@ def make_conditions(
             block_size=block_size,
         )
         _require_speaking_of_words(experiment, combination)
-        # Recordings by one vocoder are spoken together, whatever else made them.
+        # Equal vocoders become one object, so that their recordings are synthesized together.
         key = experiment.components["vocoder"].full_name, *_of_vocoder(options)
         experiment = replace(experiment, vocoder=vocoders.setdefault(key, experiment.vocoder))
         settings = asdict(own) | _all_options(experiment.components, options)
@@ -234,7 +242,7 @@ def make_conditions(
 
 
 def _require_vocoders(combinations: Sequence[Combination]) -> None:
-    """Refuse a vocoder that is none."""
+    """Refuse the vocoder none."""
     if any(combination.names["vocoder"] == "none" for combination in combinations):
         raise ParameterError(
             "the vocoder is none, but people listen to sounds; name one, such as griffin-lim"
@@ -250,10 +258,10 @@ def _require_used(options: Mapping, combinations: Sequence[Combination]) -> None
 
 
 def _options(shared: Mapping, combination: Combination) -> dict[tuple, Mapping]:
-    """Return the options of a combination's components; its own stand above shared ones."""
+    """Return the options of a combination's components; its own override shared ones."""
     registry, names, own = default_registry(), combination.names, combination.options
     used = [registry.find(kind, names[kind]) for kind in KINDS]
-    # A shared one may be spelled by the other name of its component.
+    # A shared option may use the other name of its component.
     options = {
         (kind, name): {key: value for key, value in values.items() if (kind, key) not in own}
         for (kind, name), values in options_among(shared, used).items()
@@ -264,7 +272,7 @@ def _options(shared: Mapping, combination: Combination) -> dict[tuple, Mapping]:
 
 
 def _all_options(components: Mapping[str, Component], options: Mapping) -> dict[str, Any]:
-    """Return the options of components by `KIND.OPTION`, as they are used: defaults, too."""
+    """Return the options of components in use by `KIND.OPTION`, defaults included."""
     found: dict[str, Any] = {}
     for kind, component in components.items():
         values = {option.name: option.default for option in component.options}
@@ -277,7 +285,7 @@ def _all_options(components: Mapping[str, Component], options: Mapping) -> dict[
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that JSON knows, the same for 6 and 6.0."""
+    """Return a value as JSON has it, the same for 6 and 6.0."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -22,13 +22,16 @@ class Plan:
     """What to record in each condition.
 
     Attributes:
-        conditions: of the study.
-        words: of which there shall be recordings.
-        per_word: so many of each, in each condition.
+        conditions: of the listening test.
+        words: words to record.
+        per_word: recordings of each word in each condition.
         tries: starts after which a word is given up.
         store, split: where utterances come from; the split may be "all".
-        panel: who hears what is made.
-        seed: of everything that is drawn.
+        panel: classifier and referees that score the recordings.
+        seed: of everything random.
+
+    Raises:
+        ParameterError, CorpusError: a number is too small, or the split has none of the words.
     """
 
     conditions: tuple[Condition, ...]
@@ -67,7 +70,7 @@ class Plan:
         return {word: self._shuffled(word, found.get(word, [])) for word in self.words}
 
     def _shuffled(self, word: str, positions: Sequence[int]) -> list[int]:
-        """Bring a word's utterances into the order in which they are taken: new voices first."""
+        """Return a word's utterances in the order in which they are used: new speakers first."""
         order = generator(derive(self.seed, f"order of {word}", 0)).permutation(len(positions))
         taken: dict[str, int] = defaultdict(int)
         turns = []
@@ -78,19 +81,19 @@ class Plan:
         return [position for _, position in sorted(turns, key=lambda turn: turn[0])]
 
     def utterances(self, word: str) -> list[int]:
-        """Return positions in the store of a word's utterances, in the order they are taken."""
+        """Return a word's positions in the store, in the order in which they are used."""
         return self._by_word[word]
 
     def starts(self, condition: Condition, word: str) -> list[Sample]:
-        """Return what a word is tried from, in order.
+        """Return the starts of a word in a condition, in order.
 
-        An utterance's number is its row in the store, so that it is spoken with the same draws
-        before and after.
+        An utterance's number is its row in the store, so that it is synthesized with the same
+        random numbers before and after.
         """
         if condition.start == "noise":
             return [Sample(word, word, "", k) for k in range(self.tries)]
         positions = self.utterances(word)
-        # Real speech is rather of utterances that were not maximized.
+        # For real speech, utterances that were not maximized come first.
         ordered = positions[::-1] if condition.start == "real" else positions
         return [self.sample(position) for position in ordered[: self.tries]]
 

@@ -21,7 +21,7 @@ class RealSpeech:
 
     Args:
         plan: of the study.
-        used: files that recordings were made from.
+        used: files that recordings start from.
     """
 
     def __init__(self, plan: Plan, used: set[str]):
@@ -38,32 +38,33 @@ class RealSpeech:
 
     @cached_property
     def words(self) -> list[str]:
-        """The word of each."""
+        """Word of each utterance."""
         return [self._utterances[position].word for position in self.positions]
 
     @cached_property
     def features(self) -> np.ndarray:
-        """Of each [shape=(utterances, frames, mels, 1)]."""
+        """Features [shape=(utterances, frames, mels, 1)]."""
         return self._plan.store.read(np.array(self.positions, np.int64))
 
     @cached_property
-    def heard(self) -> PanelScores:
-        """What panel make of them."""
+    def scores(self) -> PanelScores:
+        """Scores of the classifier and its referees."""
         return self._plan.panel.score(self.features)
 
-    def clearest(self, count: int) -> list[int]:
-        """Choose utterances that all panel hear rightly, of as many words as there are.
+    def choose_clearest(self, count: int) -> list[int]:
+        """Choose utterances that classifier and referees all recognize, of many words.
 
         Returns:
-            places among the utterances, the surest of each word first; perhaps fewer than `count`.
+            positions among the utterances, the most confident of each word first; fewer than
+            `count` where there are not enough.
         """
         if not self.positions:
             return []
         known = self._plan.panel.classifier.words
         labels = np.array([known.index(word) for word in self.words])
-        judged = np.concatenate([self.heard.own[None], self.heard.referees])
-        right = (judged.argmax(axis=2) == labels).all(axis=0)
-        sure = judged[:, np.arange(len(labels)), labels].min(axis=0)
+        probabilities = np.concatenate([self.scores.own[None], self.scores.referees])
+        right = (probabilities.argmax(axis=2) == labels).all(axis=0)
+        sure = probabilities[:, np.arange(len(labels)), labels].min(axis=0)
         taken: Counter[str] = Counter()
         turns = []
         for place in (int(place) for place in np.argsort(-sure, kind="stable") if right[place]):
@@ -71,9 +72,9 @@ class RealSpeech:
             taken[self.words[place]] += 1
         return [place for _, place in sorted(turns, key=lambda turn: turn[0])][:count]
 
-    def without(self, places: Sequence[int]) -> Reference:
-        """Return all utterances but some, to compare sounds with."""
+    def reference_without(self, places: Sequence[int]) -> Reference:
+        """Return the utterances but those at `places`, as a reference for other sounds."""
         kept = np.setdiff1d(np.arange(len(self.positions)), places)
         if not len(kept):
             return Reference(np.zeros((0, 1)), ())
-        return Reference(self.heard.activations[kept], [self.words[place] for place in kept])
+        return Reference(self.scores.activations[kept], [self.words[place] for place in kept])

@@ -1,7 +1,7 @@
 """Synthesize recordings, level them, write them, and score them.
 
-Recordings are spoken in chunks, see `keras_listen.chunks`; what is measured on them is a chunk's
-file, which is written after the sounds, so that a chunk that is there is whole.
+Recordings are synthesized in chunks, see `experiment.chunks`. A chunk's file holds the measurements
+and is written after its sounds: where it exists, all its sounds do.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ...experiment.chunks import BLOCKS, here, read_chunk, run_chunks
 from ...experiment.samples import Sample
 from ...features import FeatureSpec, count_samples, extract_fitted
 from ...models.blocks import spans
-from ...output.files import make_folder, replacing
+from ...output.files import make_folder
 from ...output.progress import Advance, Track, quiet
 from ...seeds import derive, generator
-from ...vocoders.synthesis import synthesize, tells_progress, wav_bytes
+from ...vocoders.synthesis import synthesize, tells_progress, write_wav
 from ..folder import read_sound
 from ..items import audio_url
 from .proxies import active_level, spectral_flatness, speech_band_share
@@ -37,13 +37,13 @@ log = logging.getLogger("keras_listen")
 
 #: Level of every recording in dB below full scale, as usual in listening tests (ITU-T P.800).
 LEVEL = -26.0
-#: Seconds of a piece after which it can be told how long all will take, and in which all that was
-#: reported at once has been counted.
+#: Seconds of a piece before its speed is known, and seconds in which all recordings that a vocoder
+#: reported at once have been counted.
 TELLING, COUNTED = 30.0, 5.0
 
 
-class Noise:
-    """A vocoder that makes white noise of any features, for unclear anchors."""
+class NoiseVocoder:
+    """A vocoder that returns white noise whatever the features, for unclear anchors."""
 
     def __init__(self, spec: FeatureSpec):
         self.spec = spec
@@ -60,10 +60,10 @@ class Recording:
 
     Attributes:
         name: of its file.
-        cells: what manifest.csv says of it already.
-        sample: its word, and the number that its seed comes from.
+        cells: its columns of manifest.csv that are known before it is measured.
+        sample: its word, and the number from which its seed is derived.
         features: [shape=(frames, mels), in [0, 1]].
-        vocoder: what speaks.
+        vocoder: synthesizes it.
     """
 
     name: str
@@ -74,28 +74,32 @@ class Recording:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """Measurements of recordings, one value each.
+class Measurements:
+    """Measurements of recordings, one value for each recording.
 
     Attributes:
-        gains: what the vocoder's sounds were multiplied by [shape=(recordings,)].
-        limited: where the peak did not allow the full level [shape=(recordings,), bool].
+        gains: factors applied to the vocoder's sounds [shape=(recordings,)].
+        limited: where the peak kept it below the common level [shape=(recordings,), bool].
         flatness, share: spectral flatness, and share of the speech band [shape=(recordings,)].
-        heard: what panel make of them.
+        scores: of the classifier and its referees.
     """
 
     gains: np.ndarray
     limited: np.ndarray
     flatness: np.ndarray
     share: np.ndarray
-    heard: PanelScores
+    scores: PanelScores
 
 
 @dataclass(frozen=True)
 class Piece:
     """Recordings that one vocoder synthesizes together: a chunk.
 
-    `places` are theirs among all recordings, `group` counts the vocoders.
+    Attributes:
+        recordings: of the piece.
+        places: their positions among all recordings.
+        group: number of the vocoder.
+        first: position of the first among the vocoder's recordings.
     """
 
     recordings: tuple[Recording, ...]
@@ -105,21 +109,21 @@ class Piece:
 
     @property
     def reports(self) -> bool:
-        """Whether its vocoder tells how far it is, as those do that take long."""
+        """Whether its vocoder reports progress, as slow ones do."""
         return tells_progress(self.recordings[0].vocoder)
 
     @property
     def stop(self) -> int:
-        """The recording behind its last, counted within the group."""
+        """Position behind its last recording, among the vocoder's."""
         return self.first + len(self.recordings)
 
     @property
     def path(self) -> str:
-        """Where its results are, inside the study's folder."""
+        """Path of its results in the folder of the listening test."""
         return f"chunks/spoken-{self.group:02d}-{self.first:06d}.npz"
 
 
-def pieces(recordings: Sequence[Recording], block_size: int) -> list[Piece]:
+def cut_pieces(recordings: Sequence[Recording], block_size: int) -> list[Piece]:
     """Cut recordings into pieces, grouped by vocoder."""
     groups: dict[int, list[int]] = defaultdict(list)
     for place, recording in enumerate(recordings):
@@ -134,40 +138,40 @@ def pieces(recordings: Sequence[Recording], block_size: int) -> list[Piece]:
     return found
 
 
-def speak(
+def synthesize_recordings(
     recordings: Sequence[Recording],
     root: Path,
     panel: RefereePanel,
     seed: int,
     *,
     track: Track = quiet,
-) -> Measured:
+) -> Measurements:
     """Write missing and damaged recordings; return the measurements of all.
 
     Args:
         recordings: at least one.
-        root: the study's folder.
-        panel: who hears them.
-        seed: of the study.
+        root: folder of the listening test.
+        panel: classifier and referees that score the sounds.
+        seed: of the listening test.
         track: progress, see `keras_listen.output.progress`.
     """
     make_folder(root / "audio")
-    cut = pieces(recordings, panel.block_size)
-    for piece in cut:
-        # Somebody may have lost or damaged a recording of a study that was finished.
+    pieces = cut_pieces(recordings, panel.block_size)
+    for piece in pieces:
+        # A recording may have been deleted or damaged since the listening test was finished.
         if not all(_is_whole(root / audio_url(each.name)) for each in piece.recordings):
             (root / piece.path).unlink(missing_ok=True)
-    slow = [p for p in cut if p.reports and not (root / p.path).is_file()]
-    compute = partial(_compute, root, panel, seed, outlook(slow, track))
-    run_chunks(cut, root, here(compute), label="speak", track=track)
-    stored = [read_chunk(root, piece) for piece in cut]
-    order = np.argsort([place for piece in cut for place in piece.places])
+    slow = [p for p in pieces if p.reports and not (root / p.path).is_file()]
+    record = partial(_record_piece, root, panel, seed, estimating_time_left(slow, track))
+    run_chunks(pieces, root, here(record), label="speak", track=track)
+    stored = [read_chunk(root, piece) for piece in pieces]
+    order = np.argsort([place for piece in pieces for place in piece.places])
     arrays = {}
     for name in stored[0]:
         axis = 1 if name == "referees" else 0
         arrays[name] = np.concatenate([each[name] for each in stored], axis).take(order, axis)
-    heard = PanelScores(*(arrays.pop(name) for name in ("own", "referees", "activations")))
-    return Measured(**arrays, heard=heard)
+    scores = PanelScores(*(arrays.pop(name) for name in ("own", "referees", "activations")))
+    return Measurements(**arrays, scores=scores)
 
 
 def _is_whole(path: Path) -> bool:
@@ -178,10 +182,14 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
-def outlook(left: Sequence[Piece], track: Track) -> Track:
-    """Return a `track` that soon estimates, in each piece, the time that all remaining ones take.
+def estimating_time_left(left: Sequence[Piece], track: Track) -> Track:
+    """Return a `track` that logs, soon after each piece begins, the time that all the rest takes.
 
-    Its own bar is of one piece, of which there may be many.
+    The progress bar shows only one piece, of which there may be many.
+
+    Args:
+        left: pieces that are not finished, in order.
+        track: draws the progress of one piece.
     """
     counts = iter([len(piece.recordings) for piece in left])
     waiting = sum(len(piece.recordings) for piece in left)
@@ -202,7 +210,7 @@ def outlook(left: Sequence[Piece], track: Track) -> Track:
                 # Many may be reported at once: only what was finished before them, and how long
                 # that took, is known.
                 pace = (last - begin) / (count * done / total)
-                _tell(waiting - min(count, (now - begin) / pace), pace)
+                _log_time_left(waiting - min(count, (now - begin) / pace), pace)
                 since = math.inf
             done, last = done + finished, now
 
@@ -213,8 +221,8 @@ def outlook(left: Sequence[Piece], track: Track) -> Track:
     return tracked
 
 
-def _tell(left: float, pace: float) -> None:
-    """Say how many recordings are left, and how long they take at so many seconds each."""
+def _log_time_left(left: float, pace: float) -> None:
+    """Log how many recordings are left, and how long they take at `pace` seconds each."""
     log.info(
         "%d recordings are left to speak, which takes about %.0f min",
         math.ceil(left),
@@ -222,39 +230,38 @@ def _tell(left: float, pace: float) -> None:
     )
 
 
-def _compute(
+def _record_piece(
     root: Path, panel: RefereePanel, seed: int, track: Track, piece: Piece
 ) -> dict[str, np.ndarray]:
-    """Speak, write and measure the recordings of a piece."""
+    """Synthesize, level, write and measure the recordings of a piece."""
     spec, vocoder = panel.classifier.spec, piece.recordings[0].vocoder
     features = np.stack([recording.features for recording in piece.recordings])
     samples = [recording.sample for recording in piece.recordings]
     seeds = np.stack([derive(seed, sample.word, sample.k) for sample in samples])
     sounds, gains = synthesize(vocoder, features, seeds, track)
-    heard = panel.score(np.stack([extract_fitted(y, spec) for y in sounds])[..., None])
-    levels = [leveled(y, spec.sample_rate) for y in sounds]
+    scores = panel.score(np.stack([extract_fitted(y, spec) for y in sounds])[..., None])
+    levels = [level_sound(y, spec.sample_rate) for y in sounds]
     for recording, (y, _, _) in zip(piece.recordings, levels, strict=True):
-        with replacing(root / audio_url(recording.name)) as beside:
-            beside.write_bytes(wav_bytes(y, spec.sample_rate))
+        write_wav(root / audio_url(recording.name), y, spec.sample_rate)
     return {
         "gains": gains * np.array([gain for _, gain, _ in levels]),
         "limited": np.array([limited for _, _, limited in levels]),
         "flatness": np.array([spectral_flatness(y, spec) for y, _, _ in levels]),
         "share": np.array([speech_band_share(y, spec) for y, _, _ in levels]),
-        **vars(heard),
+        **vars(scores),
     }
 
 
-def leveled(y: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float, bool]:
-    """Bring a sound to the common level; silence stays as it is.
+def level_sound(y: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float, bool]:
+    """Scale a sound to the common active level; silence stays as it is.
 
     Args:
         y: samples [shape=(samples,)].
         sample_rate: in Hz.
 
     Returns:
-        the sound, with no sample beyond 1; what it was multiplied by; and whether that is less than
-        it should be, because a peak would have been cut off.
+        the sound, in [-1, 1]; the factor applied; and whether that is smaller than the level asks
+        for, because a peak would have been clipped.
     """
     if not (peak := np.abs(y).max()):
         return y, 1.0, False

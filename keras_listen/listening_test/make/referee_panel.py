@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -37,7 +37,7 @@ class RefereePanel:
     """A classifier, and its referees by name.
 
     Activations are what goes into the last layer of a referee of another architecture than the
-    classifier, where there is one: what deceives the classifier deceives it less.
+    classifier, where there is one: features that fool the classifier fool it less.
 
     Attributes:
         classifier, referees: of the same words and features.
@@ -55,7 +55,7 @@ class RefereePanel:
         return next((name for name in names if name != _TWIN), names[0] if names else None)
 
     @cached_property
-    def _look(self):
+    def _activations(self) -> Callable[[np.ndarray], np.ndarray]:
         if self.eye is None:
             return lambda block: np.zeros((len(block), 0), np.float32)
         model = self.referees[self.eye].penultimate
@@ -68,10 +68,10 @@ class RefereePanel:
         own = self._probabilities(self.classifier, features)
         others = [self._probabilities(referee, features) for referee in self.referees.values()]
         referees = np.reshape(others, (len(others), *own.shape)).astype(np.float32)
-        return PanelScores(own, referees, in_blocks(self._look, features, self.block_size))
+        return PanelScores(own, referees, in_blocks(self._activations, features, self.block_size))
 
     def labels(self, features: np.ndarray) -> np.ndarray:
-        """Return which words classifier and first referee predict, as positions.
+        """Return the positions of the words that classifier and first referee predict.
 
         Args:
             features: [shape=(sounds, frames, mels, 1)], perhaps none.

@@ -23,12 +23,20 @@ def compare_conditions(
     plan: Plan,
     outcomes: Sequence[Outcome],
     table: Sequence[Mapping[str, Any]],
-    heard: PanelScores,
+    scores: PanelScores,
     reference: Reference,
 ) -> list[dict[str, Any]]:
-    """Return a row for each condition and stage: counts, means and rates."""
+    """Return a row for each condition and stage: counts, means and rates.
+
+    Args:
+        plan: of the listening test.
+        outcomes: of the search, for the number of tries.
+        table: a row for each recording, see `assemble`.
+        scores: of the same recordings.
+        reference: real utterances to compare them with.
+    """
     return [
-        _compare_stage(plan, condition, stage, outcomes, table, heard, reference)
+        _compare_stage(plan, condition, stage, outcomes, table, scores, reference)
         for condition in plan.conditions
         for stage in STAGES[condition.start]
     ]
@@ -40,7 +48,7 @@ def _compare_stage(
     stage: str,
     outcomes: Sequence[Outcome],
     table: Sequence[Mapping[str, Any]],
-    heard: PanelScores,
+    scores: PanelScores,
     reference: Reference,
 ) -> dict[str, Any]:
     place = (condition.number, stage)
@@ -56,21 +64,21 @@ def _compare_stage(
         "wanted": plan.per_word * len(plan.words),
         "recordings": len(places),
         "tries": sum(outcome.tries for outcome in outcomes if outcome.condition is condition),
-        **_rates(plan.panel, heard, places, words),
+        **_rates(plan.panel, scores, places, words),
         **{name: _mean([table[i][name] for i in places]) for name in MEANS},
-        **reference.compare(heard.activations[places], words, draws),
+        **reference.compare(scores.activations[places], words, draws),
         "distances_by": plan.panel.eye,
     }
 
 
 def _rates(
-    panel: RefereePanel, heard: PanelScores, places: Sequence[int], words: Sequence[str]
+    panel: RefereePanel, scores: PanelScores, places: Sequence[int], words: Sequence[str]
 ) -> dict[str, float | None]:
-    """Return how often classifier and referees hear the word in the sound, with intervals."""
+    """Return how often classifier and referees recognize the word in the sound, with intervals."""
     labels = np.array([panel.classifier.words.index(word) for word in words], int)
-    judged = {"cycle": heard.own, **dict(zip(panel.referees, heard.referees, strict=True))}
+    found = {"cycle": scores.own, **dict(zip(panel.referees, scores.referees, strict=True))}
     rates: dict[str, float | None] = {}
-    for name, probabilities in judged.items():
+    for name, probabilities in found.items():
         hits = int((probabilities[places].argmax(axis=1) == labels).sum()) if places else 0
         rate = Rate(hits, len(places))
         low, high = rate.interval or (None, None)

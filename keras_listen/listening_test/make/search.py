@@ -1,8 +1,8 @@
 """Search for starts that reach their word: only these are recorded.
 
-Each word is tried from one start after the other until it has its recordings or was tried often
-enough: the published code goes on for ever where a word cannot be reached. What a start gives
-depends on nobody beside it, so words are tried together, in blocks.
+Each word is tried from one start after the other until it has its recordings, or is given up after
+enough tries: the published code never stops where a word cannot be reached. The result of a start
+does not depend on the others of its block, so that words are tried together, in blocks.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Attempt:
 
     @property
     def stop(self) -> int:
-        """How many they are."""
+        """Number of starts."""
         return len(self.samples)
 
     @property
     def path(self) -> str:
-        """Where its results are, inside the study's folder."""
+        """Path of its results in the folder of the listening test."""
         return f"chunks/found-{self.condition.number:02d}-{self.number:03d}.npz"
 
 
@@ -52,16 +52,16 @@ class Found:
     """A start that reached its word.
 
     Attributes:
-        condition, sample: of what.
+        condition, sample: what was maximized.
         features: by stage, as they go to the vocoder [shape=(frames, mels), in [0, 1]].
-        heard: by stage: positions of the words that classifier and referee (-1 without one)
-            predict for the features as they were scored [shape=(2,)].
+        labels: by stage: positions of the words that classifier and referee (-1 without one)
+            predict for the features before they were clipped [shape=(2,)].
     """
 
     condition: Condition
     sample: Sample
     features: Mapping[str, np.ndarray]
-    heard: Mapping[str, np.ndarray]
+    labels: Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def search_starts(plan: Plan, root: Path, *, track: Track = quiet) -> list[Outco
     total = len(plan.conditions) * len(plan.words) * plan.per_word
     with track(total=total, label="maximize", unit="recording") as advance:
         for condition in plan.conditions:
-            for outcome in _search(plan, condition, root):
+            for outcome in _search_condition(plan, condition, root):
                 outcomes.append(outcome)
                 advance(plan.per_word)
     places = {word: place for place, word in enumerate(plan.words)}
@@ -95,7 +95,7 @@ def search_starts(plan: Plan, root: Path, *, track: Track = quiet) -> list[Outco
 
 
 class _Word:
-    """A word in a condition: what it is tried from, and what came of that so far."""
+    """A word in a condition: its starts, and the results so far."""
 
     def __init__(self, plan: Plan, condition: Condition, word: str):
         self.word, self._wanted = word, plan.per_word
@@ -111,7 +111,7 @@ class _Word:
         return self._starts[self._tried : self._tried + share]
 
     def add(self, found: Found | None) -> None:
-        """Take in what came of the next start."""
+        """Add the result of the next start; None where it did not reach the word."""
         self._tried += 1
         if found is not None:
             self._found.append((self._tried, found))
@@ -125,8 +125,8 @@ class _Word:
         return Outcome(condition, self.word, found, self._tried, reason)
 
 
-def _search(plan: Plan, condition: Condition, root: Path) -> Iterator[Outcome]:
-    """Yield each word as soon as it is done."""
+def _search_condition(plan: Plan, condition: Condition, root: Path) -> Iterator[Outcome]:
+    """Yield the outcome of each word as soon as it is done."""
     words = [_Word(plan, condition, word) for word in plan.words]
     for number in itertools.count():
         yield from (word.outcome(condition) for word in words if word.is_done)
@@ -137,13 +137,13 @@ def _search(plan: Plan, condition: Condition, root: Path) -> Iterator[Outcome]:
         share = plan.per_word if number == 0 else max(1, plan.block_size // len(words))
         turns = [(word, start) for word in words for start in word.next_starts(share)]
         attempt = Attempt(condition, number, tuple(start for _, start in turns))
-        for (word, _), found in zip(turns, _carried_out(plan, attempt, root), strict=True):
+        for (word, _), found in zip(turns, _run_attempt(plan, attempt, root), strict=True):
             word.add(found)
 
 
-def _carried_out(plan: Plan, attempt: Attempt, root: Path) -> Iterator[Found | None]:
-    """Yield what came of each start of an attempt; None where the word was not reached."""
-    run_chunks([attempt], root, here(partial(_compute, plan)), label="maximize")
+def _run_attempt(plan: Plan, attempt: Attempt, root: Path) -> Iterator[Found | None]:
+    """Yield the result of each start of an attempt; None where the word was not reached."""
+    run_chunks([attempt], root, here(partial(_maximize_attempt, plan)), label="maximize")
     arrays = read_chunk(root, attempt)
     stages = STAGES[attempt.condition.start]
     place = 0
@@ -152,43 +152,43 @@ def _carried_out(plan: Plan, attempt: Attempt, root: Path) -> Iterator[Found | N
             yield None
             continue
         features = {stage: arrays[f"features_{stage}"][place] for stage in stages}
-        heard = {stage: arrays[f"heard_{stage}"][place] for stage in stages}
-        yield Found(attempt.condition, sample, features, heard)
+        labels = {stage: arrays[f"heard_{stage}"][place] for stage in stages}
+        yield Found(attempt.condition, sample, features, labels)
         place += 1
 
 
-def _compute(plan: Plan, attempt: Attempt) -> dict[str, np.ndarray]:
+def _maximize_attempt(plan: Plan, attempt: Attempt) -> dict[str, np.ndarray]:
     """Maximize the starts of an attempt.
 
     Returns:
-        reached: whether the classifier predicts the word in the end [shape=(starts,), bool]; for
+        reached: whether the classifier predicts the word at the end [shape=(starts,), bool]; for
         those that reached it, by stage: features, in [0, 1] [shape=(reached, frames, mels)], and
-        heard, see `Found` [shape=(reached, 2)].
+        heard: the labels of `Found` [shape=(reached, 2)].
     """
     size = plan.block_size
     blocks = [
-        _compute_block(plan, attempt.condition, attempt.samples[span])
+        _maximize_block(plan, attempt.condition, attempt.samples[span])
         for span in spans(len(attempt.samples), size)
     ]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def _compute_block(
+def _maximize_block(
     plan: Plan, condition: Condition, samples: Sequence[Sample]
 ) -> dict[str, np.ndarray]:
-    versions, reached = _versions(plan, condition, samples)
+    stages, reached = _features_by_stage(plan, condition, samples)
     arrays = {"reached": reached}
-    for stage, features in versions.items():
-        scored = features[reached]
-        arrays[f"features_{stage}"] = np.clip(scored[..., 0], 0, 1)
-        arrays[f"heard_{stage}"] = plan.panel.labels(scored)
+    for stage, features in stages.items():
+        unclipped = features[reached]
+        arrays[f"features_{stage}"] = np.clip(unclipped[..., 0], 0, 1)
+        arrays[f"heard_{stage}"] = plan.panel.labels(unclipped)
     return arrays
 
 
-def _versions(
+def _features_by_stage(
     plan: Plan, condition: Condition, samples: Sequence[Sample]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return the features of each stage, as they are scored, and who reached their word."""
+    """Return the unclipped features of each stage, and which samples reached their word."""
     utterances = None if condition.start == "noise" else plan.read(samples)
     if condition.start == "real":
         return {"": utterances}, np.ones(len(samples), bool)

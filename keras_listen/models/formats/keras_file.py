@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import ModelError
+from ..problem import ModelFileError, Problem
 
 if TYPE_CHECKING:
     import keras
@@ -26,42 +26,44 @@ def open_model(path: str | Path, *, trust: bool = False) -> keras.Model:
         trust: allow the file to carry Python code (lambda layers). Only for files you made.
 
     Raises:
-        ModelError: the file is missing, damaged, of another format, needs custom layers, or holds
-            code while `trust` is false.
+        ModelFileError: the file is missing, damaged, of another format, needs custom layers, or
+            holds code while `trust` is false.
     """
     path = Path(path)
     if not path.is_file():
-        raise ModelError(f"there is no model file {path}")
+        raise ModelFileError(Problem(f"there is no model file {path}"))
     if path.suffix != ".keras":
-        raise ModelError(
-            f"{path} is no .keras file; open it in the Keras that wrote it and call "
-            "model.save('model.keras')"
-        )
+        remedy = "open it in the Keras that wrote it and call model.save('model.keras')"
+        raise ModelFileError(Problem(f"{path} is no .keras file", remedy))
     if not zipfile.is_zipfile(path):
-        raise ModelError(f"the model {path} is damaged: it is no complete .keras archive")
+        text = f"the model {path} is damaged: it is no complete .keras archive"
+        raise ModelFileError(Problem(text))
     # Takes seconds, so not before there is a file to open.
     import keras
 
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=not trust)
     except Exception as error:
-        raise ModelError(f"cannot open the model {path}: {_explain(error)}") from error
+        reason, remedy = _explain(error)
+        problem = Problem(f"cannot open the model {path}: {reason}", remedy)
+        raise ModelFileError(problem) from error
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception) -> tuple[str, str]:
+    """Return why Keras cannot open a file, and how to mend that."""
     text = " ".join(str(error).split())
     if missing := re.search(r"Could not locate \w+ '([^']+)'", text):
         return (
-            f"it needs a custom class that is not there ({missing[1]}); register it with "
-            "keras.saving.register_keras_serializable and import it first, or rebuild the model "
-            "from Keras's own layers"
+            f"it needs a custom class that is not there ({missing[1]})",
+            "register it with keras.saving.register_keras_serializable and import it first, or "
+            "rebuild the model from Keras's own layers",
         )
     if "safe_mode" in text or "lambda" in text.lower() or "unsafe" in text.lower():
         return (
-            "it holds Python code (a lambda), which could do anything on this machine; if you made "
-            "it yourself, pass --trust-model (trust=True)"
+            "it holds Python code (a lambda), which could do anything on this machine",
+            "if you made it yourself, pass --trust-model (trust=True)",
         )
-    return f"{type(error).__name__}: {text[:200]}; the file is damaged or from a newer Keras"
+    return f"{type(error).__name__}: {text[:200]}", "the file is damaged or from a newer Keras"
 
 
 def save_model(model: keras.Model, path: str | Path, *, compact: bool = False) -> None:
