@@ -8,10 +8,12 @@ import os
 import subprocess
 import sys
 from dataclasses import fields
+from typing import get_type_hints
 
 import click
 import numpy as np
 import pytest
+from helpers import assert_one_line
 
 import keras_listen
 from keras_listen.cli import keras_listen as program
@@ -66,6 +68,20 @@ def test_signatures_have_every_parameter(name):
     assert parameters["block_size"].default == 72
     for shared in shared_fields():
         assert f"\n        {shared}: " in function.__doc__
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_shared_parameters_have_types(name):
+    function = getattr(keras_listen, name)
+    parameters = inspect.signature(function).parameters
+    types = get_type_hints(SharedKeywords)
+    assert {shared: parameters[shared].annotation for shared in types} == types
+    hints = get_type_hints(function)
+    assert set(FUNCTIONS[name]) <= set(hints)
+    assert hints["return"] is not type(None)
+    assert function.__doc__.count("\n        **shared") == 0
+    for shared, field in shared_fields().items():
+        assert f"\n        {shared}: {field.metadata['help']}\n" in function.__doc__
 
 
 def test_each_field_is_a_keyword():
@@ -128,6 +144,53 @@ def test_debug_climbs_as_it_is_told(bundle, tiny_store, tmp_path):
     assert np.abs(after[0] - after[1]).max() > 1e-3
     with pytest.raises(RunError, match=r"command\.optimizer 'adam', now None"):
         keras_listen.debug(tiny_store.root, bundle=bundle, **QUICK, out=told.root, resume=True)
+
+
+#: Steps so large that the last is seldom the best.
+LARGE = ("--vocoder", "none", "--steps", 3, "--block-size", 8, "--step-size", 30)
+
+
+def latents(root, when: str) -> np.ndarray:
+    return np.load(root / f"latents_{when}.npy")
+
+
+@pytest.fixture(scope="module")
+def plain(bundle, tiny_store, tmp_path_factory):
+    out = tmp_path_factory.mktemp("debugged") / "plain"
+    given = {**QUICK, "step_size": 30.0}
+    return keras_listen.debug(tiny_store.root, bundle=bundle, **given, out=out).root
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "value"),
+    [
+        (("--optimizer", "adam"), "optimizer", "adam"),
+        (("--shift", 4), "shift", 4),
+        (("--gain", 6), "gain", 6.0),
+        (("--stop-at", 1e-6), "stop_at", 1e-6),
+        (("--keep-best",), "keep_best", True),
+    ],
+)
+def test_options_of_debug_reach_the_ascent(
+    call, plain, bundle, tiny_store, tmp_path, option, name, value
+):
+    out = tmp_path / "changed"
+    given = ("--bundle", bundle, *LARGE, "--out", out)
+    done = call("debug", tiny_store.root, *given, *option)
+    assert done.status == 0, done.err
+    commands = [
+        json.loads((root / "manifest.json").read_text(encoding="utf-8"))["command"]
+        for root in (plain, out)
+    ]
+    assert set(ASCENT) & set(commands[0]) == {"steps", "step_size"}
+    assert commands[1] == commands[0] | {name: value}
+    np.testing.assert_array_equal(latents(out, "before"), latents(plain, "before"))
+    assert np.abs(latents(out, "after") - latents(plain, "after")).max() > 1e-3
+    if name == "stop_at":
+        # Every word has this probability from the start.
+        np.testing.assert_array_equal(latents(out, "after"), latents(out, "before"))
+    done = call("debug", tiny_store.root, *given, "--resume")
+    assert_one_line(done, f"command.{name} {value!r}, now None")
 
 
 def test_a_backend_without_the_engine_is_refused_in_one_line():

@@ -6,7 +6,7 @@ import itertools
 import json
 import shutil
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -633,6 +633,66 @@ def test_the_command_says_what_it_made(call, bundle, tiny_store, tmp_path):
         call("study", "make", tiny_store.root, tmp_path / "x", *chosen, "--words", "nope"),
         "no word of this classifier is called 'nope'",
     )
+
+
+def found_chunks(root: Path, number: int) -> list[dict[str, np.ndarray]]:
+    """Return the arrays of all starts that were tried in a condition, chunk by chunk."""
+    return [dict(np.load(path)) for path in sorted(root.glob(f"chunks/found-{number:02d}-*.npz"))]
+
+
+def test_a_combination_takes_back_what_all_are_given(call, bundle, tiny_store, tmp_path):
+    chosen = ("--bundle", bundle, "--vocoder", "griffin-lim", "-o", OPTIONS[0], "--steps", 5)
+    chosen += ("--words", "down,up", "--per-word", 2, "--tries", 8, "--anchors", 0, "--seed", 5)
+    given = ("--block-size", 6, "--stop-at", 1e-6, "--with", "stop_at=none,start=class,label=free")
+    done = call("study", "make", tiny_store.root, tmp_path / "out", *chosen, *given)
+    assert done.status == 0, done.err
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["command"]["stop_at"] == 1e-6
+    assert [manifest["settings"][str(n)]["stop_at"] for n in range(1, 6)] == [1e-6] * 4 + [None]
+    # Every word has this probability from the start, so that nothing moves but what is free to.
+    for number, moves in ((2, False), (4, False), (5, True)):
+        chunks = found_chunks(tmp_path / "out", number)
+        ways = [chunk["features_after"] - chunk["features_before"] for chunk in chunks]
+        assert sum(map(len, ways)) > 0
+        assert (np.abs(np.concatenate(ways)).max() > 0.1) == moves
+
+
+def test_how_to_climb_reaches_the_recordings(bundle, tiny_store, tmp_path):
+    same = settings(bundle, words=["up"], anchors=0)
+    given = {"optimizer": "adam", "shift": 1, "gain": 1.0, "keep_best": True}
+    plain, changed = (
+        make_study(tiny_store.root, tmp_path / name, **same, **more).root
+        for name, more in (("plain", {}), ("changed", given))
+    )
+    before, after = (read_manifest(root) for root in (plain, changed))
+    assert after["command"] == before["command"] | given
+    assert not set(given) & set(before["command"])
+    for number in "1234":
+        assert given.items() <= after["settings"][number].items()
+    # The same starts, that end elsewhere.
+    plain, changed = (found_chunks(root, 4)[0] for root in (plain, changed))
+    both = plain["reached"] & changed["reached"]
+    assert both.any()
+    starts, ends = (
+        [chunk[f"features_{stage}"][both[chunk["reached"]]] for chunk in (plain, changed)]
+        for stage in ("before", "after")
+    )
+    np.testing.assert_array_equal(*starts)
+    assert np.abs(ends[0] - ends[1]).max() > 1e-3
+
+
+def test_manifests_name_only_settings_of_the_ascent_that_were_given(made, bundle, tiny_store):
+    command = read_manifest(made.root)["command"]
+    names = {one.name for one in fields(AscentSettings)}
+    assert names & set(command) == {"steps"}
+    with pytest.raises(RunError, match=r"command\.optimizer None, now 'adam'"):
+        make_study(
+            tiny_store.root,
+            made.root,
+            **settings(bundle, real=True, combinations=command["combinations"]),
+            optimizer="adam",
+            resume=True,
+        )
 
 
 @pytest.fixture(scope="module")
