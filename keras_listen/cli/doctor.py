@@ -38,6 +38,6 @@ def doctor(
     )
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
-        said = f"{finding.text}; {finding.remedy}" if finding.remedy else finding.text
-        click.echo(f"{_MARKS[finding.ok]:<7} {finding.name:<{width}}  {said}")
+        text = f"{finding.text}; {finding.remedy}" if finding.remedy else finding.text
+        click.echo(f"{_MARKS[finding.ok]:<7} {finding.name:<{width}}  {text}")
     context.exit(any(finding.ok is False for finding in findings))

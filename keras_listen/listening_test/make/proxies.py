@@ -1,7 +1,7 @@
 """Objective measures: level and spectrum of a sound, Fréchet distance to real speech.
 
-What a network of speech sees in a sound is taken from the layer before its last. There, one sound
-is compared with the real ones of its word, and many with as many real ones.
+Distances are between activations of a referee's penultimate layer. One sound is compared with the
+real utterances of its word, a set of sounds with as many real utterances.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ SPEECH_BAND = 4000.0
 #: Frames of a level, in seconds, and the share of the mean power that the quietest counted one has:
 #: 10 dB less, the relative gate of ITU-R BS.1770.
 _FRAME, _GATE = 0.05, 0.1
-#: Real utterances are drawn so many times, to tell how far as many of them are from the others.
+#: Number of random draws of real utterances, for the distance between two sets of real ones.
 DRAWS = 8
 
 
@@ -114,7 +115,7 @@ def _products(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _within(products: np.ndarray, chosen: np.ndarray) -> float:
-    """Return the mean product of two different ones of those that are chosen (1, the others 0)."""
+    """Return the mean product of two different chosen elements (1 if chosen, else 0)."""
     count = chosen.sum()
     alike = chosen @ products.diagonal()
     return (chosen @ products @ chosen - alike) / (count * (count - 1))
@@ -138,7 +139,7 @@ class Reference:
         return {str(word): np.flatnonzero(words == word) for word in np.unique(words)}
 
     @cached_property
-    def _spread(self):
+    def _spread(self) -> Any:
         """Covariance of the utterances around the mean of their word; None where none has two."""
         from sklearn.covariance import LedoitWolf
 
@@ -152,7 +153,7 @@ class Reference:
         return LedoitWolf(assume_centered=True).fit(np.concatenate(around).astype(np.float64))
 
     def distances(self, activations: np.ndarray, words: Sequence[str]) -> np.ndarray:
-        """Return Mahalanobis distances of sounds from the mean of the real ones of their words.
+        """Return Mahalanobis distances of sounds from the mean real utterance of their words.
 
         The covariance is that within words, the same for all, estimated by Ledoit and Wolf. NaN
         where there is no real one.
@@ -171,7 +172,7 @@ class Reference:
     def compare(
         self, activations: np.ndarray, words: Sequence[str], generator: np.random.Generator
     ) -> dict[str, float]:
-        """Return how far a set of sounds is from real ones, and how far as many real ones are.
+        """Return distances of a set of sounds from real ones, and those of as many real ones.
 
         Real utterances of the same words are drawn and set against those that are left; so are the
         sounds. Both are means over draws, NaN where there are too few utterances.
@@ -194,7 +195,7 @@ class Reference:
         return dict(zip(names, map(float, np.mean(found, axis=0)), strict=True))
 
     def _kernels(self, drawn: np.ndarray, among: float, across: np.ndarray) -> tuple[float, float]:
-        """Return kernel distances of sounds, and of drawn utterances, from those that are left.
+        """Return kernel distances of sounds, and of drawn utterances, from the remaining ones.
 
         They are squared, by a cubic kernel, and unbiased for any size: about 0, and below it as
         often as above, for two sets of one kind.
