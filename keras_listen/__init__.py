@@ -36,7 +36,7 @@ _HOMES = {
 
 #: What needs the engine. Importing Keras for it fails where another backend is set but not
 #: installed, so the backend is checked first.
-_ENGINE = {"debug", "evaluate", "listen", "make_study", "maximize"}
+_ENGINE = {"debug", "evaluate", "listen", "make_study", "maximize", "resolve"}
 
 __all__ = ["__version__", *_HOMES]
 

@@ -304,7 +304,7 @@ def _fitting_referee(bundle: Bundle, classifier: Classifier, notes: list[str]) -
     referee = bundle.referee
     if referee is None or not classifier.spec.differing(referee.spec):
         return referee
-    notes.append("the bundle's referee was made for other features and is not used")
+    notes.append("the bundle's referee was made for other features and does not judge")
     return None
 
 

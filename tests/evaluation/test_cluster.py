@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -291,3 +293,21 @@ def test_local_workers_that_do_not_start_are_heard(evaluation, monkeypatch, tmp_
         evaluation(workers=1)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert "workers" not in manifest["command"]
+
+
+UNPICKLED = """
+import os, sys
+from keras_listen.evaluation.cluster import worker
+assert "tensorflow" not in sys.modules, "a worker starts TensorFlow as the command did"
+worker._start({"oneDNN": "0", "rewrites": False, "threads of TensorFlow": 3})
+import tensorflow as tf
+print(tf.config.threading.get_intra_op_parallelism_threads(), os.environ["TF_ENABLE_ONEDNN_OPTS"])
+"""
+
+
+def test_a_worker_starts_tensorflow_as_the_command_did():
+    done = subprocess.run(
+        [sys.executable, "-c", UNPICKLED], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["3", "0"]

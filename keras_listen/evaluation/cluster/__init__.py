@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ClusterError, ListenError, ParameterError
 from ...experiment.chunks import Computing
 from ...plugins import PluginSettings
-from ..grid import Grid, GridChunk
 from .connection import connected, local_workers, one_line, silenced_dask
 from .worker import ClusterJob, compute_remote_chunk, conditions, differences, identity_of
 
 if TYPE_CHECKING:
     import distributed
+
+    # A worker imports this module before it starts TensorFlow as the command did.
+    from ..grid import Grid, GridChunk
 
 #: Seconds without any worker after which an evaluation is given up.
 PATIENCE = 60
@@ -91,7 +93,7 @@ def computing(
         yield None
         return
     job = ClusterJob(
-        reopen,
+        f"{reopen.__module__}:{reopen.__qualname__}",
         json.dumps(manifest["command"]),
         json.dumps(identity_of(manifest)),
         os.getcwd(),

@@ -12,9 +12,10 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ClusterError, ListenError
@@ -39,7 +40,8 @@ class ClusterJob:
     """Everything that a worker needs to compute chunks of an evaluation.
 
     Attributes:
-        reopen: called with the settings, returns the grid and its manifest.
+        reopen: module and name of a function from the settings to the grid and its manifest; as
+            text, because its module imports TensorFlow.
         command: the settings, as JSON.
         identity: what models and stores must be, as JSON, see `identity_of`.
         folder: where relative paths begin.
@@ -47,7 +49,7 @@ class ClusterJob:
         conditions: of the process that asks, see `conditions`.
     """
 
-    reopen: Callable[[dict[str, Any]], tuple[Grid, dict[str, Any]]]
+    reopen: str
     command: str
     identity: str
     folder: str
@@ -115,7 +117,9 @@ def _start(wanted: Mapping[str, Any]) -> None:
 def _opened(job: ClusterJob) -> Grid:
     try:
         with _silenced():
-            grid, manifest = job.reopen(json.loads(job.command))
+            module, _, name = job.reopen.partition(":")
+            reopen = getattr(import_module(module), name)
+            grid, manifest = reopen(json.loads(job.command))
         found = identity_of(manifest)
     except ListenError as error:
         raise ClusterError(

@@ -202,6 +202,8 @@ def estimating_time_left(left: Sequence[Piece], track: Track) -> Track:
 
         def advance(finished: int = 1) -> None:
             nonlocal done, last, since
+            if not finished:
+                return
             count_on(finished)
             now = time.monotonic()
             if since is None and now - begin > TELLING:
