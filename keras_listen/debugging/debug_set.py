@@ -30,7 +30,7 @@ from ..experiment.samples import Sample, slug, unique_samples
 from ..models.blocks import spans
 from ..output.files import make_folder, replacing
 from ..seeds import derive
-from ..vocoders.synthesis import synthesize, wav_bytes
+from ..vocoders.synthesis import synthesize, write_wav
 
 #: Latents of more values are compared, and drawn in maps, by so many random projections, which keep
 #: distances and angles to a few per cent (Johnson and Lindenstrauss, 1984).
@@ -224,8 +224,7 @@ def write_sounds(
     make_folder(folder)
     sounds, _ = synthesize(debug_set.vocoder, np.clip(features, 0, 1), seeds)
     for name, sound in zip(names, sounds, strict=True):
-        with replacing(folder / f"{name}.wav") as beside:
-            beside.write_bytes(wav_bytes(sound, debug_set.vocoder.spec.sample_rate))
+        write_wav(folder / f"{name}.wav", sound, debug_set.vocoder.spec.sample_rate)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,10 +13,10 @@ import numpy as np
 from ..errors import CorpusError, ReadError
 from ..experiment.samples import Sample
 from ..features import FeatureSpec, require_sound
-from ..output.files import make_folder, replacing
+from ..output.files import make_folder
 from ..output.progress import Track, quiet
 from ..plugins import default_registry
-from ..vocoders.synthesis import wav_bytes
+from ..vocoders.synthesis import write_wav
 from .debug_set import DebugSet
 
 
@@ -76,8 +76,7 @@ def copy_recordings(
         for sample, (path, sound) in zip(left, sounds, strict=True):
             try:
                 whole = _level(require_sound(sound, path), spec)
-                with replacing(folder / f"{sample.id}-recording.wav") as beside:
-                    beside.write_bytes(wav_bytes(whole, spec.sample_rate))
+                write_wav(folder / f"{sample.id}-recording.wav", whole, spec.sample_rate)
             except ReadError as error:
                 notes.append(f"spoken from features: {error}")
             advance()
