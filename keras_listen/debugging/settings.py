@@ -33,7 +33,7 @@ class DebugSettings(CommandSettings):
         least = {"block_size": 1, "tickets": 0, "commands": 1, "speakers_shown": 1}
         require_least({**vars(self), "block_size": self.shared.block_size}, least)
         if self.misclassified not in BASES:
-            raise ParameterError(unknown("way to judge", self.misclassified, BASES))
+            raise ParameterError(unknown("basis of misclassified", self.misclassified, BASES))
         default_registry().find("reader", self.reader)
 
     def command(self) -> dict[str, Any]:

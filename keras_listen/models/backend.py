@@ -37,7 +37,8 @@ def start_quietly(*, engine: bool = True) -> None:
         engine: whether the engine will be used, which needs TensorFlow.
 
     Raises:
-        ListenError: the engine is needed and Keras is set to another backend.
+        ListenError: the engine is needed and Keras is set to another backend, or to one that is not
+            installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow leaves oneDNN off on processors without certain instructions; there, too, it halves
@@ -46,7 +47,14 @@ def start_quietly(*, engine: bool = True) -> None:
     with _muted_stderr():
         if engine:
             require_tensorflow()
-        import keras
+        try:
+            import keras
+        except (ImportError, ValueError) as error:
+            backend = os.environ.get("KERAS_BACKEND", "of ~/.keras/keras.json")
+            raise ListenError(
+                f"Keras cannot start the backend {backend} ({error}); set "
+                "KERAS_BACKEND=tensorflow, or install that backend"
+            ) from error
 
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf

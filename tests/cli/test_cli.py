@@ -380,6 +380,13 @@ def test_another_backend_is_refused_in_one_line(tmp_path, backend):
     assert files_under(tmp_path) == []
 
 
+def test_a_backend_that_is_not_installed_is_told_in_one_line(tmp_path):
+    arguments = ["-m", "keras_listen", "vocode", "sound.wav", "--out", str(tmp_path / "out")]
+    done = python(*arguments, KERAS_BACKEND="nonsense")
+    failed = SimpleNamespace(status=done.returncode, err=done.stderr)
+    assert_one_line(failed, "backend nonsense .*KERAS_BACKEND=tensorflow")
+
+
 @pytest.mark.slow
 def test_the_embedded_bundle_runs_in_a_fresh_process(tmp_path):
     command = ["--word", "yes", "--samples", "2", "--steps", "2", "--block-size", "2"]

@@ -320,7 +320,7 @@ def test_hostile_names_do_no_harm(bundle, copied, tmp_path):
         ({"words": ["dwn"]}, ParameterError, "in the store, no word is called 'dwn'"),
         ({"speakers": ["x"]}, ParameterError, "in the store, no speaker is called 'x'"),
         ({"speakers": ["2b000001"]}, CorpusError, "has no utterance to look into"),
-        ({"misclassified": "both"}, ParameterError, "no way to judge is called 'both'"),
+        ({"misclassified": "both"}, ParameterError, "no basis of misclassified is called 'both'"),
         ({"tickets": -1}, ParameterError, "tickets is -1; expected at least 0"),
         ({"commands": 0}, ParameterError, "commands is 0; expected at least 1"),
         ({"speakers_shown": 0}, ParameterError, "speakers shown is 0; expected at least 1"),

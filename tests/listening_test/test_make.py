@@ -334,7 +334,7 @@ def test_nothing_reached_is_an_error(bundle, tiny_store, tmp_path):
         ({"vocoder": "wavenett", "options": ()}, ParameterError, "did you mean 'wavenet'"),
         ({"prior": "aee"}, ParameterError, "did you mean 'ae'"),
         ({"prior": "none"}, ParameterError, "experiments 3 and 4 is none, as that of 1 and 2"),
-        ({"options": ["prior.vae.pull=0.1"]}, ParameterError, "no recording of the study has"),
+        ({"options": ["prior.vae.pull=0.1"]}, ParameterError, "no recording of the listening test"),
         ({"vocoder": "none"}, ParameterError, "the vocoder is none, but people listen to sounds"),
         ({"combinations": ["vocoder=none"]}, ParameterError, "the vocoder is none, but people"),
         ({"options": ["vocoder.griffin-lim.iteration=1"]}, ParameterError, "iterations"),

@@ -254,7 +254,7 @@ def _require_used(options: Mapping, combinations: Sequence[Combination]) -> None
     registry = default_registry()
     names = {pair for combination in combinations for pair in combination.names.items()}
     used = [registry.find(kind, name) for kind, name in sorted(names)]
-    require_used(options, used, "no recording of the study")
+    require_used(options, used, "no recording of the listening test")
 
 
 def _options(shared: Mapping, combination: Combination) -> dict[tuple, Mapping]:
