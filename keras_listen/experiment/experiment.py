@@ -19,11 +19,14 @@ from ..maximization.settings import AscentSettings
 from ..models.blocks import BLOCK_SIZE, in_blocks
 from ..models.bundle import Bundle
 from ..models.classifier import Classifier
+from ..models.sound_classifier import SoundClassifier
 from ..output.progress import Track, quiet
 from ..plugins import Component, Registry, default_registry
 from ..plugins.proxy import fault
 from ..seeds import derive
 from ..vocoders.synthesis import synthesize
+from .chosen_model import chosen_model
+from .hearing import predict_sounds
 from .options import Options, open_models, options_in_use
 from .samples import Sample, slug, unique_samples
 from .settings import ModelChoice
@@ -171,8 +174,14 @@ class Experiment:
             sounds, gains and cycle, as in `Block`.
         """
         sounds, gains = synthesize(self.vocoder, clipped, self._seeds(samples), track)
-        again = np.stack([extract_fitted(sound, self.classifier.spec) for sound in sounds])
-        cycle = self._predict(self.classifier, again[..., None])
+        spec = self.classifier.spec
+        if isinstance(self.classifier, SoundClassifier):
+            cycle = predict_sounds(
+                self.classifier, sounds, spec.sample_rate, block_size=self.block_size
+            )
+        else:
+            again = np.stack([extract_fitted(sound, spec) for sound in sounds])
+            cycle = self._predict(self.classifier, again[..., None])
         return {"sounds": sounds, "gains": gains, "cycle": cycle}
 
 
@@ -218,15 +227,16 @@ def resolve(
     registry = registry or default_registry()
     names = {"prior": prior, "objective": objective, "vocoder": vocoder}
     found = {k: registry.find(k, n) for k, n in names.items() if (k, n) != ("vocoder", "none")}
-    options = options_in_use(options or {}, found)
+    given, front = options or {}, frontend_of(models)
+    options = options_in_use(given, found | front)
     for kind, component in found.items():
         component.convert_options(options.get(kind, {}))
-    bundle = open_models(models) if isinstance(models, ModelChoice) else models
+    bundle = open_models(models, given) if isinstance(models, ModelChoice) else models
     notes: list[str] = []
     made: dict[str, Any] = {"vocoder": None}
     for kind in tuple(found):
         made[kind], found[kind] = _make(registry, found[kind], bundle, options, notes)
-    classifier: Classifier = bundle.classifier
+    classifier: Classifier | SoundClassifier = bundle.classifier
     _require_spec("prior", made["prior"])
     classifier.spec.require(made["prior"].spec, f"the {found['prior'].described}")
     if made["vocoder"] is not None:
@@ -241,9 +251,21 @@ def resolve(
         ascent=Ascent.from_settings(ascent or AscentSettings(), classifier.spec),
         seed=seed,
         block_size=block_size,
-        components=found,
+        components=found | front,
         notes=tuple(notes),
     )
+
+
+def frontend_of(models: ModelChoice | Bundle) -> dict[str, Component]:
+    """Return the front end of the classifier in a choice or bundle, by its kind, if it has one."""
+    if isinstance(models, ModelChoice):
+        chosen = chosen_model(models)
+        component = chosen.frontend_component() if chosen else None
+    elif isinstance(models.classifier, SoundClassifier):
+        component = models.classifier.frontend.watched_component
+    else:
+        component = None
+    return {} if component is None else {"frontend": component}
 
 
 def make_vocoder(
