@@ -1,0 +1,202 @@
+"""Frames of sounds and their magnitudes, by one batched FFT."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...errors import ParameterError
+from .settings import SpectrumSettings
+
+
+def window_of(name: str, length: int) -> np.ndarray:
+    """Return a window [shape=(length,), float64].
+
+    Args:
+        name: see `SpectrumSettings.window`.
+        length: in samples.
+
+    Raises:
+        ParameterError: the name is unknown.
+    """
+    if name == "rect":
+        return np.ones(length)
+    if name == "sqrt_hann":
+        phase = 2 * np.pi * (np.arange(length) + 0.5) / length
+        return np.sqrt(0.5) * np.sqrt(0.5 - 0.5 * np.cos(phase))
+    if name == "povey":
+        return window_of("hann_symmetric", length) ** 0.85
+    if name == "hann_tf":
+        name = "hann_symmetric" if length % 2 else "hann"
+    # Takes a quarter of a second to import, and the windows above do not need it.
+    import scipy.signal
+
+    symmetric = name.endswith("_symmetric")
+    try:
+        return scipy.signal.get_window(name.removesuffix("_symmetric"), length, not symmetric)
+    except (ValueError, TypeError) as error:
+        raise ParameterError(
+            f"window is {name!r}; expected hann, hann_symmetric, hann_tf, hamming, povey, rect, "
+            f"sqrt_hann or a name known to scipy.signal.get_window: {error}"
+        ) from error
+
+
+def margins(length: int, settings: SpectrumSettings) -> tuple[int, int, int]:
+    """Return zeros before and after a sound, and the number of frames.
+
+    The last frames may need more than the padding names; what is behind them may be negative.
+
+    Args:
+        length: of the sound, in samples.
+        settings: of the front end.
+
+    Raises:
+        ParameterError: the sound is shorter than a frame.
+    """
+    span, step = settings.span, settings.step
+    before, frames = 0, 1 + (length - span) // step
+    if settings.padding == "center":
+        before = span // 2
+        frames = 1 + (length + 2 * before - span) // step
+    elif settings.padding == "end":
+        frames = -(-length // step)
+    elif settings.padding == "fill":
+        frames = 1 + max(0, -(-(length - span) // step))
+    elif settings.padding == "edges":
+        before = max(0, span - step)
+        frames = (length + 2 * before - span) // step + (1 if length % step == 0 else 2)
+    elif settings.padding == "same":
+        frames = -(-length // step)
+        before = max(0, (frames - 1) * step + span - length) // 2
+    elif settings.padding == "kaldi":
+        frames = (length + step // 2) // step
+        before = span // 2 - step // 2
+    if frames < 1:
+        raise ParameterError(
+            f"a sound of {length} samples is shorter than a frame of {span}; give longer sounds "
+            "(seconds or samples), a shorter frame, or padding=fill"
+        )
+    return before, (frames - 1) * step + span - length - before, frames
+
+
+class Spectrum:
+    """Magnitudes of sounds to a power.
+
+    Args:
+        settings: of the front end.
+
+    Raises:
+        ParameterError: the window is unknown.
+    """
+
+    def __init__(self, settings: SpectrumSettings):
+        self.settings = settings
+        window = window_of(settings.window, settings.frame)
+        divisor = {
+            "none": 1.0,
+            "fft": settings.transform,
+            "window_power": np.sum(window**2),
+            "window_sum": np.sum(window) ** 2,
+        }[settings.scaling]
+        if settings.place == "center":
+            left = (settings.transform - settings.frame) // 2
+            window = np.pad(window, (left, settings.transform - settings.frame - left))
+        # The root of the power's divisor goes into the window.
+        self._window = (window / np.sqrt(divisor)).astype(np.float32)
+        bins = settings.transform // 2 + 1
+        self._doubled = np.full(bins, 2.0, np.float32)
+        self._doubled[[0, -1]] = 1.0
+
+    @property
+    def bins(self) -> int:
+        """Number of frequencies."""
+        return self._doubled.size
+
+    def __call__(self, sounds: Any) -> Any:
+        """Return magnitudes [shape=(batch, frames, bins)] of sounds [shape=(batch, samples)]."""
+        import tensorflow as tf
+
+        settings = self.settings
+        spectrum = rfft(self.windowed(sounds), settings.transform)
+        if settings.power == 1 and not settings.one_sided:
+            return tf.abs(spectrum)
+        power = tf.math.real(spectrum) ** 2 + tf.math.imag(spectrum) ** 2
+        if settings.one_sided:
+            power *= self._doubled
+        if settings.power == 2:
+            return power
+        # The derivative of a root is infinite at 0.
+        safe = tf.where(power > 0, power, 1.0)
+        return tf.where(power > 0, safe ** (settings.power / 2), 0.0)
+
+    def windowed(self, sounds: Any) -> Any:
+        """Return frames times the window [shape=(batch, frames, span)]."""
+        import tensorflow as tf
+
+        settings = self.settings
+        frames = framed(sounds, settings)
+        if settings.frame_mean:
+            frames -= tf.reduce_mean(frames, axis=2, keepdims=True)
+        if settings.frame_emphasis:
+            before = tf.concat([frames[..., :1], frames[..., :-1]], axis=2)
+            frames -= settings.frame_emphasis * before
+        return frames * self._window
+
+
+def framed(sounds: Any, settings: SpectrumSettings) -> Any:
+    """Cut sounds [shape=(batch, samples)] into overlapping frames [shape=(batch, frames, span)]."""
+    import tensorflow as tf
+
+    length, mode = sounds.shape[1], settings.pad_mode
+    before, after, frames = margins(length, settings)
+    if mode != "constant":
+        mirrored = [max(0, before), max(0, after)]
+        if max(mirrored) >= length:
+            raise ParameterError(
+                f"a sound of {length} samples is too short to be mirrored for frames of "
+                f"{settings.span}; give longer sounds, or pad_mode=constant"
+            )
+        sounds = tf.pad(sounds, [[0, 0], mirrored], mode)
+        before = min(0, before)
+    return joined_frames(sounds, before, frames, settings.span, settings.step)
+
+
+def joined_frames(sounds: Any, before: int, frames: int, span: int, step: int) -> Any:
+    """Cut sounds into overlapping frames, with zeros around as far as these reach.
+
+    The frames are joined of whole steps, so that gradients are sums of shifted parts: faster than
+    those of a gather.
+
+    Args:
+        sounds: tensor [shape=(batch, samples)].
+        before: zeros before the first sample; below 0, samples that are left out.
+        frames: number of frames.
+        span: length of a frame, in samples.
+        step: from one frame to the next, in samples.
+
+    Returns:
+        A tensor [shape=(batch, frames, span)].
+    """
+    import tensorflow as tf
+
+    parts = -(-span // step)
+    steps = frames + parts - 1
+    sounds = sounds[:, max(0, -before) : steps * step - before]
+    before = max(0, before)
+    lacking = steps * step - before - sounds.shape[1]
+    if before or lacking:
+        sounds = tf.pad(sounds, [[0, 0], [before, lacking]])
+    rows = tf.reshape(sounds, [-1, steps, step])
+    joined = tf.concat([rows[:, k : k + frames] for k in range(parts)], axis=2)
+    return joined[..., :span]
+
+
+def rfft(frames: Any, length: int) -> Any:
+    """Return the spectrum [shape=(..., length // 2 + 1), complex64] of real frames.
+
+    Frames that are longer than the transform are cut, as NumPy does.
+    """
+    import tensorflow as tf
+
+    return tf.signal.rfft(frames, [length])
