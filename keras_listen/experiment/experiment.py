@@ -26,7 +26,7 @@ from ..plugins.proxy import fault
 from ..seeds import derive
 from ..vocoders.synthesis import synthesize
 from .chosen_model import chosen_model
-from .hearing import predict_sounds
+from .hearing import check_note, predict_sounds
 from .options import Options, open_models, options_in_use
 from .samples import Sample, slug, unique_samples
 from .settings import ModelChoice
@@ -48,6 +48,8 @@ class Block:
         sounds: float32, scaled to at most 1 [shape=(samples, length)], or None without a vocoder.
         gains: factors applied to the sounds [shape=(samples,)], or None.
         cycle: probabilities of the sounds' own features [shape=(samples, words)], or None.
+        referee_cycle: of the referee on the features of the sounds, where the classifier hears
+            through a front end; else None.
     """
 
     samples: tuple[Sample, ...]
@@ -58,6 +60,7 @@ class Block:
     sounds: np.ndarray | None = None
     gains: np.ndarray | None = None
     cycle: np.ndarray | None = None
+    referee_cycle: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -171,18 +174,18 @@ class Experiment:
             track: progress, see `keras_listen.output.progress`.
 
         Returns:
-            sounds, gains and cycle, as in `Block`.
+            sounds, gains, cycle and perhaps referee_cycle, as in `Block`.
         """
         sounds, gains = synthesize(self.vocoder, clipped, self._seeds(samples), track)
-        spec = self.classifier.spec
-        if isinstance(self.classifier, SoundClassifier):
-            cycle = predict_sounds(
-                self.classifier, sounds, spec.sample_rate, block_size=self.block_size
-            )
-        else:
-            again = np.stack([extract_fitted(sound, spec) for sound in sounds])
-            cycle = self._predict(self.classifier, again[..., None])
-        return {"sounds": sounds, "gains": gains, "cycle": cycle}
+        again = np.stack([extract_fitted(sound, self.classifier.spec) for sound in sounds])
+        heard = {"sounds": sounds, "gains": gains}
+        if not isinstance(self.classifier, SoundClassifier):
+            return heard | {"cycle": self._predict(self.classifier, again[..., None])}
+        rate, size = self.classifier.spec.sample_rate, self.block_size
+        heard["cycle"] = predict_sounds(self.classifier, sounds, rate, block_size=size)
+        if self.referee is not None:
+            heard["referee_cycle"] = self._predict(self.referee, again[..., None])
+        return heard
 
 
 def _require_bounded(prior: Any, features: np.ndarray) -> None:
@@ -232,7 +235,7 @@ def resolve(
     for kind, component in found.items():
         component.convert_options(options.get(kind, {}))
     bundle = open_models(models, given) if isinstance(models, ModelChoice) else models
-    notes: list[str] = []
+    notes = _check_notes(models)
     made: dict[str, Any] = {"vocoder": None}
     for kind in tuple(found):
         made[kind], found[kind] = _make(registry, found[kind], bundle, options, notes)
@@ -254,6 +257,13 @@ def resolve(
         components=found | front,
         notes=tuple(notes),
     )
+
+
+def _check_notes(models: ModelChoice | Bundle) -> list[str]:
+    """Return what is to be said of a user's classifier before its results are trusted."""
+    chosen = chosen_model(models) if isinstance(models, ModelChoice) else None
+    note = check_note(chosen) if chosen else None
+    return [note] if note else []
 
 
 def frontend_of(models: ModelChoice | Bundle) -> dict[str, Component]:
@@ -322,10 +332,18 @@ def _make(
 
 
 def _fitting_referee(bundle: Bundle, classifier: Classifier, notes: list[str]) -> Classifier | None:
-    """Return the bundle's referee if it has the classifier's features."""
+    """Return the bundle's referee if it has the classifier's features and one of its words."""
     referee = bundle.referee
-    if referee is None or not classifier.spec.differing(referee.spec):
-        return referee
+    if referee is None:
+        return None
+    if not classifier.spec.differing(referee.spec):
+        shared = set(classifier.words) & set(referee.words)
+        if unshared := sorted(set(classifier.words) - shared):
+            notes.append(
+                f"the bundle's referee does not know {', '.join(unshared)}; samples of "
+                f"{'it' if len(unshared) == 1 else 'them'} count for no transfer"
+            )
+        return referee if shared else None
     notes.append("the bundle's referee was made for other features and does not judge")
     return None
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
+import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..errors import ReadError
+from ..data.readers import SUFFIXES
+from ..errors import CorpusError, ReadError
 from ..features import extract_fitted, require_sound
 from ..models.blocks import BLOCK_SIZE
 from ..models.classifier import Classifier
 from ..models.sound_classifier import SoundClassifier
+from ..output.files import sha256
 from ..plugins import default_registry
 from ..vocoders.synthesis import write_wav
+from .chosen_model import ChosenModel
 
 
 def predict_files(
@@ -85,3 +93,193 @@ def predict_sounds(
         read = default_registry().create("reader", "soundfile")
         heard = [sound for _, sound in read(paths, classifier.frontend.sample_rate)]
     return classifier.predict_sounds(heard, block_size=block_size)
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """How well a classifier hears recordings whose words are known.
+
+    Attributes:
+        words: those of the recordings, in the order of the classifier's.
+        hits, recordings: of each word: predicted correctly, and heard [shape=(words,)].
+        failed: what could not be read.
+    """
+
+    words: tuple[str, ...]
+    hits: tuple[int, ...]
+    recordings: tuple[int, ...]
+    failed: tuple[ReadError, ...] = ()
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over the words of the share that is predicted correctly, 0 to 1.
+
+        Words count the same however many recordings they have, so that a classifier with one
+        answer for everything reaches no more than `chance`.
+        """
+        shares = [hit / count for hit, count in zip(self.hits, self.recordings, strict=True)]
+        return sum(shares) / len(shares)
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of one answer for everything, 0 to 1."""
+        return 1 / len(self.words)
+
+    @property
+    def bound(self) -> float:
+        """Accuracy below which the front end, the words or their order must be wrong.
+
+        A quarter of the way from chance to 1: what wrong front ends reached in trials lay below.
+        """
+        return self.chance + (1 - self.chance) / 4
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the classifier hears its words."""
+        return self.accuracy >= self.bound
+
+    def __str__(self) -> str:
+        return (
+            f"{100 * self.accuracy:.1f} % of {sum(self.recordings)} recordings of "
+            f"{len(self.words)} words heard correctly (chance {100 * self.chance:.1f} %)"
+        )
+
+
+def recordings_by_word(
+    paths: Iterable[str | Path], words: Sequence[str], *, most: int | None = None
+) -> dict[str, list[Path]]:
+    """Find recordings of a classifier's words: their folder is named after the word.
+
+    Args:
+        paths: recordings, folders with one folder of recordings a word, or patterns such as
+            `recordings/*/*.wav`, in which `<word>` stands for `*`.
+        words: of the classifier; the case of letters does not matter.
+        most: so many of each word, evenly spaced; all where None.
+
+    Raises:
+        CorpusError: there are none of at least two words.
+    """
+    known = {word.casefold(): word for word in words}
+    found: dict[str, list[Path]] = {}
+    others: set[str] = set()
+    for path in _files_under(paths):
+        name = path.parent.name
+        if word := known.get(name.casefold()):
+            found.setdefault(word, []).append(path)
+        else:
+            others.add(name)
+    if len(found) < 2:
+        seen = f"found folders {', '.join(sorted(others)[:5])}" if others else "found none"
+        raise CorpusError(
+            f"there are recordings of {len(found)} of the words {', '.join(words)}; expected some "
+            f"of two words at least, each in a folder of the word's name ({seen})"
+        )
+    chosen = {word: sorted(set(found[word])) for word in words if word in found}
+    if most is None:
+        return chosen
+    return {word: _spaced(paths, most) for word, paths in chosen.items()}
+
+
+def _files_under(paths: Iterable[str | Path]) -> Iterator[Path]:
+    for given in paths:
+        path = Path(str(given).replace("<word>", "*"))
+        if path.is_dir():
+            yield from sorted(p for p in path.glob("*/*") if _is_recording(p))
+        elif any(letter in str(path) for letter in "*?["):
+            yield from sorted(Path(p) for p in glob.glob(str(path)) if _is_recording(Path(p)))
+        elif path.is_file():
+            yield path
+        else:
+            raise CorpusError(f"the recordings {path} do not exist")
+
+
+def _is_recording(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _spaced(paths: Sequence[Path], most: int) -> list[Path]:
+    """Return at most so many paths, evenly spaced."""
+    if len(paths) <= most:
+        return list(paths)
+    return [paths[i * len(paths) // most] for i in range(most)]
+
+
+def hear(
+    classifier: Classifier | SoundClassifier,
+    recordings: Mapping[str, Sequence[Path]],
+    *,
+    reader: str = "soundfile",
+) -> Hearing:
+    """Measure how often a classifier hears the words of recordings, through its own pipeline.
+
+    Args:
+        classifier: hears them.
+        recordings: by word, see `recordings_by_word`.
+        reader: name of the reader.
+
+    Raises:
+        CorpusError: fewer than two words have a recording that can be read.
+    """
+    labelled = [(word, path) for word, paths in recordings.items() for path in paths]
+    found, kept, failed = predict_files(classifier, [p for _, p in labelled], reader=reader)
+    decided = classifier.decide(found)
+    counts = {word: [0, 0] for word in recordings}
+    for answer, i in zip(decided, kept, strict=True):
+        word = labelled[i][0]
+        counts[word][0] += int(answer == classifier.label(word))
+        counts[word][1] += 1
+    counts = {word: count for word, count in counts.items() if count[1]}
+    if len(counts) < 2:
+        why = f"; for instance {failed[0]}" if failed else ""
+        raise CorpusError(f"recordings of {len(counts)} words could be read; expected two{why}")
+    hits, totals = zip(*counts.values(), strict=True)
+    return Hearing(tuple(counts), hits, totals, tuple(failed))
+
+
+def checked_table(model: ChosenModel, heard: Hearing) -> dict[str, Any]:
+    """Return what a `listen.toml` keeps of a check, as its table `[checked]`."""
+    return {
+        "accuracy": round(heard.accuracy, 4),
+        "chance": round(heard.chance, 4),
+        "bound": round(heard.bound, 4),
+        "recordings": sum(heard.recordings),
+        "words": len(heard.words),
+        "of": fingerprint(model),
+    }
+
+
+def fingerprint(model: ChosenModel) -> str:
+    """Return a digest of all that a check depends on: the file, and how it is used."""
+    parts = [
+        sha256(model.path) if Path(model.path).exists() else None,
+        model.words,
+        model.spec.to_dict() if model.spec else None,
+        model.frontend,
+        {name: str(value) for name, value in sorted(model.settings.items())},
+        model.head,
+        model.builder,
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def check_note(model: ChosenModel) -> str | None:
+    """Return what a user should know before trusting results on a classifier; None if nothing."""
+    checked, name = model.checked, model.path
+    if not checked:
+        return (
+            f"{name} was never checked on recordings, so its front end may be wrong and these "
+            f"results without meaning; check it: keras-listen doctor {model.files[0]} --audio "
+            "RECORDINGS"
+        )
+    if checked.get("of") != fingerprint(model):
+        return (
+            f"{name} or its front end has changed since it was checked on recordings; check it "
+            f"again: keras-listen doctor {model.files[0]} --audio RECORDINGS"
+        )
+    if not checked.get("accuracy", 0) >= checked.get("bound", 1):
+        return (
+            f"{name} hears {100 * checked.get('accuracy', 0):.1f} % of recordings (chance "
+            f"{100 * checked.get('chance', 0):.1f} %): its front end, its words or their order are "
+            "wrong, and these results are without meaning"
+        )
+    return None

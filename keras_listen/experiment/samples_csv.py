@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -57,6 +58,12 @@ class _Result:
             return ""
         return number_text(self.block.referee[self.i, self.referee.words.index(self.sample.word)])
 
+    def referee_cycle_predicted(self) -> str:
+        """Return the referee's word for the sound; nothing without a referee or a sound."""
+        if self.referee is None or self.block.referee_cycle is None:
+            return ""
+        return self.referee.words[self.block.referee_cycle[self.i].argmax()]
+
     def clipped_share(self) -> str:
         """Return the share of feature values outside of [0, 1]."""
         features = self.found.features[self.i]
@@ -87,7 +94,19 @@ _COLUMNS: tuple[tuple[str, Callable[[_Result], str]], ...] = (
     ("saturated", lambda r: str(int(saturated(r.found)[r.i]))),
     ("gain", lambda r: "" if r.block.gains is None else number_text(r.block.gains[r.i])),
 )
-COLUMNS = tuple(name for name, _ in _COLUMNS)
+#: A further one of classifiers that hear through a front end.
+_FRONTEND_COLUMNS: tuple[tuple[str, Callable[[_Result], str]], ...] = (
+    ("referee_cycle_predicted", _Result.referee_cycle_predicted),
+)
+
+
+def columns_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the columns of the samples.csv that stands beside a manifest."""
+    return tuple(name for name, _ in _columns("frontend" in manifest.get("components", ())))
+
+
+def _columns(heard: bool) -> tuple[tuple[str, Callable[[_Result], str]], ...]:
+    return _COLUMNS + (_FRONTEND_COLUMNS if heard else ())
 
 
 def rows_of(experiment: Experiment, block: Block) -> list[Row]:
@@ -97,4 +116,5 @@ def rows_of(experiment: Experiment, block: Block) -> list[Row]:
         _Result(words, sample, i, block, block.maximization, referee)
         for i, sample in enumerate(block.samples)
     )
-    return [{name: value(result) for name, value in _COLUMNS} for result in results]
+    columns = _columns("frontend" in experiment.components)
+    return [{name: value(result) for name, value in columns} for result in results]

@@ -127,6 +127,7 @@ class SoundPath:
             return sounds[:, : self.samples]
         return tf.pad(sounds, [[0, 0], [room // 2, room - room // 2]])
 
+
 def _level(spec: FeatureSpec) -> np.ndarray:
     """Return the factor of each padded sample that undoes the windows [shape=(samples,)]."""
     total = np.zeros((spec.frames - 1) * spec.hop_length + spec.n_fft)

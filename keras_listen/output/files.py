@@ -178,6 +178,11 @@ def replace_folder(fresh: Path, target: Path) -> None:
 
 
 def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, or of the names and contents of a folder, in hexadecimal."""
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(each for each in path.rglob("*") if each.is_file())
+        listed = [[each.relative_to(path).as_posix(), sha256(each)] for each in files]
+        return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
