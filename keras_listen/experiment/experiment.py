@@ -26,7 +26,7 @@ from ..plugins.proxy import fault
 from ..seeds import derive
 from ..vocoders.synthesis import synthesize
 from .chosen_model import chosen_model
-from .hearing import check_note, predict_sounds
+from .hearing import predict_sounds
 from .options import Options, open_models, options_in_use
 from .samples import Sample, slug, unique_samples
 from .settings import ModelChoice
@@ -235,11 +235,12 @@ def resolve(
     for kind, component in found.items():
         component.convert_options(options.get(kind, {}))
     bundle = open_models(models, given) if isinstance(models, ModelChoice) else models
-    notes = _check_notes(models)
+    notes: list[str] = []
     made: dict[str, Any] = {"vocoder": None}
     for kind in tuple(found):
         made[kind], found[kind] = _make(registry, found[kind], bundle, options, notes)
     classifier: Classifier | SoundClassifier = bundle.classifier
+    notes += [*classifier.notes, *filter(None, [classifier.check])]
     _require_spec("prior", made["prior"])
     classifier.spec.require(made["prior"].spec, f"the {found['prior'].described}")
     if made["vocoder"] is not None:
@@ -257,13 +258,6 @@ def resolve(
         components=found | front,
         notes=tuple(notes),
     )
-
-
-def _check_notes(models: ModelChoice | Bundle) -> list[str]:
-    """Return what is to be said of a user's classifier before its results are trusted."""
-    chosen = chosen_model(models) if isinstance(models, ModelChoice) else None
-    note = check_note(chosen) if chosen else None
-    return [note] if note else []
 
 
 def frontend_of(models: ModelChoice | Bundle) -> dict[str, Component]:

@@ -15,6 +15,7 @@ from ..models.classifier import Classifier, load_classifier
 from ..models.sound_classifier import SoundClassifier, load_sound_classifier
 from ..plugins import KINDS, Component
 from .chosen_model import ChosenModel, chosen_model
+from .hearing import check_note
 from .settings import ModelChoice
 
 #: Values of options by kind and name of their component.
@@ -54,14 +55,18 @@ def open_classifier(
     Raises:
         ListenError: a file is missing or damaged, or the parts do not fit together.
     """
-    words = model.require_words()
-    component = model.frontend_component()
+    words, component = model.require_words(), model.frontend_component()
+    how = {"builder": model.builder, "imports": model.imports, "head": model.head, "trust": trust}
     if component is None:
-        return load_classifier(model.path, words, model.spec or FeatureSpec(), trust=trust)
+        opened = load_classifier(model.path, words, model.spec or FeatureSpec(), **how)
+        opened.check = check_note(model)
+        return opened
     mine = options_in_use(options_among(options or {}, [component]), {"frontend": component})
     settings = {**model.settings, **mine.get("frontend", {})}
     frontend = component.create(None, settings)
-    return load_sound_classifier(model.path, words, frontend, spec, trust=trust)
+    opened = load_sound_classifier(model.path, words, frontend, spec, **how)
+    opened.check = check_note(model)
+    return opened
 
 
 def parse_options(texts: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]:
