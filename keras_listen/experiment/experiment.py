@@ -227,6 +227,7 @@ def resolve(
     for kind in tuple(found):
         made[kind], found[kind] = _make(registry, found[kind], bundle, options, notes)
     classifier: Classifier = bundle.classifier
+    notes += classifier.notes
     _require_spec("prior", made["prior"])
     classifier.spec.require(made["prior"].spec, f"the {found['prior'].described}")
     if made["vocoder"] is not None:

@@ -20,8 +20,9 @@ def summarize(rows: Sequence[Row], referee_words: Sequence[str]) -> dict[str, An
         referee_words: words that the referee knows; none without a referee.
     """
     aimed = [row for row in rows if row["word"]]
-    refereed = [row for row in aimed if row["referee_predicted"] and row["word"] in referee_words]
-    vocoded = [row for row in aimed if row["cycle_predicted"]]
+    # By columns that are never empty: a model with a sigmoid for each word may predict none.
+    refereed = [row for row in aimed if row["referee_probability"] and row["word"] in referee_words]
+    vocoded = [row for row in aimed if row["gain"]]
     return {
         "samples": len(rows),
         "own success": _rate(aimed, "predicted"),
