@@ -240,7 +240,7 @@ def _read_results(plan: _DebugPlan, root: Path) -> _Found:
     """Read the chunks, and choose the misclassified points that get a ticket."""
     basis = plan.settings.misclassified
     points = gather_points(plan.debug_set, root)
-    wrong = find_misclassified(points, plan.debug_set.labels, basis)
+    wrong = find_misclassified(plan.debug_set, points, basis)
     ticketed = choose_tickets(points.probabilities_on(basis), wrong, plan.settings.tickets)
     ids = [plan.debug_set.samples[i].id for i in np.flatnonzero(ticketed)]
     return _Found(points, wrong, ticketed, ids)

@@ -93,7 +93,8 @@ def gather_pool(
         basis: features that are classified, "raw" or "reconstruction".
         track: progress, see `keras_listen.output.progress`.
     """
-    own, predicted = len(debug_set.samples), points.probabilities_on(basis).argmax(axis=1)
+    own = len(debug_set.samples)
+    predicted = debug_set.experiment.classifier.decide(points.probabilities_on(basis))
     correct = predicted == debug_set.labels
     others = _other_positions(debug_set, split, {*debug_set.labels[ticketed], *predicted[ticketed]})
     if not len(others):
@@ -113,7 +114,8 @@ def gather_pool(
 def _other_positions(debug_set: DebugSet, split: str, labels: set[int]) -> np.ndarray:
     """Return positions of a split's utterances of some words, without those of the debug set."""
     known = debug_set.experiment.classifier.words
-    words = sorted({known[label] for label in labels} & set(debug_set.store.words))
+    # Of a model with a sigmoid for each word, -1 stands for no predicted word.
+    words = sorted({known[label] for label in labels if label >= 0} & set(debug_set.store.words))
     if not words:
         return np.zeros(0, np.int64)
     positions, _ = select_utterances(debug_set.store, split, known, words)
@@ -134,7 +136,7 @@ def _encode_others(
             if basis != "raw":
                 features = experiment.in_blocks(experiment.prior.decode, z)
             found = experiment.classifier.predict(features, block_size=size)
-            predicted.append(found.argmax(axis=1))
+            predicted.append(experiment.classifier.decide(found))
             flat = z.reshape(len(z), -1)
             latents.append(latent_projection(flat.shape[1])(flat))
             advance(len(z))

@@ -6,7 +6,7 @@ import json
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from ..errors import ParameterError, unknown
 from ..features import FeatureSpec
-from ..models.classifier import Head, check_shapes, find_head
+from ..models.batch_coupling import apart, is_batch_coupled
+from ..models.classifier import check_shapes
 from ..models.formats.keras_file import open_model
+from ..models.head import KINDS, Head, find_head
 from ..models.problem import ModelFileError
 from .engine import STABILIZER
 
@@ -47,6 +50,7 @@ def examine(
     words: Sequence[str] | None = None,
     spec: FeatureSpec | None = None,
     trust: bool = False,
+    head: str | None = None,
 ) -> list[Finding]:
     """Run all checks on a Keras file; no model makes them fail.
 
@@ -55,7 +59,13 @@ def examine(
         words: in the order of the model's outputs; without them only their number is reported.
         spec: the features that it was trained on; the published ones by default.
         trust: open it even if it holds Python code.
+        head: what its outputs are, one of `keras_listen.models.head.KINDS`; found out where None.
+
+    Raises:
+        ParameterError: there is no such head.
     """
+    if head is not None and head not in KINDS:
+        raise ParameterError(unknown("head", head, KINDS))
     spec = spec or FeatureSpec()
     with warnings.catch_warnings():
         # Keras's warnings are either harmless here or among the findings.
@@ -65,24 +75,24 @@ def examine(
         except ModelFileError as error:
             return [_unopened(Path(path), error)]
         opened = Finding("file", True, f"{path} opens: {type(model).__name__} {model.name}")
-        return [opened, *_examine_model(model, words, spec)]
+        return [opened, *_examine_model(model, words, spec, head)]
 
 
 def _examine_model(
-    model: keras.Model, words: Sequence[str] | None, spec: FeatureSpec
+    model: keras.Model, words: Sequence[str] | None, spec: FeatureSpec, kind: str | None
 ) -> list[Finding]:
     if problem := _unclear_ends(model, spec):
         return [problem]
     findings = [
         _guarded("input shape", _input_shape, model, spec),
         *_input_limits(model),
-        _guarded("outputs", _outputs, model),
+        _guarded("outputs", _outputs, model, words),
     ]
     fits = all(finding.ok for finding in findings)
     if findings[-1].ok:
         findings.append(_words(model, words))
     try:
-        head = find_head(model)
+        head = find_head(model, kind=kind)
     except Exception as error:
         return [*findings, _failure("head", error)]
     findings.append(_head(head))
@@ -193,37 +203,59 @@ def _input_limits(model: keras.Model) -> list[Finding]:
     return findings
 
 
-def _outputs(model: keras.Model) -> Finding:
+def _outputs(model: keras.Model, words: Sequence[str] | None) -> Finding:
     shape = tuple(model.output_shape)
     if len(shape) != 2 or shape[1] is None:
         remedy = "let the model end in one value a word, after Flatten or a pooling over time"
         return Finding("outputs", False, f"shape {shape}, expected (None, words)", remedy)
-    if shape[1] < 2:
-        remedy = "let it end in Dense(number of words, activation='softmax'), two words at least"
+    # One output stands for two words.
+    if shape[1] < 2 and words is not None and len(words) != 2:
+        remedy = (
+            "give two words, that of 0 first, or let it end in Dense(number of words, "
+            "activation='softmax')"
+        )
         return Finding("outputs", False, f"{shape[1]} output, expected one for each word", remedy)
     return Finding("outputs", True, f"{shape[1]}")
 
 
 def _words(model: keras.Model, words: Sequence[str] | None) -> Finding:
     count = model.output_shape[1]
-    mend = f"give a words file of {count} lines: one word a line, in the order of the outputs"
+    lines = max(2, count)
+    mend = f"give a words file of {lines} lines: one word a line, in the order of the outputs"
+    if count == 1:
+        mend = "give a words file of 2 lines: the word of 0, then that of 1"
     if words is None:
         return Finding("words", None, "not given", mend)
-    if len(words) != count:
+    if len(words) != lines:
         return Finding("words", False, f"{len(words)} words for {count} outputs", mend)
     if repeated := sorted({word for word in words if list(words).count(word) > 1}):
         return Finding("words", False, f"given more than once: {', '.join(repeated)}", mend)
     return Finding("words", True, f"{count} words for {count} outputs")
 
 
+#: What the outputs of a model are, by the kind of its head.
+_HEADS = {
+    "softmax": "softmax",
+    "hidden softmax": "probabilities",
+    "log-softmax": "log-softmax: its outputs are log probabilities",
+    "logits": "logits; their softmax is taken as probabilities",
+    "sigmoid": "a sigmoid for each word; one is predicted if its probability is above 0.5 and the "
+    "largest",
+    "single sigmoid": "one sigmoid: the probability of the second word",
+}
+
+
 def _head(head: Head) -> Finding:
-    if head.kind == "sigmoid":
+    if head.probabilities is None:
         return Finding("head", False, head.problem.text, head.problem.remedy)
-    if head.kind == "hidden softmax":
-        text = f"probabilities, but no logits: {head.problem.text}"
+    text = _HEADS[head.kind]
+    if head.note:
+        remedy = f"if that is wrong, say what they are by its head: {', '.join(KINDS)}"
+        return Finding("head", None, f"{text}; unsure: {head.note}", remedy)
+    if head.problem:
+        text = f"{text}, but no logits: {head.problem.text}"
         return Finding("head", None, text, head.problem.remedy)
-    texts = {"softmax": "softmax", "logits": "logits; their softmax is taken as probabilities"}
-    return Finding("head", True, texts.get(head.kind, head.kind))
+    return Finding("head", True, text)
 
 
 def _behaviour(
@@ -233,12 +265,25 @@ def _behaviour(
     rng = np.random.default_rng(0)
     starts = rng.normal(0.0, _DEVIATION, (_STARTS, *spec.shape)).astype(np.float32)
     values = _guarded("values", _values, model, head, starts)
-    if not values.ok or head.kind == "sigmoid":
+    if not values.ok or head.probabilities is None:
         return [values]
+    findings = [values]
+    if is_batch_coupled(head.logits or head.probabilities, model.input_shape):
+        findings.append(_COUPLED)
+        logits = head.logits and apart(head.logits)
+        head = replace(head, logits=logits, probabilities=apart(head.probabilities))
     if keras.backend.backend() != "tensorflow":
         text = f"not looked at: Keras runs on {keras.backend.backend()}"
-        return [values, Finding("gradient", None, text, "set KERAS_BACKEND=tensorflow")]
-    return [values, _guarded("gradient", _gradient, model, head, words, starts)]
+        return [*findings, Finding("gradient", None, text, "set KERAS_BACKEND=tensorflow")]
+    return [*findings, _guarded("gradient", _gradient, model, head, words, starts)]
+
+
+_COUPLED = Finding(
+    "batch",
+    None,
+    "answers for one sample depend on the others in its batch: computed one by one, slower",
+    "to mend it, give its max, mean or normalisation axes without that of the batch",
+)
 
 
 def _values(model: keras.Model, head: Head, starts: np.ndarray) -> Finding:
@@ -251,19 +296,31 @@ def _values(model: keras.Model, head: Head, starts: np.ndarray) -> Finding:
             f"{wrong} of {outputs.size} outputs on noise are not finite numbers",
             "look for NaN in its weights; train it again, with a smaller learning rate",
         )
-    if head.kind == "softmax" and not _undone(head, starts, outputs):
+    if not _undone(head, starts, outputs):
+        name = _activation_name(head)
         return Finding(
             "values",
             False,
-            "its outputs are not the softmax of what goes into its last softmax",
-            "let a softmax over the words be the last that happens to them",
+            f"its outputs are not the {name} of what goes into its last {name}",
+            f"let a {name} over the words be the last that happens to them",
         )
     return Finding("values", True, f"finite, {outputs.min():.3g} to {outputs.max():.3g} on noise")
 
 
+def _activation_name(head: Head) -> str:
+    return "sigmoid" if "sigmoid" in head.kind else "softmax"
+
+
 def _undone(head: Head, starts: np.ndarray, outputs: np.ndarray) -> bool:
-    """Return whether the softmax of the logits gives the model's outputs."""
-    again = ops.convert_to_numpy(ops.softmax(ops.cast(head.logits(starts), "float32")))
+    """Return whether the softmax or sigmoid of the logits gives the model's outputs."""
+    if head.logits is None or head.kind in ("logits", "log-softmax"):
+        return True
+    if "sigmoid" in head.kind and not (outputs >= 0).all():
+        # The user called it a sigmoid; its outputs are the logits.
+        return True
+    again = ops.convert_to_numpy(_probabilities_of(head)(starts))
+    if outputs.shape[-1] == 1:
+        again = again[:, 1:]
     # Wide enough for models that compute in half precision.
     return again.shape == outputs.shape and bool(np.allclose(again, outputs, atol=1e-2))
 
@@ -272,18 +329,19 @@ def _gradient(
     model: keras.Model, head: Head, words: Sequence[str] | None, starts: np.ndarray
 ) -> Finding:
     """Compare each word's gradient with the constant that the engine adds before dividing by it."""
-    count = model.output_shape[1]
+    count = max(2, model.output_shape[1])
     names = list(words) if words and len(words) == count else [f"output {i}" for i in range(count)]
-    softmax = _gradient_sizes(_softmax_of(model, head), starts, count)
+    softmax = _gradient_sizes(_probabilities_of(head), starts, count)
     weak = [i for i in range(count) if not softmax[i] >= STABILIZER]
+    name = _activation_name(head)
     if not weak:
-        return Finding("gradient", True, f"of every word's softmax at least {softmax.min():.1e}")
+        return Finding("gradient", True, f"of every word's {name} at least {softmax.min():.1e}")
     listed = ", ".join(f"{names[i]} {softmax[i]:.1e}" for i in weak[:5])
     more = f" and {len(weak) - 5} more" if len(weak) > 5 else ""
     return Finding(
         "gradient",
         False,
-        f"of the softmax with respect to noise vanishes (below {STABILIZER:.0e}) for {len(weak)} "
+        f"of the {name} with respect to noise vanishes (below {STABILIZER:.0e}) for {len(weak)} "
         f"of {count} words: {listed}{more}",
         _gradient_remedy(head, starts, weak),
     )
@@ -294,17 +352,19 @@ def _gradient_remedy(head: Head, starts: np.ndarray, weak: list[int]) -> str:
         return "let it end in a Dense, Softmax or Activation layer, then use --objective logit"
     logits = _gradient_sizes(head.logits, starts, max(weak) + 1)
     if (logits[weak] >= STABILIZER).all():
-        return "the softmax is saturated: climb its logits with --objective logit"
+        name = _activation_name(head)
+        return f"the {name} is saturated: climb its logits with --objective logit"
     return (
         "nor does that of the logits reach the input: look for layers that pass no gradient "
         "(rounding, integers, stop_gradient, dead relu), or train it again"
     )
 
 
-def _softmax_of(model: keras.Model, head: Head) -> Callable:
+def _probabilities_of(head: Head) -> Callable:
+    """Return a function to a model's probabilities, in single precision where it has logits."""
     if head.logits is None:
-        return lambda features: model(features, training=False)
-    return lambda features: ops.softmax(ops.cast(head.logits(features), "float32"))
+        return head.probabilities
+    return lambda features: head.activate(ops.cast(head.logits(features), "float32"))
 
 
 def _gradient_sizes(function: Callable, starts: np.ndarray, count: int) -> np.ndarray:

@@ -149,9 +149,9 @@ class _Seen:
     def probabilities(self, features: tf.Tensor) -> tf.Tensor:
         if not self._classifier.has_logits:
             return self._once("probabilities", features)
-        key = ("softmax", id(features))
+        key = ("activate", id(features))
         if key not in self._outputs:
-            self._outputs[key] = (tf.nn.softmax(self.logits(features)), features)
+            self._outputs[key] = (self._classifier.activate(self.logits(features)), features)
         return self._outputs[key][0]
 
     def activations(self, features: tf.Tensor, layer: str) -> tf.Tensor:
@@ -252,7 +252,8 @@ class _Climber:
             curve.append(seen)
         held = self._held(z, held, last=True)
         features, values, probabilities = self._look(z, targets, held)
-        first = _reached(state.first, probabilities, targets, z, tf.constant(ascent.steps))
+        reached = self._are_reached(probabilities, targets)
+        first = _first_reached(state.first, reached, z, tf.constant(ascent.steps))
         if ascent.keep_best:
             _, z = _better(state.best, values, z)
             held = self._held(z, held, last=True)
@@ -328,8 +329,14 @@ class _Climber:
         if ascent.stop_at is not None:
             change *= _column(_of_target(probabilities, targets) < ascent.stop_at, z)
         best = _better(state.best, values, z) if ascent.keep_best else state.best
-        state = _AscentState(slots, best, _reached(state.first, probabilities, targets, z, number))
+        reached = self._are_reached(probabilities, targets)
+        state = _AscentState(slots, best, _first_reached(state.first, reached, z, number))
         return z + change, values, probabilities, tf.reshape(rms, [-1]), state
+
+    def _are_reached(self, probabilities: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """Return which targets are predicted [shape=(batch,), bool]; where there is none, none."""
+        # Of a model with a sigmoid for each word, -1 also stands for no predicted word.
+        return (self._classifier.decide(probabilities) == targets) & (targets >= 0)
 
     def _blame(self, z: tf.Tensor, targets: tf.Tensor, seeds: tf.Tensor) -> Exception | None:
         """Return the error for the component that fails or gives values that are not finite."""
@@ -372,17 +379,12 @@ def _better(
     return tf.maximum(values, best_values), tf.where(improved > 0, z, best_z)
 
 
-def _reached(
-    first: tuple[tf.Tensor, tf.Tensor],
-    probabilities: tf.Tensor,
-    targets: tf.Tensor,
-    z: tf.Tensor,
-    number: tf.Tensor,
+def _first_reached(
+    first: tuple[tf.Tensor, tf.Tensor], reached: tf.Tensor, z: tf.Tensor, number: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Keep, for each sample, the first step and z at which the target is predicted."""
     first_step, first_z = first
-    predicted = tf.argmax(probabilities, axis=1, output_type=tf.int32)
-    now = (predicted == targets) & (first_step < 0)
+    now = reached & (first_step < 0)
 
     def keep() -> tf.Tensor:
         return tf.where(_column(now, z) > 0, z, first_z)
