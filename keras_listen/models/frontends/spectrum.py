@@ -104,6 +104,9 @@ class Spectrum:
             window = np.pad(window, (left, settings.transform - settings.frame - left))
         # The root of the power's divisor goes into the window.
         self._window = (window / np.sqrt(divisor)).astype(np.float32)
+        self._kernels = None
+        if settings.dft == "float32":
+            self._kernels = [self._window[:, None] * wave for wave in rounded_waves(settings)]
         bins = settings.transform // 2 + 1
         self._doubled = np.full(bins, 2.0, np.float32)
         self._doubled[[0, -1]] = 1.0
@@ -119,9 +122,22 @@ class Spectrum:
 
         settings = self.settings
         frames = self.windowed(sounds)
+        if self._kernels is not None:
+            return self._by_kernels(frames)
         if settings.power == 1 and not settings.one_sided:
             return magnitudes(frames, settings.transform)
-        power = magnitudes(frames, settings.transform, 2.0)
+        return self._to_power(magnitudes(frames, settings.transform, 2.0))
+
+    def _by_kernels(self, frames: Any) -> Any:
+        import tensorflow as tf
+
+        return self._to_power(sum(tf.matmul(frames, kernel) ** 2 for kernel in self._kernels))
+
+    def _to_power(self, power: Any) -> Any:
+        """Return magnitudes to the power that is set, from their squares."""
+        import tensorflow as tf
+
+        settings = self.settings
         if settings.one_sided:
             power *= self._doubled
         if settings.power == 2:
@@ -131,7 +147,7 @@ class Spectrum:
         return tf.where(power > 0, safe ** (settings.power / 2), 0.0)
 
     def windowed(self, sounds: Any) -> Any:
-        """Return frames times the window [shape=(batch, frames, span)]."""
+        """Return frames times the window, if kernels have it not [shape=(batch, frames, span)]."""
         import tensorflow as tf
 
         settings = self.settings
@@ -141,7 +157,19 @@ class Spectrum:
         if settings.frame_emphasis:
             before = tf.concat([frames[..., :1], frames[..., :-1]], axis=2)
             frames -= settings.frame_emphasis * before
-        return frames * self._window
+        return frames if self._kernels is not None else frames * self._window
+
+
+def rounded_waves(settings: SpectrumSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Return cosines and sines [shape=(frame, bins), float32] of angles rounded to float32.
+
+    Angles grow to hundreds, so their rounding error is a few 1e-5. It is computed as Keras does.
+    """
+    bins = np.arange(settings.transform // 2 + 1, dtype=np.float32)
+    time = np.arange(settings.frame, dtype=np.float32)
+    turns = -2 * time[:, None] * (bins / np.float32(settings.transform))
+    angles = turns * np.float32(np.pi)
+    return np.cos(angles), np.sin(angles)
 
 
 def framed(sounds: Any, settings: SpectrumSettings) -> Any:
