@@ -158,7 +158,8 @@ def arranged(values: Any, settings: Settings) -> Any:
     if "channel" in axes and "channel" not in have:
         values = values[..., None]
         have.append("channel")
-    if (order := [have.index(axis) + 1 for axis in axes]) != sorted(order):
+    order = [have.index(axis) + 1 for axis in axes]
+    if order != sorted(order):
         values = tf.transpose(values, [0, *order])
     if settings.flat:
         values = tf.reshape(values, [-1, int(np.prod(values.shape[1:]))])

@@ -10,7 +10,7 @@ from ...features import FeatureSpec, count_frames, left_padding, mel_basis, wind
 from .front_end import require_length
 from .settings import Settings
 from .sound import fit
-from .spectrum import joined_frames, rfft
+from .spectrum import joined_frames, magnitudes
 
 _SPEC = FeatureSpec()
 
@@ -46,8 +46,7 @@ class Features:
         frames = joined_frames(
             sounds, left_padding(spec), count_frames(length, spec), spec.n_fft, spec.hop_length
         )
-        magnitudes = tf.abs(rfft(frames * self._window, spec.n_fft))
-        mel = tf.matmul(magnitudes**2 if spec.power == 2 else magnitudes, self._basis)
+        mel = tf.matmul(magnitudes(frames * self._window, spec.n_fft, spec.power), self._basis)
         return self._fitted(self._normalized(mel))[..., None]
 
     def fit(self, sound: np.ndarray) -> np.ndarray:

@@ -165,6 +165,7 @@ PRESETS: dict[str, Preset] = {
             "fft": 256,
             "window": "hann_symmetric",
             "scaling": "window_power",
+            "dft": "float32",
             "power": 1.0,
             "offset": 0.0,
             "floor": 1e-7**0.5,

@@ -147,6 +147,11 @@ class SpectrumSettings(Settings):
         Literal["none", "fft", "window_power", "window_sum"],
         "the power is divided by the transform's length, the window's power, or its sum squared",
     ] = "none"
+    dft: Annotated[
+        Literal["fft", "float32"],
+        "fft; float32: a convolution with cosines of angles rounded to float32, whose errors show "
+        "in quiet bins (keras.layers.STFTSpectrogram)",
+    ] = "fft"
     one_sided: Annotated[bool, "double the power of all bins but the first and last"] = False
     log: Annotated[Literal["none", "ln", "log10", "db"], "logarithm; db: db_factor times log10"] = (
         "ln"
@@ -177,6 +182,11 @@ class SpectrumSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.dft == "float32" and (self.place == "center" or self.frame > self.transform):
+            raise ParameterError(
+                f"dft is 'float32' with place={self.place}, frame {self.frame} and a transform of "
+                f"{self.transform}; expected place=start and a frame that is not longer"
+            )
         if self.place == "center" and self.frame > self.transform:
             raise ParameterError(
                 f"frame is {self.frame}, longer than the transform of {self.transform}; with "

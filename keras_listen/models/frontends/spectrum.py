@@ -104,6 +104,9 @@ class Spectrum:
             window = np.pad(window, (left, settings.transform - settings.frame - left))
         # The root of the power's divisor goes into the window.
         self._window = (window / np.sqrt(divisor)).astype(np.float32)
+        self._kernels = None
+        if settings.dft == "float32":
+            self._kernels = [self._window[:, None] * wave for wave in rounded_waves(settings)]
         bins = settings.transform // 2 + 1
         self._doubled = np.full(bins, 2.0, np.float32)
         self._doubled[[0, -1]] = 1.0
@@ -118,10 +121,23 @@ class Spectrum:
         import tensorflow as tf
 
         settings = self.settings
-        spectrum = rfft(self.windowed(sounds), settings.transform)
+        frames = self.windowed(sounds)
+        if self._kernels is not None:
+            return self._by_kernels(frames)
         if settings.power == 1 and not settings.one_sided:
-            return tf.abs(spectrum)
-        power = tf.math.real(spectrum) ** 2 + tf.math.imag(spectrum) ** 2
+            return magnitudes(frames, settings.transform)
+        return self._to_power(magnitudes(frames, settings.transform, 2.0))
+
+    def _by_kernels(self, frames: Any) -> Any:
+        import tensorflow as tf
+
+        return self._to_power(sum(tf.matmul(frames, kernel) ** 2 for kernel in self._kernels))
+
+    def _to_power(self, power: Any) -> Any:
+        """Return magnitudes to the power that is set, from their squares."""
+        import tensorflow as tf
+
+        settings = self.settings
         if settings.one_sided:
             power *= self._doubled
         if settings.power == 2:
@@ -131,7 +147,7 @@ class Spectrum:
         return tf.where(power > 0, safe ** (settings.power / 2), 0.0)
 
     def windowed(self, sounds: Any) -> Any:
-        """Return frames times the window [shape=(batch, frames, span)]."""
+        """Return frames times the window, if kernels have it not [shape=(batch, frames, span)]."""
         import tensorflow as tf
 
         settings = self.settings
@@ -141,7 +157,19 @@ class Spectrum:
         if settings.frame_emphasis:
             before = tf.concat([frames[..., :1], frames[..., :-1]], axis=2)
             frames -= settings.frame_emphasis * before
-        return frames * self._window
+        return frames if self._kernels is not None else frames * self._window
+
+
+def rounded_waves(settings: SpectrumSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Return cosines and sines [shape=(frame, bins), float32] of angles rounded to float32.
+
+    Angles grow to hundreds, so their rounding error is a few 1e-5. It is computed as Keras does.
+    """
+    bins = np.arange(settings.transform // 2 + 1, dtype=np.float32)
+    time = np.arange(settings.frame, dtype=np.float32)
+    turns = -2 * time[:, None] * (bins / np.float32(settings.transform))
+    angles = turns * np.float32(np.pi)
+    return np.cos(angles), np.sin(angles)
 
 
 def framed(sounds: Any, settings: SpectrumSettings) -> Any:
@@ -165,8 +193,8 @@ def framed(sounds: Any, settings: SpectrumSettings) -> Any:
 def joined_frames(sounds: Any, before: int, frames: int, span: int, step: int) -> Any:
     """Cut sounds into overlapping frames, with zeros around as far as these reach.
 
-    The frames are joined of whole steps, so that gradients are sums of shifted parts: faster than
-    those of a gather.
+    The frames are joined of whole steps, and their gradient is an overlap-add: a fifth of the time
+    that TensorFlow's gradient of the parts takes.
 
     Args:
         sounds: tensor [shape=(batch, samples)].
@@ -187,16 +215,55 @@ def joined_frames(sounds: Any, before: int, frames: int, span: int, step: int) -
     lacking = steps * step - before - sounds.shape[1]
     if before or lacking:
         sounds = tf.pad(sounds, [[0, 0], [before, lacking]])
-    rows = tf.reshape(sounds, [-1, steps, step])
-    joined = tf.concat([rows[:, k : k + frames] for k in range(parts)], axis=2)
-    return joined[..., :span]
+
+    @tf.custom_gradient
+    def compute(whole: Any) -> Any:
+        rows = tf.reshape(whole, [-1, steps, step])
+        joined = tf.concat([rows[:, k : k + frames] for k in range(parts)], axis=2)
+
+        def gradient(upstream: Any) -> Any:
+            padded = tf.pad(upstream, [[0, 0], [0, 0], [0, parts * step - span]])
+            return tf.signal.overlap_and_add(padded, step)
+
+        return joined[..., :span], gradient
+
+    return compute(sounds)
 
 
-def rfft(frames: Any, length: int) -> Any:
-    """Return the spectrum [shape=(..., length // 2 + 1), complex64] of real frames.
+def magnitudes(frames: Any, length: int, power: float = 1.0) -> Any:
+    """Return magnitudes of real frames, to the power of 1 or 2.
 
-    Frames that are longer than the transform are cut, as NumPy does.
+    The gradient is one inverse transform of the bins, half the time of TensorFlow's own; it is 0
+    for frames of zeros.
+
+    Args:
+        frames: tensor [shape=(..., any)]; what is longer than the transform is cut, as NumPy does.
+        length: of the transform.
+        power: 1 or 2.
+
+    Returns:
+        A tensor [shape=(..., length // 2 + 1)].
     """
     import tensorflow as tf
 
-    return tf.signal.rfft(frames, [length])
+    size = min(frames.shape[-1], length)
+    # Each bin but the first, and the last of an even transform, stands for its mirror image, too.
+    share = np.full(length // 2 + 1, length / 2, np.float32)
+    share[0] = length
+    if length % 2 == 0:
+        share[-1] = length
+
+    @tf.custom_gradient
+    def compute(cut: Any) -> Any:
+        spectrum = tf.signal.rfft(cut, [length])
+        squares = tf.math.real(spectrum) ** 2 + tf.math.imag(spectrum) ** 2
+        found = squares if power == 2 else tf.sqrt(squares)
+
+        def gradient(upstream: Any) -> Any:
+            slope = 2.0 * share if power == 2 else share * tf.math.reciprocal_no_nan(found)
+            bins = tf.cast(upstream * slope, spectrum.dtype) * spectrum
+            return tf.signal.irfft(bins, [length])[..., :size]
+
+        return found, gradient
+
+    return compute(frames[..., :size])
