@@ -36,6 +36,7 @@ class Classifier:
             `keras_listen.models.head.Head` for what the values may be.
         words: in the order of the model's outputs; of a single sigmoid, the word of 0 first.
         spec: the features it was trained on.
+        shape: of its input, with the batch, where a front end makes it instead of the features.
         what: its name in messages.
         head: what its outputs are, one of `keras_listen.models.head.KINDS`; found out where None.
         batch_coupled: whether its answer for one sample depends on the others in its batch; found
@@ -58,6 +59,7 @@ class Classifier:
         words: Sequence[str],
         spec: FeatureSpec | None = None,
         *,
+        shape: Sequence[int | None] | None = None,
         what: str = "the classifier",
         head: str | None = None,
         batch_coupled: bool | None = None,
@@ -67,7 +69,7 @@ class Classifier:
         self._taps: dict[str, keras.Model] = {}
         self._compute: Compute = plainly
         self._computed: dict[str, Callable] = {}
-        if problems := check_shapes(model, self.words, self.spec):
+        if problems := check_shapes(model, self.words, shape or self.spec):
             raise ModelError(f"{what}: {problems[0]}")
         self._kind = head
         self.head = find_head(model, kind=head)
@@ -378,7 +380,9 @@ def load_classifier(
     *,
     trust: bool = False,
     head: str | None = None,
+    builder: str | None = None,
+    imports: Sequence[str] = (),
 ) -> Classifier:
-    """Open a Keras file as a classifier; see `Classifier` and `open_model`."""
-    model = open_model(path, trust=trust)
+    """Open a model file as a classifier; see `Classifier` and `open_model`."""
+    model = open_model(path, trust=trust, builder=builder, imports=imports)
     return Classifier(model, words, spec, what=f"the model {path}", head=head)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import tensorflow as tf
 from ..features import FeatureSpec
 from .blocks import BLOCK_SIZE, in_blocks
 from .classifier import Classifier
+from .formats.keras_file import open_model
 from .rewrites import interruptible
 from .sound_path import Phase, SoundPath
 
@@ -41,7 +43,7 @@ class SoundClassifier:
 
     def __init__(self, network: Classifier, frontend: Any, spec: FeatureSpec):
         self.network, self.frontend, self.spec = network, frontend, spec
-        self.words, self.what = network.words, network.what
+        self.words, self.what, self.check = network.words, network.what, None
         self.path = SoundPath(spec, frontend)
 
     def __getattr__(self, name: str) -> Any:
@@ -136,22 +138,33 @@ class SoundClassifier:
 
 
 def load_sound_classifier(
-    path: str | Path, words: Sequence[str], frontend: Any, spec: FeatureSpec, *, trust: bool = False
+    path: str | Path,
+    words: Sequence[str],
+    frontend: Any,
+    spec: FeatureSpec,
+    *,
+    trust: bool = False,
+    head: str | None = None,
+    builder: str | None = None,
+    imports: Sequence[str] = (),
 ) -> SoundClassifier:
     """Open a model file as a classifier behind a front end.
 
     Args:
-        path: of the file.
+        path: of the file or folder.
         words: in the order of the model's outputs.
         frontend: from sound to its input.
         spec: of the priors' features.
-        trust: open it even if it holds Python code.
+        trust, builder, imports: see `open_model`.
+        head: kind of its head; found out where None.
 
     Raises:
         ModelError: the file cannot be opened, or model, words and front end do not fit together.
     """
-    what = f"the model {path}"
-    network = Classifier(open_model(path, trust=trust), words, _InputShape(frontend), what=what)
+    model = open_model(path, trust=trust, builder=builder, imports=imports)
+    what, samples = f"the model {path}", SoundPath(spec, frontend).samples
+    given = frontend(tf.zeros((1, samples)))
+    network = Classifier(model, words, shape=(None, *given.shape[1:]), what=what, head=head)
     return SoundClassifier(network, frontend, spec)
 
 
