@@ -17,6 +17,8 @@ from .alarms import list_suspicions
 from .debug_set import DebugSet, Points
 from .tsne import Map
 
+#: Stands for the heard word in counts and on pages where none is predicted.
+NO_WORD = "no word"
 #: Features whose prediction decides whether an utterance is misclassified.
 BASES = ("raw", "reconstruction")
 
@@ -142,7 +144,7 @@ def count_results(debug_set: DebugSet, points: Points, basis: str) -> dict[str, 
     Returns:
         words, accuracy (raw, reconstruction, after), by_word, by_speaker, confusion (rows are the
         words said, columns those heard, without utterances in which no word is heard) and
-        confused_pairs, the most frequent first; there "" stands for no word.
+        confused_pairs, the most frequent first.
     """
     labels, words = debug_set.labels, debug_set.experiment.classifier.words
     predicted = _decide(debug_set, points.probabilities_on(basis))
@@ -150,7 +152,7 @@ def count_results(debug_set: DebugSet, points: Points, basis: str) -> dict[str, 
     np.add.at(confusion, (labels[heard], predicted[heard]), 1)
     right = predicted == labels
     # The last name is that of -1: no word.
-    names = (*words, "")
+    names = (*words, NO_WORD)
     pairs = Counter((words[a], names[b]) for a, b in zip(labels, predicted, strict=True) if a != b)
     ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
     return {

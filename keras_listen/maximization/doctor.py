@@ -230,7 +230,8 @@ def _words(model: keras.Model, words: Sequence[str] | None) -> Finding:
         return Finding("words", False, f"{len(words)} words for {count} outputs", mend)
     if repeated := sorted({word for word in words if list(words).count(word) > 1}):
         return Finding("words", False, f"given more than once: {', '.join(repeated)}", mend)
-    return Finding("words", True, f"{count} words for {count} outputs")
+    outputs = "1 output" if count == 1 else f"{count} outputs"
+    return Finding("words", True, f"{lines} words for {outputs}")
 
 
 #: What the outputs of a model are, by the kind of its head.
