@@ -100,7 +100,7 @@ def gather_pool(
     if not len(others):
         return ExamplePool(debug_set, own, points.before, correct, basis)
     positions = np.concatenate([debug_set.positions, others])
-    everything = DebugSet.of(debug_set.experiment, debug_set.store, positions, debug_set.vocoder)
+    everything = debug_set.with_positions(positions)
     latents, predicted = _encode_others(everything, own, basis, track)
     return ExamplePool(
         everything,
@@ -133,9 +133,12 @@ def _encode_others(
         for span in spans(len(others), size):
             features = everything.store.read(others[span])
             z = experiment.in_blocks(experiment.prior.encode, features)
-            if basis != "raw":
-                features = experiment.in_blocks(experiment.prior.decode, z)
-            found = experiment.classifier.predict(features, block_size=size)
+            if basis == "raw":
+                points = range(own + span.start, own + span.stop)
+                found = everything.predict_raw(points, features)
+            else:
+                decoded = experiment.in_blocks(experiment.prior.decode, z)
+                found = experiment.classifier.predict(decoded, block_size=size)
             predicted.append(experiment.classifier.decide(found))
             flat = z.reshape(len(z), -1)
             latents.append(latent_projection(flat.shape[1])(flat))

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..experiment.chunks import read_chunk
 from ..experiment.rates import PooledSpread, Rate, Spread
-from ..experiment.referees import predict_in_order
+from ..experiment.referees import knows, predict_in_order
 from ..models.blocks import BLOCK_SIZE, spans
 from ..models.classifier import Classifier
 from .grid import UNHEARD, Grid
@@ -106,11 +106,17 @@ def count_chunk(
         mine = arrays["word"] == label
         chosen = {k: v[mine] for k, v in arrays.items() if not k.startswith(("spread", "shown"))}
         target = label if aimed else None
-        group = found[words[label]] = _count_group(chosen, target, classifier, referees)
+        asked = referees if target is None else _knowing(referees, words[label])
+        group = found[words[label]] = _count_group(chosen, target, classifier, asked)
         for i in np.flatnonzero(arrays["spread_word"] == label):
             group.spread += _spread(arrays, "spread", i)
             group.start_spread += _spread(arrays, "spread_before", i)
     return found
+
+
+def _knowing(referees: Mapping[str, Any], word: str) -> dict[str, Any]:
+    """Return the referees that know a word; others cannot agree on it."""
+    return {name: referee for name, referee in referees.items() if knows(referee, word)}
 
 
 def _spread(arrays: Mapping[str, np.ndarray], name: str, i: int) -> Spread:
@@ -238,7 +244,7 @@ def count_real_speech(grid: Grid) -> dict[str, GroupResults]:
             continue
         own = grid.classifier.predict(features)
         referees = {}
-        for name, referee in grid.referees.items():
+        for name, referee in _knowing(grid.referees, word).items():
             theirs = predict_in_order(referee, words, features)
             referees[name] = Judged(theirs, theirs, referee.decide)
         group = found[word] = count_scores(

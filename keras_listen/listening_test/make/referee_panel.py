@@ -9,9 +9,11 @@ from functools import cached_property
 import numpy as np
 from keras import ops
 
+from ...experiment.hearing import predict_sounds
 from ...experiment.referees import predict_in_order
 from ...models.blocks import in_blocks
 from ...models.classifier import Classifier
+from ...models.sound_classifier import SoundClassifier
 
 #: The bundle's referee of the classifier's own architecture, which shares its blind spots.
 _TWIN = "referee"
@@ -63,9 +65,19 @@ class RefereePanel:
         compute = referee.apart(lambda block: model(block, training=False))
         return lambda block: ops.convert_to_numpy(compute(block)).reshape(len(block), -1)
 
-    def score(self, features: np.ndarray) -> PanelScores:
-        """Score features of sounds [shape=(sounds, frames, mels, 1)], at least one."""
-        own = self._probabilities(self.classifier, features)
+    def score(self, features: np.ndarray, sounds: np.ndarray | None = None) -> PanelScores:
+        """Score sounds by their features.
+
+        Args:
+            features: of the sounds [shape=(sounds, frames, mels, 1)], at least one.
+            sounds: themselves, at the rate of the features; a classifier behind a front end hears
+                these where they are given [shape=(sounds, samples)].
+        """
+        if sounds is not None and isinstance(self.classifier, SoundClassifier):
+            rate, size = self.classifier.spec.sample_rate, self.block_size
+            own = predict_sounds(self.classifier, sounds, rate, block_size=size)
+        else:
+            own = self._probabilities(self.classifier, features)
         others = [self._probabilities(referee, features) for referee in self.referees.values()]
         referees = np.reshape(others, (len(others), *own.shape)).astype(np.float32)
         return PanelScores(own, referees, in_blocks(self._activations, features, self.block_size))
