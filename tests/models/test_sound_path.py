@@ -17,8 +17,7 @@ SPEC = FeatureSpec()
 
 def front(rate: int = 22050, samples: int | None = None) -> SimpleNamespace:
     """A front end that lets sound through."""
-    front_end = SimpleNamespace(sample_rate=rate, samples=samples)
-    return front_end
+    return SimpleNamespace(sample_rate=rate, samples=samples)
 
 
 def vowel(rate: int = 22050) -> np.ndarray:

@@ -23,7 +23,9 @@ def gradient(function, x: tf.Tensor) -> np.ndarray:
     return tape.gradient(total, x).numpy()
 
 
-@pytest.mark.parametrize("length,step", [(255, 128), (480, 320), (400, 160), (1024, 256), (30, 40)])
+@pytest.mark.parametrize(
+    ("length", "step"), [(255, 128), (480, 320), (400, 160), (1024, 256), (30, 40)]
+)
 def test_frames_are_those_of_tensorflow(length, step):
     x = sounds(3001)
     ours, theirs = spectra.frame(x, length, step), tf.signal.frame(x, length, step)
@@ -36,7 +38,7 @@ def test_frames_are_those_of_tensorflow(length, step):
     )
 
 
-@pytest.mark.parametrize("length,step", [(1024, 256), (400, 160)])
+@pytest.mark.parametrize(("length", "step"), [(1024, 256), (400, 160)])
 def test_overlapping_frames_add_up_as_in_tensorflow(length, step):
     x = tf.reshape(sounds(2 * 9 * length, 1), [2, 9, length])
     ours, theirs = spectra.overlap_and_add(x, step), tf.signal.overlap_and_add(x, step)
