@@ -167,10 +167,11 @@ def _drop(cls: type, config: dict[str, Any], what: str) -> None:
     Raises:
         ModelFileError: one that is dropped would change the outputs.
     """
-    known = {*inspect.signature(cls.__init__).parameters, *_COMMON}
+    taken = inspect.signature(cls.__init__).parameters
+    known = {*taken, *(_COMMON if "kwargs" in taken else ())}
     for key in [key for key in config if key not in known]:
         value = config.pop(key)
-        harmless = key in _HARMLESS or value in (None, False, [], {})
+        harmless = key in (*_HARMLESS, *_COMMON) or value in (None, False, [], {})
         # As many groups as channels are what a depthwise layer is; a Keras 2 file always says 1.
         if not harmless and (key, value) != ("groups", 1):
             text = f"{what} has {key}={value!r}, which no layer of Keras 3 has"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -43,36 +45,73 @@ def hard_sigmoid(x: Any) -> Any:
     return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
 
 
-@keras.saving.register_keras_serializable("keras_listen")
 class TensorFlowFunction(keras.layers.Layer):
     """Calls a function of TensorFlow that Keras 2 stored by name.
 
     Args:
         function: its name without `tf.`, one that `is_pure` knows.
+        arguments: the values that it is called on, `Place(i)` for the i-th tensor.
+        keywords: those that it is called on by name.
 
     Raises:
         ValueError: another function.
     """
 
-    def __init__(self, function: str, **settings: Any):
+    def __init__(
+        self,
+        function: str,
+        arguments: Sequence[Any] = (),
+        keywords: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ):
         super().__init__(**settings)
         if not is_pure(function):
             raise ValueError(f"tf.{function} is not among the functions that may be called")
-        self.function = function
+        self.function, self._arguments = function, tuple(arguments)
+        # In a tuple, so that Keras does not track it as parts of the layer.
+        self._keywords = (dict(keywords or {}),)
 
-    def call(self, *values: Any, **settings: Any) -> Any:
-        """Call the function as Keras 2 did."""
-        settings.pop("name", None)
-        if (window := settings.get("window_fn")) and str(window).endswith("_window"):
-            settings["window_fn"] = getattr(tf.signal, str(window))
+    def call(self, *tensors: Any) -> Any:
+        """Call the function on tensors, in the order of their places."""
+        values = [_filled(value, tensors) for value in self._arguments]
+        keywords = {
+            key: _filled(value, tensors) for key, value in self._keywords[0].items() if key != "name"
+        }
+        if str(window := keywords.get("window_fn")).endswith("_window"):
+            keywords["window_fn"] = getattr(tf.signal, str(window))
         place, _, name = self.function.rpartition(".")
-        if place == "__operators__":
-            return _OPERATORS[name](*values, **settings)
-        return _find(self.function)(*values, **settings)
+        function = _OPERATORS[name] if place == "__operators__" else _find(self.function)
+        return function(*values, **keywords)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the settings, for saving."""
-        return super().get_config() | {"function": self.function}
+
+@dataclass(frozen=True)
+class Place:
+    """Stands for a tensor among the stored arguments of a function."""
+
+    number: int
+
+
+def split_tensors(value: Any, tensors: list[Any]) -> Any:
+    """Return a value with its tensors replaced by places; append them to `tensors`."""
+    if isinstance(value, keras.KerasTensor):
+        tensors.append(value)
+        return Place(len(tensors) - 1)
+    if isinstance(value, list | tuple):
+        return [split_tensors(part, tensors) for part in value]
+    if isinstance(value, Mapping):
+        return {key: split_tensors(part, tensors) for key, part in value.items()}
+    return value
+
+
+def _filled(value: Any, tensors: Sequence[Any]) -> Any:
+    """Return a value with places replaced by their tensors."""
+    if isinstance(value, Place):
+        return tensors[value.number]
+    if isinstance(value, list | tuple):
+        return [_filled(part, tensors) for part in value]
+    if isinstance(value, Mapping):
+        return {key: _filled(part, tensors) for key, part in value.items()}
+    return value
 
 
 def is_pure(function: str) -> bool:

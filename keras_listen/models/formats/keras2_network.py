@@ -10,6 +10,7 @@ import numpy as np
 
 from ..problem import ModelFileError, Problem
 from .keras2_config import BUILD_IT, find_missing, is_network, layers_of, repair
+from .keras2_layers import TensorFlowFunction, split_tensors
 
 #: Recurrent layers, which take their initial states as further inputs in Keras 2.
 _RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
@@ -108,6 +109,8 @@ class Network:
         if isinstance(layer, _RECURRENT) and isinstance(arguments[0], list):
             settings = settings | {"initial_state": arguments[0][1:]}
             arguments = [arguments[0][0]]
+        if isinstance(layer, TensorFlowFunction):
+            layer, arguments, settings = _bound(layer, arguments, settings)
         self._outputs[name].append(_called(layer, *arguments, **settings))
         return True
 
@@ -156,6 +159,18 @@ class Network:
             stored = [stored]
         tensors = [self._tensor(each) for each in stored]
         return tensors[0] if len(tensors) == 1 else tensors
+
+
+def _bound(
+    layer: TensorFlowFunction, arguments: list[Any], settings: dict[str, Any]
+) -> tuple[TensorFlowFunction, list[Any], dict[str, Any]]:
+    """Return a layer that keeps the constants of a call, and the tensors to call it on.
+
+    Keras 3 does not take both mixed.
+    """
+    tensors: list[Any] = []
+    places = split_tensors(arguments, tensors), split_tensors(settings, tensors)
+    return TensorFlowFunction(layer.function, *places), tensors, {}
 
 
 class _Waiting(Exception):

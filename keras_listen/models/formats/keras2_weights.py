@@ -52,9 +52,7 @@ def set_layer(
     wanted = [tuple(weight.shape) for weight in weights]
     if shapes != wanted:
         text = f"its layer {name} has weights of the shapes {shapes}, expected {wanted}"
-        raise ModelFileError(
-            Problem(text, "give the weights that were saved together with this network")
-        )
+        raise _unfit(text)
     for weight, (_, value) in zip(weights, tensors, strict=True):
         weight.assign(value)
     _finish(layer)
@@ -93,9 +91,7 @@ def set_tree(root: Network | keras.Model, group: h5py.Group, path: Path) -> None
     done = _set_group(root, group, path)
     if missing := [weight.path for weight in model.weights if weight.path not in done]:
         text = f"it has no weights for {', '.join(missing[:3])}"
-        raise ModelFileError(
-            Problem(text, "give the weights that were saved together with this network")
-        )
+        raise _unfit(text)
 
 
 def _set_group(item: Any, group: h5py.Group, path: Path) -> set[str]:
@@ -119,16 +115,15 @@ def _set_group(item: Any, group: h5py.Group, path: Path) -> set[str]:
 def _set_own(layer: keras.layers.Layer, stored: h5py.Group, path: Path) -> set[str]:
     """Set the weights that belong to a layer itself."""
     arrays = [read_array(stored[key], stored.file, path) for key in sorted(stored, key=int)]
-    arrays = [array for array in arrays if not np.issubdtype(array.dtype, np.integer)]
+    own = layer._trainable_variables + layer._non_trainable_variables
+    if len(arrays) != len(own):
+        arrays = [array for array in arrays if not np.issubdtype(array.dtype, np.integer)]
     try:
         layer.load_own_variables({str(number): array for number, array in enumerate(arrays)})
     except ValueError as error:
         reason = " ".join(str(error).split())[:160]
-        remedy = "give the weights that were saved together with this network"
-        raise ModelFileError(Problem(f"its layer {layer.name} does not fit: {reason}", remedy)) from (
-            error
-        )
-    return {weight.path for weight in (layer._trainable_variables + layer._non_trainable_variables)}
+        raise _unfit(f"its layer {layer.name} does not fit: {reason}") from error
+    return {weight.path for weight in own}
 
 
 def _held(item: Any, name: str) -> Any:
@@ -161,10 +156,14 @@ def _numbered(layers: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 def _require(found: Any, name: str) -> Any:
     if found is None:
         text = f"it has weights for {name}, which the network does not have"
-        raise ModelFileError(
-            Problem(text, "give the weights that were saved together with this network")
-        )
+        raise _unfit(text)
     return found
+
+
+def _unfit(text: str) -> ModelFileError:
+    return ModelFileError(
+        Problem(text, "give the weights that were saved together with this network")
+    )
 
 
 def _has_arrays(item: Any) -> bool:
