@@ -76,7 +76,7 @@ def read_layers(file: h5py.File, path: Path) -> list[tuple[str, Sequence[tuple[s
     Raises:
         ModelFileError: the file was saved by Keras on Theano, or refers to another file.
     """
-    root = file["model_weights"] if "model_weights" in file else file
+    root = file.get("model_weights", file)
     if as_text(root.attrs.get("backend", "")) == "theano":
         text = f"{path} was saved by Keras on Theano, which stores convolutions mirrored"
         raise ModelFileError(Problem(text, "open it in Keras 2 on TensorFlow and save it there"))

@@ -29,9 +29,27 @@ _CLASSES = {
 }
 #: Settings that change no output at inference, whatever their value.
 _HARMLESS = frozenset(
-    """batch_input_shape batch_size force_generator fused implementation input_dim input_dtype
-    input_length key_shape noise_shape query_shape ragged rng_type softmax_robust_masking
-    sparse stateful synchronized value_shape virtual_batch_size""".split()
+    (
+        "batch_input_shape",
+        "batch_size",
+        "force_generator",
+        "fused",
+        "implementation",
+        "input_dim",
+        "input_dtype",
+        "input_length",
+        "key_shape",
+        "noise_shape",
+        "query_shape",
+        "ragged",
+        "rng_type",
+        "softmax_robust_masking",
+        "sparse",
+        "stateful",
+        "synchronized",
+        "value_shape",
+        "virtual_batch_size",
+    )
 )
 #: Settings of every layer.
 _COMMON = ("name", "trainable", "dtype")
@@ -70,15 +88,19 @@ def walk(entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
                 yield from walk(each)
 
 
-def holds_code(entry: Mapping[str, Any]) -> bool:
-    """Return whether a network's description holds compiled Python code."""
-    for layer in walk(entry):
-        function = layer["config"].get("function") if layer["class_name"] == "Lambda" else None
-        if isinstance(function, Mapping) and function.get("class_name") == "__lambda__":
-            return True
-        if isinstance(function, list):
-            return True
-    return False
+def holds_code(stored: Any) -> bool:
+    """Return whether a description holds compiled Python code, anywhere in it."""
+    if isinstance(stored, list):
+        return any(holds_code(part) for part in stored)
+    if not isinstance(stored, Mapping):
+        return False
+    if stored.get("class_name") == "__lambda__":
+        return True
+    config = stored.get("config")
+    if stored.get("class_name") == "Lambda" and isinstance(config, Mapping):
+        # Keras 2 wrote code, defaults and closure in a list, a function's name as text.
+        return isinstance(config.get("function"), list) or holds_code(config.get("function"))
+    return any(holds_code(part) for part in stored.values())
 
 
 def find_missing(entry: Mapping[str, Any]) -> list[str]:

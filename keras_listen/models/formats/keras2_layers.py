@@ -15,11 +15,55 @@ from keras import ops
 _PURE = ("math.", "nn.", "signal.", "linalg.")
 #: Functions elsewhere that only compute; those for operators stand in `_OPERATORS`.
 _SINGLE = frozenset(
-    """abs add broadcast_to cast clip_by_value concat cos divide exp expand_dims gather identity
-    image.resize matmul maximum minimum multiply negative ones_like pad pow repeat reshape reverse
-    round shape sigmoid sign sin split sqrt square squeeze stack subtract tanh tensordot tile
-    transpose unstack where zeros_like reduce_max reduce_mean reduce_min reduce_prod
-    reduce_sum""".split()
+    (
+        "abs",
+        "add",
+        "broadcast_to",
+        "cast",
+        "clip_by_value",
+        "concat",
+        "cos",
+        "divide",
+        "exp",
+        "expand_dims",
+        "gather",
+        "identity",
+        "image.resize",
+        "matmul",
+        "maximum",
+        "minimum",
+        "multiply",
+        "negative",
+        "ones_like",
+        "pad",
+        "pow",
+        "repeat",
+        "reshape",
+        "reverse",
+        "round",
+        "shape",
+        "sigmoid",
+        "sign",
+        "sin",
+        "split",
+        "sqrt",
+        "square",
+        "squeeze",
+        "stack",
+        "subtract",
+        "tanh",
+        "tensordot",
+        "tile",
+        "transpose",
+        "unstack",
+        "where",
+        "zeros_like",
+        "reduce_max",
+        "reduce_mean",
+        "reduce_min",
+        "reduce_prod",
+        "reduce_sum",
+    )
 )
 _OPERATORS = {
     "add": lambda x, y: x + y,
@@ -75,7 +119,9 @@ class TensorFlowFunction(keras.layers.Layer):
         """Call the function on tensors, in the order of their places."""
         values = [_filled(value, tensors) for value in self._arguments]
         keywords = {
-            key: _filled(value, tensors) for key, value in self._keywords[0].items() if key != "name"
+            key: _filled(value, tensors)
+            for key, value in self._keywords[0].items()
+            if key != "name"
         }
         if str(window := keywords.get("window_fn")).endswith("_window"):
             keywords["window_fn"] = getattr(tf.signal, str(window))
