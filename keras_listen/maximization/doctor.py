@@ -55,7 +55,7 @@ def examine(
     """Run all checks on a Keras file; no model makes them fail.
 
     Args:
-        path: the `.keras` file.
+        path: the `.keras` or `.h5` file, or the folder of a SavedModel.
         words: in the order of the model's outputs; without them only their number is reported.
         spec: the features that it was trained on; the published ones by default.
         trust: open it even if it holds Python code.
@@ -108,8 +108,8 @@ def _unopened(path: Path, error: ModelFileError) -> Finding:
             "file",
             False,
             f"{path} needs custom classes or functions that are not there: {', '.join(missing)}",
-            "import the module that registers them (keras.saving.register_keras_serializable) and "
-            "use the Python interface, or rebuild the model from Keras's own layers",
+            "name the module that registers them (keras.saving.register_keras_serializable) as an "
+            "import, or rebuild the model from Keras's own layers",
         )
     default = "save it again: model.save('model.keras')" if path.exists() else "check the path"
     return Finding("file", False, error.problem.text, error.problem.remedy or default)

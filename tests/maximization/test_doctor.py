@@ -343,9 +343,9 @@ def test_files_that_do_not_open(tmp_path):
         "short.keras": "damaged",
         "flipped.keras": "cannot open",
         "empty.keras": "damaged",
-        "old.h5": "no .keras file",
+        "old.h5": "no HDF5 file",
         "missing.keras": "there is no model file",
-        "folder.keras": "there is no model file",
+        "folder.keras": "a folder without saved_model.pb",
     }.items():
         found = by_name(examine(tmp_path / name))
         assert problems(found) == ["file"], name
@@ -469,6 +469,12 @@ def test_a_subclassed_model(look):
     model = Subclassed()
     model(np.zeros((1, *SHAPE), np.float32))
     found = look(model)
+    assert problems(found) == []
+    assert found["input shape"].text == str((None, *SHAPE))
+
+
+def test_a_subclassed_model_that_was_never_called(look):
+    found = look(Subclassed())
     assert problems(found) == ["input shape"]
     assert "keras.Model(x, model(x))" in found["input shape"].remedy
 
