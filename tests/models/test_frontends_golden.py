@@ -96,9 +96,7 @@ GOLDEN = {
     "librosa's MFCC of HTK bands, DCT-III": (
         "librosa-mfcc",
         {**SHORT, "mel_scale": "htk", "mel_norm": "none", "dct": 3},
-        lambda y: librosa.feature.mfcc(
-            y=y, dct_type=3, htk=True, mel_norm=None, **LIBROSA_SHORT
-        ),
+        lambda y: librosa.feature.mfcc(y=y, dct_type=3, htk=True, mel_norm=None, **LIBROSA_SHORT),
     ),
     "librosa's MFCC without norm": (
         "librosa-mfcc",
@@ -190,7 +188,11 @@ def test_python_speech_features(recordings):
     [
         ({}, {}, {}),
         ({"padding": "kaldi", "pad_mode": "symmetric"}, {"snip_edges": False}, {}),
-        ({"window": "hamming_symmetric", "bands": 80}, {"window_type": "hamming"}, {"num_bins": 80}),
+        (
+            {"window": "hamming_symmetric", "bands": 80},
+            {"window_type": "hamming"},
+            {"num_bins": 80},
+        ),
     ],
 )
 def test_kaldi(options, frame, mel, recordings):

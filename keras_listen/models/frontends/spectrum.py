@@ -118,7 +118,6 @@ class Spectrum:
 
     def __call__(self, sounds: Any) -> Any:
         """Return magnitudes [shape=(batch, frames, bins)] of sounds [shape=(batch, samples)]."""
-        import tensorflow as tf
 
         settings = self.settings
         frames = self.windowed(sounds)
