@@ -108,9 +108,15 @@ class Store:
         """All features, memory-mapped [shape=(rows, frames, mels)]; index it with `rows`.
 
         Raises:
-            CorpusError: the file is missing or cut short.
+            CorpusError: the file is missing or cut short, or has not all rows of the index.
         """
-        return self._map("features.npy")
+        features = self._map("features.npy")
+        if len(self.rows) and not 0 <= self.rows.min() <= self.rows.max() < len(features):
+            raise CorpusError(
+                f"the store {self.root} is damaged: index.csv names row {self.rows.max()}, and "
+                f"features.npy has {len(features)} rows; prepare it again"
+            )
+        return features
 
     @cached_property
     def noise(self) -> np.ndarray:

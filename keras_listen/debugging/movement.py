@@ -79,7 +79,7 @@ def explained_variance(
     total = (ways**2).sum()
     if not total:
         return None
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed % 2**64)
     share = _between(ways, group) / total
     chance = [_between(ways, group[_order(outer, generator)]) / total for _ in range(PERMUTATIONS)]
     # Rounding must not make an order differ from itself.

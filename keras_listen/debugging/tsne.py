@@ -60,7 +60,7 @@ def _fit(latents: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
     from openTSNE import TSNE
 
     # One thread: the same bytes on any number of cores.
-    fit = TSNE(perplexity=perplexity, random_state=seed, n_jobs=1)
+    fit = TSNE(perplexity=perplexity, random_state=seed % 2**32, n_jobs=1)
     return np.asarray(fit.fit(latents), np.float32)
 
 

@@ -9,6 +9,7 @@ import io
 import logging
 import queue
 import threading
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -282,8 +283,10 @@ def load_feature_file(path: str | Path, spec: FeatureSpec) -> np.ndarray:
     """
     try:
         features = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ReadError(f"cannot read the features {path}: {error}") from error
+    if not isinstance(features, np.ndarray):
+        raise ReadError(f"cannot read the features {path}: it is an .npz file; expected .npy")
     if features.ndim != 2 or features.shape[1] != spec.n_mels or not len(features):
         raise ParameterError(
             f"{path} has the shape {features.shape}; expected (frames, {spec.n_mels}) with at "

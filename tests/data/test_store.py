@@ -378,6 +378,18 @@ def test_damaged_arrays_are_refused(store_copy, name, size):
         getattr(store, name.partition(".")[0])
 
 
+def test_an_index_of_rows_that_are_not_there_is_refused(store_copy):
+    path = store_copy / "index.csv"
+    text = path.read_text(encoding="utf-8")
+    heading, first, rest = text.split("\n", 2)
+    place = heading.split(",").index("row")
+    cells = first.split(",")
+    cells[place] = "999"
+    path.write_text("\n".join([heading, ",".join(cells), rest]), encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"names row 999, and features.npy has \d+ rows; prepare"):
+        _ = Store.open(store_copy).features
+
+
 def test_pickled_arrays_are_never_opened(store_copy):
     np.save(store_copy / "features.npy", np.array([{"a": 1}], object), allow_pickle=True)
     with pytest.raises(CorpusError, match=r"features\.npy is damaged"):

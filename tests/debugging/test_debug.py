@@ -434,6 +434,8 @@ def test_a_map_is_the_same_for_a_seed_and_keeps_neighbours():
     again = fit_map(before, before + 0.1, seed=3)
     assert np.array_equal(places.before, again.before)
     assert np.array_equal(places.after, again.after)
+    # Any whole number is a seed, as elsewhere.
+    assert fit_map(before, before + 0.1, seed=-1).before.shape == (60, 2)
     middles = [places.before[:30].mean(axis=0), places.before[30:].mean(axis=0)]
     far = np.linalg.norm(middles[0] - middles[1])
     assert far > 3 * places.before[:30].std()

@@ -146,6 +146,9 @@ def broken(folder, sound):
     np.save(folder / "whole.npy", np.zeros((20, 80), np.int32))
     np.save(folder / "object.npy", np.array([{}, 1], object), allow_pickle=True)
     (folder / "text.npy").write_text("no array")
+    np.savez(folder / "several.npz", a=np.zeros(3))
+    (folder / "several.npz").rename(folder / "several.npy")
+    (folder / "cut.npy").write_bytes((folder / "several.npy").read_bytes()[:100])
     (folder / "text.wav").write_text("no sound")
     soundfile.write(folder / "silent.wav", np.zeros(9000), 16000)
     (folder / "nothing").mkdir()
@@ -162,6 +165,8 @@ def broken(folder, sound):
         ("whole.npy", "floating-point"),
         ("object.npy", "cannot read the features"),
         ("text.npy", "cannot read the features"),
+        ("several.npy", "it is an .npz file; expected .npy"),
+        ("cut.npy", "cannot read the features"),
         ("missing.npy", "cannot read the features"),
         ("text.wav", "text.wav"),
         ("silent.wav", "silent"),
