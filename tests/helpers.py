@@ -45,9 +45,9 @@ def sigmoid_classifier(bias: float = 0.0) -> keras.Model:
         bias: added to the logit of "up".
     """
     model = small_classifier(8, softmax=False)
-    kernel, bias = model.layers[-1].get_weights()
-    rarely = [bias if word == "up" else -50.0 for word in WORDS]
-    model.layers[-1].set_weights([kernel, bias + np.array(rarely)])
+    kernel, _ = model.layers[-1].get_weights()
+    biases = np.array([bias if word == "up" else -50.0 for word in WORDS])
+    model.layers[-1].set_weights([kernel, biases])
     return keras.Model(model.inputs[0], keras.ops.sigmoid(model.outputs[0]))
 
 
