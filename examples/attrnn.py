@@ -2,10 +2,10 @@
 
     python examples/attrnn.py model-attRNN.h5 RECORDINGS/yes/*.wav
 
-The file is that of https://github.com/douglas125/SpeechCmdRecognition (MIT licence): a network with
-attention on the words of Speech Commands. It was saved by Keras 2 with Lambda layers, bytecode of an
-older Python that cannot be run. So `build` builds the network, and `open_model` loads the file's
-weights into it:
+The file is that of https://github.com/douglas125/SpeechCmdRecognition (MIT licence): a network
+with attention on the words of Speech Commands. It was saved by Keras 2 with Lambda layers, bytecode
+of an older Python that cannot be run. So `build` builds the network, and `open_model` loads the
+file's weights into it:
 
     open_model("model-attRNN.h5", builder="examples.attrnn:build")
 
@@ -19,8 +19,16 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+_WORDS = """
+unknown nine yes no up down left right on off stop go zero one two three four five six seven eight
+backward bed bird cat dog follow forward happy house learn marvin sheila tree visual wow
+"""
 #: In the order of the outputs; the first is everything else.
+<<<<<<< HEAD
 WORDS = ["unknown", "nine", "yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "backward", "bed", "bird", "cat", "dog", "follow", "forward", "happy", "house", "learn", "marvin", "sheila", "tree", "visual", "wow"]
+=======
+WORDS = tuple(_WORDS.split())
+>>>>>>> formats
 RATE = 16000
 
 
@@ -29,8 +37,8 @@ class LogMel(layers.Layer):
     """Log-mel spectrogram of a sound, with mean 0 and deviation 1 over all its values.
 
     The network in the file takes mean and deviation over all sounds of a batch, so that its answer
-    for one depends on the others. Here each sound is normalized by itself, as where one is heard at a
-    time.
+    for one depends on the others. Here each sound is normalized by itself, as where one is heard at
+    a time.
     """
 
     def call(self, sounds):

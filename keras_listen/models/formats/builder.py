@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import math
 import shutil
 import sys
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
 
 from ..problem import ModelFileError, Problem
 from .hdf5 import opened, read_layers
@@ -120,17 +123,35 @@ def _load_plainly(model: keras.Model, path: Path) -> None:
     with contextlib.ExitStack() as stack:
         place = path
         if not path.name.endswith((".keras", ".weights.h5")):
-            place = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "model.weights.h5"
+            archive = zipfile.is_zipfile(path)
+            name = "model.keras" if archive else "model.weights.h5"
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory())) / name
             shutil.copyfile(path, place)
         try:
-            model.load_weights(place)
-            return
+            _load_all(model, place)
         except Exception as error:
             if place.suffix == ".keras":
                 raise ModelFileError(Problem(_brief(error))) from error
-        # Keras 2.13 to 2.15 write the same layout with weights that Keras 3 does without.
-        with opened(path) as file:
-            set_tree(model, file, path)
+            # Keras 2.13 to 2.15 write the same layout with weights that Keras 3 does without.
+            with opened(path) as file:
+                set_tree(model, file, path)
+
+
+def _load_all(model: keras.Model, place: Path) -> None:
+    """Load a file's weights.
+
+    Raises:
+        ValueError: it lacks some. Keras only warns of groups that it does not find.
+    """
+    weights = [weight for weight in model.weights if "float" in str(weight.dtype)]
+    for weight in weights:
+        weight.assign(np.full(weight.shape, np.nan))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.load_weights(place)
+    for weight in weights:
+        if math.prod(weight.shape) and np.isnan(keras.ops.convert_to_numpy(weight)).all():
+            raise ValueError(f"the file has nothing for {weight.path}")
 
 
 def _import(name: str, what: str) -> ModuleType:

@@ -173,7 +173,7 @@ def _require_input(function: Any, folder: Path) -> tuple[Any, tf.TensorSpec]:
     """Return name or position and form of the only input."""
     specs = _specs(function)
     if len(specs) != 1:
-        names = ", ".join(str(name) for name, _ in specs)
+        names = ", ".join(sorted(str(name) for name, _ in specs))
         raise _refusal(folder, f"its function takes {len(specs)} tensors ({names})", _EXPORT)
     name, spec = specs[0]
     if not spec.dtype.is_floating:
@@ -195,7 +195,7 @@ def _require_output(function: Any, folder: Path) -> str | None:
         keys, outputs = list(range(len(outputs))), list(outputs)
     floating = [key for key, out in zip(keys, outputs, strict=True) if out.dtype.is_floating]
     if len(floating) != 1:
-        names = ", ".join(str(key) for key in keys)
+        names = ", ".join(sorted(str(key) for key in keys))
         text = f"its function has {len(floating)} outputs in floating point, among {names}"
         raise _refusal(folder, text, "export a function with the one to listen to")
     return floating[0]
