@@ -124,7 +124,8 @@ class SpectrumSettings(Settings):
     window: Annotated[
         str,
         "hann (periodic), hann_symmetric, hann_tf (of tf.signal: symmetric if odd), hamming, "
-        "hamming_symmetric, povey, rect, sqrt_hann, or a name known to scipy.signal.get_window",
+        "hamming_symmetric, povey, rect, hann_half (offset by half a sample), sqrt_hann (its "
+        "root, times the root of 0.5), or a name known to scipy.signal.get_window",
     ] = "hann"
     place: Annotated[
         Literal["start", "center"],
