@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from keras_listen.models.frontends.components import FACTORIES
+from keras_listen.models.frontends.components import FACTORIES, MICRO
+from keras_listen.models.frontends.micro import MicroSettings
 from keras_listen.models.frontends.presets import PRESETS
 from keras_listen.models.frontends.settings import (
     MelSettings,
@@ -27,6 +28,7 @@ KINDS: dict[type[Settings], str] = {
     SpectrumSettings: "spectrogram",
     MelSettings: "mel",
     MfccSettings: "mfcc",
+    MicroSettings: "tflite-micro",
 }
 
 
@@ -43,7 +45,8 @@ def value(given: Any) -> str:
 def described(kind: type[Settings]) -> list[Option]:
     """Return the settings that a kind adds to the kind before it."""
     known = set(hints_of(kind.__mro__[1])) if kind is not Settings else set()
-    component = Component("frontend", KINDS[kind], FACTORIES[KINDS[kind]], "keras-listen", "")
+    factory = MICRO if kind is MicroSettings else FACTORIES[KINDS[kind]]
+    component = Component("frontend", KINDS[kind], factory, "keras-listen", "")
     return [option for option in component.options if option.name not in known]
 
 

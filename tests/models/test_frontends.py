@@ -21,7 +21,7 @@ from keras_listen.plugins import default_registry
 from keras_listen.testing import voice
 
 DOCS = Path(__file__).parents[2] / "docs"
-NAMES = [*FACTORIES, "features"]
+NAMES = [*FACTORIES, "features", "tflite-micro"]
 VOICES = np.stack([voice(k, 4000, 16000) for k in range(3)]).astype(np.float32)
 SMALL = {"samples": 4000, "seconds": None}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...hookspecs import Register, hookimpl
 from .front_end import FrontEnd
+from .micro import MicroFrontEnd, MicroSettings, unavailable
 from .own import features
 from .presets import PRESETS
 from .settings import MelSettings, MfccSettings, Settings, SpectrumSettings, hints_of
@@ -24,15 +25,17 @@ class Factory:
         settings: kind of front end.
         text: its documentation.
         changed: defaults that differ from those of the settings.
+        front_end: class that takes the settings.
     """
 
     settings: type[Settings]
     text: str
     changed: Mapping[str, Any] = field(default_factory=dict)
+    front_end: type[FrontEnd] = FrontEnd
 
     def __call__(self, bundle: None, **options: Any) -> FrontEnd:
         """Return the front end; `bundle` is not used."""
-        return FrontEnd(self.settings(**{**self.changed, **options}))
+        return self.front_end(self.settings(**{**self.changed, **options}))
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]
@@ -66,9 +69,18 @@ FACTORIES: dict[str, Factory] = {
     },
 }
 
+MICRO = Factory(
+    MicroSettings,
+    "The audio front end of TensorFlow Lite Micro: noise reduction and gain control over time.\n\n"
+    "Source: tensorflow/lite/experimental/microfrontend, of which it takes the values; the "
+    "gradient is that of the same steps without rounding.",
+    front_end=MicroFrontEnd,
+)
+
 
 @hookimpl
 def register_frontends(register: Register) -> None:
     for name, factory in FACTORIES.items():
         register(name, factory)
     register("features", features)
+    register("tflite-micro", MICRO, unavailable=unavailable)

@@ -64,9 +64,7 @@ class FrontEnd:
 
         sounds = tf.convert_to_tensor(sounds, tf.float32)
         require_length(sounds, self.samples)
-        values = prepare(sounds, self.settings)
-        if self._spectrum is not None:
-            values = self._framewise(values)
+        values = self.compute(prepare(sounds, self.settings))
         if np.any(self._mean):
             values -= self._like(self._mean, values)
         if np.any(self._deviation != 1):
@@ -78,10 +76,20 @@ class FrontEnd:
         """Bring a recording [shape=(any,)] at the sample rate to the length of the sounds."""
         return fit(sound, self.samples, self.settings.align)
 
-    def _framewise(self, sounds: Any) -> Any:
-        """Return what is computed of frames [shape=(batch, frames, bands) or with a channel]."""
+    def compute(self, sounds: Any) -> Any:
+        """Return what is computed of sounds at their level, before its form.
+
+        Args:
+            sounds: tensor [shape=(batch, samples)].
+
+        Returns:
+            The sounds themselves, or [shape=(batch, frames, bands)], with a channel where
+            differences are channels.
+        """
         import tensorflow as tf
 
+        if self._spectrum is None:
+            return sounds
         settings = self.settings
         values = spectrum = self._spectrum(sounds)
         if self._basis is not None:
@@ -97,13 +105,13 @@ class FrontEnd:
 
     def _like(self, statistics: np.ndarray, values: Any) -> np.ndarray:
         """Return statistics of time and bands so that they broadcast beside a channel, too."""
-        if self._spectrum is not None and len(values.shape) == 4 and statistics.ndim in (1, 2):
+        if len(values.shape) == 4 and statistics.ndim in (1, 2):
             return statistics[..., None]
         return statistics
 
     def _require_bands(self) -> None:
         """Refuse statistics of another number of bands."""
-        count = self._bands()
+        count = self.count_bands()
         for name, values in (("mean", self._mean), ("deviation", self._deviation)):
             if count and values.ndim and values.shape[-1] not in (1, count):
                 raise ParameterError(
@@ -111,7 +119,7 @@ class FrontEnd:
                     f"{count} bands"
                 )
 
-    def _bands(self) -> int:
+    def count_bands(self) -> int:
         """Return the number of bands of the output; 0 for a waveform."""
         if self._spectrum is None:
             return 0

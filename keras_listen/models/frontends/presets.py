@@ -53,7 +53,6 @@ PRESETS: dict[str, Preset] = {
         {
             "frame": 255,
             "step": 128,
-            "fft": 256,
             "window": "hann_tf",
             "power": 1.0,
             "log": "none",
@@ -70,7 +69,6 @@ PRESETS: dict[str, Preset] = {
             "level": "maximum",
             "frame": 480,
             "step": 320,
-            "fft": 512,
             "power": 1.0,
             "bands": 40,
             "fmax": 4000.0,
@@ -123,7 +121,6 @@ PRESETS: dict[str, Preset] = {
         {
             "level": "int16",
             "window": "povey",
-            "fft": 512,
             "frame_mean": True,
             "frame_emphasis": 0.97,
             "bands": 23,
@@ -162,7 +159,6 @@ PRESETS: dict[str, Preset] = {
         {
             "frame": 256,
             "step": 128,
-            "fft": 256,
             "window": "hann_symmetric",
             "scaling": "window_power",
             "dft": "float32",
@@ -178,8 +174,7 @@ PRESETS: dict[str, Preset] = {
         "https://github.com/tensorflow/models, research/audioset/yamnet, params.py and "
         "features.py: magnitudes, ln(mel + 0.001), 64 mels 125-7500 Hz, a patch of 0.96 s",
         {
-            "samples": 15600,
-            "fft": 512,
+            "seconds": 0.975,
             "power": 1.0,
             "bands": 64,
             "fmin": 125.0,

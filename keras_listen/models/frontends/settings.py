@@ -119,12 +119,16 @@ class SpectrumSettings(Settings):
     frame: Annotated[int, "length of a frame, in samples", _COUNT] = 400
     step: Annotated[int, "from one frame to the next, in samples", _COUNT] = 160
     fft: Annotated[
-        int | None, "length of the transform; none: the power of two not below frame", _COUNT
+        int | None,
+        "length of the transform, to which longer frames are cut; none: the power of two not below "
+        "frame",
+        _COUNT,
     ] = None
     window: Annotated[
         str,
         "hann (periodic), hann_symmetric, hann_tf (of tf.signal: symmetric if odd), hamming, "
-        "hamming_symmetric, povey, rect, sqrt_hann, or a name known to scipy.signal.get_window",
+        "hamming_symmetric, povey, rect, hann_half (offset by half a sample), sqrt_hann (its "
+        "root, times the root of 0.5), or a name known to scipy.signal.get_window",
     ] = "hann"
     place: Annotated[
         Literal["start", "center"],
@@ -190,7 +194,7 @@ class SpectrumSettings(Settings):
         if self.place == "center" and self.frame > self.transform:
             raise ParameterError(
                 f"frame is {self.frame}, longer than the transform of {self.transform}; with "
-                "place=center, expected at most that"
+                "place=center, expected at most that; set frame, too"
             )
         if self.log != "none" and not self.offset and not self.floor:
             raise ParameterError(

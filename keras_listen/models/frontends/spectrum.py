@@ -22,9 +22,10 @@ def window_of(name: str, length: int) -> np.ndarray:
     """
     if name == "rect":
         return np.ones(length)
-    if name == "sqrt_hann":
+    if name in ("sqrt_hann", "hann_half"):
         phase = 2 * np.pi * (np.arange(length) + 0.5) / length
-        return np.sqrt(0.5) * np.sqrt(0.5 - 0.5 * np.cos(phase))
+        hann = 0.5 - 0.5 * np.cos(phase)
+        return np.sqrt(0.5) * np.sqrt(hann) if name == "sqrt_hann" else hann
     if name == "povey":
         return window_of("hann_symmetric", length) ** 0.85
     if name == "hann_tf":
