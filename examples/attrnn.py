@@ -24,11 +24,7 @@ unknown nine yes no up down left right on off stop go zero one two three four fi
 backward bed bird cat dog follow forward happy house learn marvin sheila tree visual wow
 """
 #: In the order of the outputs; the first is everything else.
-<<<<<<< HEAD
-WORDS = ["unknown", "nine", "yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "backward", "bed", "bird", "cat", "dog", "follow", "forward", "happy", "house", "learn", "marvin", "sheila", "tree", "visual", "wow"]
-=======
 WORDS = tuple(_WORDS.split())
->>>>>>> formats
 RATE = 16000
 
 
