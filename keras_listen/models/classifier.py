@@ -347,6 +347,9 @@ def load_classifier(
     spec: FeatureSpec | None = None,
     *,
     trust: bool = False,
+    builder: str | None = None,
+    imports: Sequence[str] = (),
 ) -> Classifier:
-    """Open a Keras file as a classifier; see `Classifier` and `open_model`."""
-    return Classifier(open_model(path, trust=trust), words, spec, what=f"the model {path}")
+    """Open a model file as a classifier; see `Classifier` and `open_model`."""
+    model = open_model(path, trust=trust, builder=builder, imports=imports)
+    return Classifier(model, words, spec, what=f"the model {path}")
