@@ -209,6 +209,7 @@ def test_functions_of_tensorflow_are_called_by_name(tmp_path, k2):
     x = tf.math.log(tf.abs(tf.signal.stft(x, 255, 128)) + 1e-6)[..., tf.newaxis]
     x = 2.0 * x[..., 0] - 1.0
     x = tf.tensordot(x, tf.constant(rng.normal(size=(129, 40)), tf.float32), 1)
+    x = tf.transpose(tf.squeeze(tf.expand_dims(x, -1), -1), [0, 1, 2])
     x = tf.concat([x / tf.reduce_max(x, axis=-1, keepdims=True), tf.nn.relu(x)], axis=-1)
     x = tf.reduce_mean(k2.layers.Conv1D(4, 3)(x[:, 1:-1, ::2]), axis=1)
     model = k2.Model(inputs, tf.nn.softmax(x))
