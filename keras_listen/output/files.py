@@ -178,11 +178,14 @@ def replace_folder(fresh: Path, target: Path) -> None:
 
 
 def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file, or of the names and contents of a folder, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal.
+
+    That of a folder is of a list of its files, with their paths in it and their SHA-256.
+    """
     path = Path(path)
     if path.is_dir():
-        files = sorted(each for each in path.rglob("*") if each.is_file())
-        listed = [[each.relative_to(path).as_posix(), sha256(each)] for each in files]
-        return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+        files = sorted(inner for inner in path.rglob("*") if inner.is_file())
+        listed = [f"{sha256(inner)}  {inner.relative_to(path).as_posix()}\n" for inner in files]
+        return hashlib.sha256("".join(listed).encode()).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

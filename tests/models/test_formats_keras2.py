@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -23,6 +27,7 @@ def dense(k2):
         layers.Activation("hard_sigmoid"),
         layers.LeakyReLU(),
         layers.PReLU(),
+        layers.Dense(4, layers.LeakyReLU(0.2)),
         layers.ThresholdedReLU(0.1),
         layers.Dense(3, "softmax"),
     ]
@@ -204,11 +209,69 @@ def test_functions_of_tensorflow_are_called_by_name(tmp_path, k2):
     x = tf.math.log(tf.abs(tf.signal.stft(x, 255, 128)) + 1e-6)[..., tf.newaxis]
     x = 2.0 * x[..., 0] - 1.0
     x = tf.tensordot(x, tf.constant(rng.normal(size=(129, 40)), tf.float32), 1)
+    x = tf.transpose(tf.squeeze(tf.expand_dims(x, -1), -1), [0, 1, 2])
     x = tf.concat([x / tf.reduce_max(x, axis=-1, keepdims=True), tf.nn.relu(x)], axis=-1)
     x = tf.reduce_mean(k2.layers.Conv1D(4, 3)(x[:, 1:-1, ::2]), axis=1)
     model = k2.Model(inputs, tf.nn.softmax(x))
     model.save(tmp_path / "model.h5")
     compare(open_model(tmp_path / "model.h5"), *truth(model))
+
+
+def test_an_archive_of_keras_2_12(tmp_path, k2):
+    model = trained(k2, nested)
+    model.save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    weights = h5py.File(io.BytesIO(members["model.weights.h5"]), "r")
+    buffer = io.BytesIO()
+    with weights, h5py.File(buffer, "w") as target:
+        for path, array in arrays_in(weights):
+            target[path.replace("layers/", "_layer_checkpoint_dependencies/")] = array
+    members |= {
+        "model.weights.h5": buffer.getvalue(),
+        "metadata.json": b'{"keras_version":"2.12.0"}',
+    }
+    with zipfile.ZipFile(tmp_path / "old.keras", "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    compare(open_model(tmp_path / "old.keras"), *truth(model))
+
+
+def arrays_in(group: h5py.Group, path: str = "") -> list[tuple[str, np.ndarray]]:
+    """Return the arrays at any depth with their paths."""
+    found = []
+    for name, item in group.items():
+        inner = f"{path}/{name}" if path else name
+        found += arrays_in(item, inner) if isinstance(item, h5py.Group) else [(inner, item[()])]
+    return found
+
+
+#: A module that builds the network of `one_dimension` in Keras 3.
+BUILDER = """
+from keras import Input, Sequential, layers
+
+def build():
+    return Sequential([
+        Input((30, 4)),
+        layers.Conv1D(5, 3, padding="causal", dilation_rate=2),
+        layers.BatchNormalization(),
+        layers.SpatialDropout1D(0.2),
+        layers.SeparableConv1D(6, 3),
+        layers.DepthwiseConv1D(3),
+        layers.Conv1DTranspose(3, 2),
+        layers.GlobalAveragePooling1D(),
+    ])
+"""
+
+
+@pytest.mark.parametrize("name", ["model.h5", "weights.h5", "model.keras", "model.weights.h5"])
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_weights_of_keras_2_are_loaded_into_what_a_builder_builds(tmp_path, monkeypatch, k2, name):
+    model = trained(k2, one_dimension)
+    (model.save_weights if "weights" in name else model.save)(tmp_path / name)
+    (tmp_path / "own_conv.py").write_text(BUILDER)
+    monkeypatch.chdir(tmp_path)
+    compare(open_model(tmp_path / name, builder="own_conv:build"), *truth(model))
 
 
 @pytest.mark.parametrize(

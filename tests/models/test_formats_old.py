@@ -62,6 +62,7 @@ REFUSED = {
     "code": ([old_dense(), LAMBDA], {}, r"Keras 2\.3\.1: .*bytecode.*MODULE:FUNCTION"),
     "class": ([old_dense(), entry("Whistle")], {}, r"are not there: Whistle; .*import"),
     "function": ([old_dense(activation="sing")], {}, r"not there: sing; name the module"),
+    "foreign": ([old_dense(), entry("TFSMLayer", filepath="x")], {}, "not there: TFSMLayer"),
     "named lambda": ([old_dense(), entry("Lambda", function="sing")], {}, "not there: sing"),
     "operation": (
         [old_dense(), entry("TFOpLambda", function="io.write_file")],

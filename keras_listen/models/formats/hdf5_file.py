@@ -11,7 +11,7 @@ from .builder import load_weights
 from .hdf5 import opened, read_config, read_version
 from .keras2_config import BUILD_IT
 from .keras2_file import open_keras2_h5
-from .keras_archive import open_in_keras3
+from .keras_archive import as_functional, open_in_keras3
 
 
 def open_hdf5(path: Path, *, trust: bool, model: keras.Model | None) -> keras.Model:
@@ -27,7 +27,7 @@ def open_hdf5(path: Path, *, trust: bool, model: keras.Model | None) -> keras.Mo
         grouped = any(name in file for name in ("layers", "_layer_checkpoint_dependencies", "vars"))
     if model is not None and (listed or grouped):
         load_weights(model, path, listed=listed, keras2=False)
-        return model
+        return as_functional(model)
     if config is not None:
         if version.startswith(("0.", "1.")):
             text = f"cannot open the model {path}: it was written by Keras {version}"

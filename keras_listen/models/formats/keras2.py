@@ -30,7 +30,7 @@ from ..classifier import Classifier
 from ..networks.autoencoder import build_decoder, build_encoder
 from ..networks.classifier import build_classifier
 from ..provenance import made_with
-from .hdf5 import DAMAGES, as_text, read_names
+from .hdf5 import as_text, opened, read_names
 
 #: Layers without effect in inference.
 _PASSIVE = ("InputLayer", "Dropout")
@@ -174,14 +174,8 @@ def _opened(path: Path) -> Iterator[h5py.File]:
             f"{path} is no HDF5 file, or its beginning is damaged; expected what Keras 2 writes "
             "with model.save('model.h5') or model.save_weights('weights.h5')"
         )
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except DAMAGES as error:
-        text = " ".join(str(error).split())[:120]
-        raise ModelError(
-            f"{path} is damaged or cut short ({text}); copy or save it anew"
-        ) from error
+    with opened(path) as file:
+        yield file
 
 
 def _tensors(file: h5py.File, path: Path) -> list[tuple[str, h5py.Dataset]]:

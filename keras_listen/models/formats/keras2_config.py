@@ -27,6 +27,8 @@ _CLASSES = {
     "ThresholdedReLU": "ReLU",
     "SlicingOpLambda": "TFOpLambda",
 }
+#: Layers that run what lies outside the file.
+_FOREIGN = ("TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper")
 #: Settings that change no output at inference, whatever their value.
 _HARMLESS = frozenset(
     (
@@ -111,9 +113,8 @@ def find_missing(entry: Mapping[str, Any]) -> list[str]:
         if name not in ("InputLayer", "Lambda") and layer_class(layer) is None:
             missing.add(_of_function(layer) if name in ("TFOpLambda", "SlicingOpLambda") else name)
         for key, value in layer["config"].items():
-            stored = _function_name(value) if key.endswith("activation") else None
-            if stored and _function(stored) is None:
-                missing.add(stored)
+            if key.endswith("activation") and value and _activation(value) is None:
+                missing.add(_function_name(value))
         if name == "Lambda" and _registered(_lambda_name(layer["config"])) is None:
             missing.add(str(_lambda_name(layer["config"])))
     return sorted(missing)
@@ -130,7 +131,7 @@ def layer_class(entry: Mapping[str, Any]) -> type | None:
         return TensorFlowFunction if is_pure(str(entry["config"].get("function"))) else None
     # Registered ones first: somebody may have given an old layer's name to one of their own.
     found = _registered(entry.get("registered_name") or name) or _registered(name)
-    return found or getattr(keras.layers, name, None)
+    return found or _own_layer(name)
 
 
 def repair(entry: Mapping[str, Any], name: str) -> tuple[type, dict[str, Any]]:
@@ -156,7 +157,7 @@ def repair(entry: Mapping[str, Any], name: str) -> tuple[type, dict[str, Any]]:
         if key.endswith(("_initializer", "_regularizer", "_constraint")):
             del config[key]  # They matter in training only.
         elif key.endswith("activation"):
-            config[key] = _function(_function_name(value)) if value else None
+            config[key] = _activation(value) if value else None
     _mend(entry["class_name"], config)
     _drop(cls, config, f"its layer {entry['config'].get('name', name)} ({entry['class_name']})")
     return cls, config
@@ -207,25 +208,41 @@ def _lambda_name(config: Mapping[str, Any]) -> Any:
     return function.get("config") if isinstance(function, Mapping) else function
 
 
-def _function_name(value: Any) -> str | None:
-    """Return the name of a stored function."""
-    if isinstance(value, Mapping):
-        inner = value.get("config")
-        name = inner if isinstance(inner, str) else value.get("class_name")
-        return value.get("registered_name") or name
-    return value if isinstance(value, str) else None
+def _function_name(value: Any) -> str:
+    """Return the name of a stored function or layer."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    named = value.get("config")
+    return named if isinstance(named, str) else str(value.get("class_name"))
 
 
-def _function(name: str | None) -> Any:
-    """Return an activation; Keras 2's formula where Keras 3 has another under its name."""
-    name = _FUNCTIONS.get(str(name), str(name))
+def _activation(value: Any) -> Any:
+    """Return a stored activation, None for one that is not known.
+
+    It has Keras 2's formula where Keras 3 has another under its name.
+    """
+    if isinstance(value, Mapping) and isinstance(value.get("config"), Mapping):
+        if layer_class(value) is None:
+            return None
+        cls, config = repair(value, value["config"].get("name") or "activation")
+        return cls(**config)
+    name = _function_name(value)
+    name = _FUNCTIONS.get(name, name)
     if name == "hard_sigmoid":
         return hard_sigmoid
     if (found := _registered(name)) is not None:
         return found
     if hasattr(keras.activations, name):
         return getattr(keras.activations, name)
-    return getattr(keras.layers, name, lambda: None)()
+    cls = _own_layer(name)
+    return None if cls is None else cls()
+
+
+def _own_layer(name: str) -> type | None:
+    """Return a layer of Keras 3 by its name."""
+    found = getattr(keras.layers, name, None)
+    layer = inspect.isclass(found) and issubclass(found, keras.layers.Layer)
+    return found if layer and name not in _FOREIGN else None
 
 
 def _registered(name: Any) -> Any:

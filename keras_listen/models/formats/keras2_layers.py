@@ -14,57 +14,16 @@ from keras import ops
 #: Parts of TensorFlow whose functions only compute.
 _PURE = ("math.", "nn.", "signal.", "linalg.")
 #: Functions elsewhere that only compute; those for operators stand in `_OPERATORS`.
-_SINGLE = frozenset(
-    (
-        "abs",
-        "add",
-        "broadcast_to",
-        "cast",
-        "clip_by_value",
-        "concat",
-        "cos",
-        "divide",
-        "exp",
-        "expand_dims",
-        "gather",
-        "identity",
-        "image.resize",
-        "matmul",
-        "maximum",
-        "minimum",
-        "multiply",
-        "negative",
-        "ones_like",
-        "pad",
-        "pow",
-        "repeat",
-        "reshape",
-        "reverse",
-        "round",
-        "shape",
-        "sigmoid",
-        "sign",
-        "sin",
-        "split",
-        "sqrt",
-        "square",
-        "squeeze",
-        "stack",
-        "subtract",
-        "tanh",
-        "tensordot",
-        "tile",
-        "transpose",
-        "unstack",
-        "where",
-        "zeros_like",
-        "reduce_max",
-        "reduce_mean",
-        "reduce_min",
-        "reduce_prod",
-        "reduce_sum",
-    )
-)
+_NAMES = """
+abs add broadcast_to cast clip_by_value concat convert_to_tensor cos divide einsum
+ensure_shape exp expand_dims eye fill floor gather gather_nd identity
+image.grayscale_to_rgb image.per_image_standardization image.resize matmul maximum minimum
+multiply negative norm one_hot ones ones_like pad pow range rank reduce_max reduce_mean
+reduce_min reduce_prod reduce_sum repeat reshape reverse roll round shape sigmoid sign sin
+size slice split sqrt square squeeze stack strided_slice subtract tanh tensordot tile
+transpose unstack where zeros zeros_like
+"""
+_SINGLE = frozenset(_NAMES.split())
 _OPERATORS = {
     "add": lambda x, y: x + y,
     "radd": lambda x, y: y + x,
@@ -165,7 +124,9 @@ def is_pure(function: str) -> bool:
     place, _, name = function.rpartition(".")
     if place == "__operators__":
         return name in _OPERATORS
-    known = function in _SINGLE or (function.startswith(_PURE) and function.count(".") == 1)
+    # Some have a first form, with other arguments, under the same name.
+    plain = function.removeprefix("compat.v1.")
+    known = plain in _SINGLE or (plain.startswith(_PURE) and plain.count(".") == 1)
     return known and callable(_find(function))
 
 

@@ -37,13 +37,11 @@ class Network:
 
     def __init__(self, entry: Mapping[str, Any]):
         if missing := find_missing(entry):
-            raise ModelFileError(
-                Problem(
-                    "it needs custom classes or functions that are not there: "
-                    + ", ".join(missing),
-                    f"name the module that registers them as an import, or {BUILD_IT}",
-                )
-            )
+            text = f"it needs custom classes or functions that are not there: {', '.join(missing)}"
+            # Functions of TensorFlow cannot be registered.
+            own = any(not name.startswith("tf.") for name in missing)
+            remedy = "name the module that registers them as an import, or " if own else ""
+            raise ModelFileError(Problem(text, remedy + BUILD_IT))
         self.layers: dict[str, keras.layers.Layer | Network] = {}
         self.kinds: dict[str, str] = {}
         self._outputs: dict[str, list[Any]] = {}

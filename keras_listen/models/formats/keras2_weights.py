@@ -120,7 +120,8 @@ def _set_own(layer: keras.layers.Layer, stored: h5py.Group, path: Path) -> set[s
         arrays = [array for array in arrays if not np.issubdtype(array.dtype, np.integer)]
     try:
         layer.load_own_variables({str(number): array for number, array in enumerate(arrays)})
-    except ValueError as error:
+    except Exception as error:
+        # Layers of others may raise anything; the file is whole all the same.
         reason = " ".join(str(error).split())[:160]
         raise _unfit(f"its layer {layer.name} does not fit: {reason}") from error
     return {weight.path for weight in own}

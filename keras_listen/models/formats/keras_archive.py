@@ -35,7 +35,7 @@ def open_archive(path: Path, *, trust: bool, model: keras.Model | None) -> keras
     keras2 = version.startswith("2.")
     if model is not None:
         load_weights(model, path, listed=False, keras2=keras2)
-        return model
+        return as_functional(model)
     config = _config_in(members, path, version)
     if keras2:
         return open_keras2_archive(path, version)
