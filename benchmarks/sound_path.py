@@ -84,7 +84,9 @@ def main() -> None:
         times["ours"].append(each)
         if given.beside:
             times["beside"].append(timed(shlex.split(given.beside))[0])
-        print(f"load {os.getloadavg()[0]:.1f}", {k: v[-1] for k, v in times.items() if v}, flush=True)
+        print(
+            f"load {os.getloadavg()[0]:.1f}", {k: v[-1] for k, v in times.items() if v}, flush=True
+        )
     print(text.strip())
     medians = {name: statistics.median(found) for name, found in times.items() if found}
     print("medians, ms a sample and step:", {name: round(m, 2) for name, m in medians.items()})

@@ -1,4 +1,4 @@
-"""Synthesis of sounds with held phases, its transpose, and Griffin-Lim, one sample at a time.
+"""Synthesis of sounds with held phases, its transpose, and Griffin-Lim, sample by sample.
 
 The same as TensorFlow's operations, but a sample's spectra and frames stay in the processor's cache
 from the first step to the last: TensorFlow passes over those of a whole block at each step, which
@@ -45,21 +45,24 @@ class Resampling:
         fade = np.clip((1 - np.arange(bins) / (bins - 1)) / _TAPER, 0, 1)
         self._gain = (fade * up / down).astype(np.float32)
 
-    def __call__(self, sound: np.ndarray) -> np.ndarray:
-        """Resample a sound [shape=(length,)] to [shape=(result,)]."""
-        if self._same:
-            return sound
-        spectrum = scipy.fft.rfft(sound, self._inner)[: len(self._gain)] * self._gain
-        return scipy.fft.irfft(spectrum, self._outer)[: self.result]
+    def __call__(self, sounds: np.ndarray) -> np.ndarray:
+        """Resample sounds [shape=(batch, length)] to [shape=(batch, result)].
 
-    def transposed(self, sound: np.ndarray) -> np.ndarray:
-        """Apply the transpose: [shape=(result,)] to [shape=(length,)]."""
+        Several at once, as SciPy transforms as many together as the processor's registers hold.
+        """
         if self._same:
-            return sound
+            return sounds
+        spectra = scipy.fft.rfft(sounds, self._inner)[:, : len(self._gain)] * self._gain
+        return scipy.fft.irfft(spectra, self._outer)[:, : self.result]
+
+    def transposed(self, sounds: np.ndarray) -> np.ndarray:
+        """Apply the transpose: [shape=(batch, result)] to [shape=(batch, length)]."""
+        if self._same:
+            return sounds
         # The weights of the two transforms cancel, but for their lengths.
         gain = self._gain * np.float32(self._inner / self._outer)
-        spectrum = scipy.fft.rfft(sound, self._outer)[: len(gain)] * gain
-        return scipy.fft.irfft(spectrum, self._inner)[: self.length]
+        spectra = scipy.fft.rfft(sounds, self._outer)[:, : len(gain)] * gain
+        return scipy.fft.irfft(spectra, self._inner)[:, : self.length]
 
 
 class Synthesis:
@@ -99,12 +102,14 @@ class Synthesis:
             float32 [shape=(batch, samples)].
         """
         sounds = np.zeros((len(magnitude), self.samples), np.float32)
+        there = slice(self._before, self._before + self._resample.result)
 
         def work(part: slice) -> None:
-            for i in range(part.start, part.stop):
+            whole = np.empty((part.stop - part.start, self._resample.length), np.float32)
+            for row, i in enumerate(range(part.start, part.stop)):
                 padded = self._overlap(self._frames(magnitude[i], real[i], imaginary[i]))
-                sound = self._resample(padded[self._kept])[: self.samples]
-                sounds[i, self._before : self._before + len(sound)] = sound
+                whole[row] = padded[self._kept]
+            sounds[part, there] = self._resample(whole)[:, : self.samples]
 
         in_parts(work, len(magnitude))
         return sounds
@@ -120,14 +125,16 @@ class Synthesis:
             float32 [shape=(batch, frames, bins)].
         """
         gradient = np.empty(real.shape, np.float32)
+        there = slice(self._before, self._before + self._resample.result)
 
         def work(part: slice) -> None:
-            whole = np.zeros(self._resample.result, np.float32)
+            mine = change[part, there]
+            whole = np.zeros((len(mine), self._resample.result), np.float32)
+            whole[:, : mine.shape[1]] = mine
+            whole = self._resample.transposed(whole)
             padded = np.zeros(len(self._level), np.float32)
-            for i in range(part.start, part.stop):
-                mine = change[i, self._before : self._before + len(whole)]
-                whole[: len(mine)] = mine
-                padded[self._kept] = self._resample.transposed(whole)
+            for row, i in enumerate(range(part.start, part.stop)):
+                padded[self._kept] = whole[row]
                 spectrum = self._spectrum(padded * self._level)
                 found = gradient[i]
                 np.multiply(spectrum.real, real[i], out=found)
@@ -155,9 +162,7 @@ class Synthesis:
         in_parts(work, len(magnitude))
         return found
 
-    def _frames(
-        self, magnitude: np.ndarray, real: np.ndarray, imaginary: np.ndarray
-    ) -> np.ndarray:
+    def _frames(self, magnitude: np.ndarray, real: np.ndarray, imaginary: np.ndarray) -> np.ndarray:
         """Return windowed frames of one sound [shape=(frames, n_fft)]."""
         spectrum = np.empty(magnitude.shape, np.complex64)
         np.multiply(magnitude, real, out=spectrum.real)
