@@ -15,14 +15,13 @@ import argparse
 import logging
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-_TINY = "down go left no off on right stop up yes silence unknown".split()
+_TEN = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
 #: File, words or their number, front end with its settings, and what builds the network.
 MODELS: dict[str, tuple[str, list[str] | int, dict, str | None]] = {
     "wake_nerio": (
@@ -55,7 +54,8 @@ MODELS: dict[str, tuple[str, list[str] | int, dict, str | None]] = {
     # Words from the metadata of the .tflite beside it; of its MFCC only the shape is published.
     "mltk_keyword_spotting": (
         "keyword_spotting.h5",
-        "yes no up down left right on off stop go unknown _background_noise_".split(),
+        ["yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go", "unknown",
+         "_background_noise_"],
         {"name": "python-speech-features", "frame": 640, "step": 320, "coefficients": 10,
          "frames": 50, "layout": "time,bands,channel"},
         None,
@@ -69,7 +69,12 @@ MODELS: dict[str, tuple[str, list[str] | int, dict, str | None]] = {
          "layout": "time,bands,channel"},
         None,
     ),
-    "tinykws_saved": ("kws_ref_model", _TINY, {"name": "mlperf-tiny-kws"}, None),
+    "tinykws_saved": (
+        "kws_ref_model",
+        [*_TEN, "silence", "unknown"],
+        {"name": "mlperf-tiny-kws"},
+        None,
+    ),
     "attrnn": (
         "model-attRNN.h5",
         36,
@@ -100,7 +105,7 @@ def _row(name: str, given: argparse.Namespace) -> str:
     import numpy as np
 
     from keras_listen.experiment.chosen_model import ChosenModel
-    from keras_listen.experiment.hearing import hear, recordings_by_word
+    from keras_listen.experiment.hearing import hear
     from keras_listen.experiment.options import open_classifier
     from keras_listen.models.bundle import load_bundle
 

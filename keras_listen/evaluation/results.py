@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,7 @@ def count_chunk(
         target = label if aimed else None
         asked = referees if target is None else _knowing(referees, words[label])
         group = found[words[label]] = _count_group(chosen, target, classifier, asked)
+        _leave_out(group, referees.keys() - asked.keys())
         for i in np.flatnonzero(arrays["spread_word"] == label):
             group.spread += _spread(arrays, "spread", i)
             group.start_spread += _spread(arrays, "spread_before", i)
@@ -117,6 +118,13 @@ def count_chunk(
 def _knowing(referees: Mapping[str, Any], word: str) -> dict[str, Any]:
     """Return the referees that know a word; others cannot agree on it."""
     return {name: referee for name, referee in referees.items() if knows(referee, word)}
+
+
+def _leave_out(found: GroupResults, referees: Iterable[str]) -> None:
+    """Give rates without samples to referees that do not know the word."""
+    for name in sorted(referees):
+        for rates in (found.rates, found.start_rates):
+            rates |= {f"transfer, {name}": Rate(0, 0), f"joint success, {name}": Rate(0, 0)}
 
 
 def _spread(arrays: Mapping[str, np.ndarray], name: str, i: int) -> Spread:
@@ -244,12 +252,14 @@ def count_real_speech(grid: Grid) -> dict[str, GroupResults]:
             continue
         own = grid.classifier.predict(features)
         referees = {}
-        for name, referee in _knowing(grid.referees, word).items():
+        asked = _knowing(grid.referees, word)
+        for name, referee in asked.items():
             theirs = predict_in_order(referee, words, features)
             referees[name] = Judged(theirs, theirs, referee.decide)
         group = found[word] = count_scores(
             Judged(own, own, grid.classifier.decide), referees, target
         )
+        _leave_out(group, grid.referees.keys() - asked.keys())
         # In pieces, because Spread.of computes in float64.
         pieces = (Spread.of(features[span]) for span in spans(len(features), BLOCK_SIZE))
         group.start_spread = sum(pieces, Spread())
