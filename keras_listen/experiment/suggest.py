@@ -167,8 +167,13 @@ def suggest(
     best, notes = _chosen(ranked)
     if best is None:
         return Suggestion(ranked, None, notes, None)
+    # The project's own features need no front end: priors decode them directly.
+    own = best.candidate == Candidate("features")
     found = dataclasses.replace(
-        model, spec=None, frontend=best.name, settings=best.candidate.settings
+        model,
+        spec=None,
+        frontend=None if own else best.name,
+        settings=best.candidate.settings,
     )
     write_listen_file(target, found, checked_table(found, best.heard))
     return Suggestion(ranked, best, notes, target)
