@@ -21,6 +21,8 @@ from .settings import ModelChoice, option_texts
 
 #: Recordings of each word that are heard, at most.
 PER_WORD = 40
+#: Share of clipped recordings above which they are told.
+_CLIPPED = 0.05
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,8 @@ def _of_recordings(heard: Hearing, model: ChosenModel, strangers: Sequence[str])
     if heard.failed:
         text = f"{len(heard.failed)} of {count} could not be used; for instance {heard.failed[0]}"
         findings.append(Finding("files", None, text, "they are left out"))
-    if heard.clipped:
-        text = f"{heard.clipped} of {sum(heard.recordings)} recordings are clipped"
+    if heard.clipped > _CLIPPED * sum(heard.recordings):
+        text = f"{heard.clipped} of {sum(heard.recordings)} recordings clip at full scale"
         findings.append(Finding("level", None, text, "record them again at a lower level"))
     return findings
 

@@ -102,14 +102,16 @@ class Trial:
     def ties(self, other: Trial) -> bool:
         """Return whether this trial may be worse than another by chance only, at 5 %.
 
-        By McNemar's test, of recordings that only one of the two hears, and by `gain`.
+        By McNemar's test, of recordings that only one of the two hears, and where fewer are heard
+        by `gain`, too.
         """
         mine, theirs = (
             int((self.right & ~other.right).sum()),
             int((other.right & ~self.right).sum()),
         )
         by_chance = theirs - mine <= _POINT * math.sqrt(mine + theirs)
-        return by_chance and other.gain(self) <= _POINT
+        as_sure = self.accuracy >= other.accuracy or other.gain(self) <= _POINT
+        return by_chance and as_sure
 
 
 @dataclass(frozen=True)
