@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ..errors import ParameterError
@@ -126,11 +127,17 @@ class Candidate:
 
     def but(self, **changes: Any) -> Candidate:
         """Return this candidate with other settings; those of another kind are left out."""
-        default = Candidate(self.name).whole()
+        default = _default(self.name)
         known = {each.name for each in dataclasses.fields(self.kind)}
         settings = {**self.settings, **{k: v for k, v in changes.items() if k in known}}
         kept = {k: v for k, v in settings.items() if getattr(default, k) != v}
         return Candidate(self.name, tuple(sorted(kept.items())))
+
+
+@lru_cache
+def _default(name: str) -> Settings:
+    """Return the settings of a front end of which none is changed."""
+    return Candidate(name).whole()
 
 
 @dataclass(frozen=True)
@@ -210,7 +217,7 @@ def seeds_of(form: Form) -> list[Candidate]:
         found += _fitted(name, preset.changed, form)
     for name in _USUAL:
         for seed in _fitted(name, _USUAL[name], form):
-            found += [seed, *_varied(seed)]
+            found += [seed, *(each for each in _varied(seed) if _fits(each, form))]
     return list(dict.fromkeys(found))
 
 
