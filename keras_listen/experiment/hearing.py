@@ -6,6 +6,7 @@ import glob
 import hashlib
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from ..output.files import sha256
 from ..plugins import default_registry
 from ..vocoders.synthesis import write_wav
 from .chosen_model import ChosenModel
+
+#: Magnitude that counts as full scale, and share of such samples that speech never reaches.
+_FULL, _MANY = 0.99, 0.002
 
 
 def predict_files(
@@ -47,25 +51,54 @@ def predict_files(
         probabilities [shape=(read, words)], positions in `paths` of the recordings that could be
         read, and the errors of the others.
     """
+    sounds, kept, failed = read_sounds(paths, rate_of(classifier), reader=reader)
+    return predict_read(classifier, sounds, block_size=block_size), kept, failed
+
+
+def rate_of(classifier: Classifier | SoundClassifier) -> int:
+    """Return the sample rate at which a classifier hears recordings, in Hz."""
     foreign = isinstance(classifier, SoundClassifier)
-    rate = classifier.frontend.sample_rate if foreign else classifier.spec.sample_rate
+    return classifier.frontend.sample_rate if foreign else classifier.spec.sample_rate
+
+
+def read_sounds(
+    paths: Sequence[str | Path], sample_rate: int, *, reader: str = "soundfile"
+) -> tuple[list[np.ndarray], list[int], list[ReadError]]:
+    """Read recordings.
+
+    Args:
+        paths: of the recordings.
+        sample_rate: that the sounds should have, in Hz.
+        reader: name of the reader.
+
+    Returns:
+        sounds [shape=(any,)], their positions in `paths`, and the errors of recordings that cannot
+        be read or are silent.
+    """
     read = default_registry().create("reader", reader)
     sounds, kept, failed = [], [], []
-    for i, (path, sound) in enumerate(read(list(map(Path, paths)), rate)):
+    for i, (path, sound) in enumerate(read(list(map(Path, paths)), sample_rate)):
         try:
-            sound = require_sound(sound, path)
-            sounds.append(
-                classifier.fit(sound) if foreign else extract_fitted(sound, classifier.spec)
-            )
+            sounds.append(require_sound(sound, path))
             kept.append(i)
         except ReadError as error:
             failed.append(error)
-    if not kept:
-        return np.zeros((0, len(classifier.words)), np.float32), kept, failed
-    inputs = np.stack(sounds)
-    if foreign:
-        return classifier.predict_sounds(inputs, block_size=block_size), kept, failed
-    return classifier.predict(inputs[..., None], block_size=block_size), kept, failed
+    return sounds, kept, failed
+
+
+def predict_read(
+    classifier: Classifier | SoundClassifier,
+    sounds: Sequence[np.ndarray],
+    *,
+    block_size: int = BLOCK_SIZE,
+) -> np.ndarray:
+    """Return a classifier's probabilities of sounds at its sample rate [shape=(sounds, words)]."""
+    if not len(sounds):
+        return np.zeros((0, len(classifier.words)), np.float32)
+    if isinstance(classifier, SoundClassifier):
+        return classifier.predict_sounds(sounds, block_size=block_size)
+    features = np.stack([extract_fitted(sound, classifier.spec) for sound in sounds])
+    return classifier.predict(features[..., None], block_size=block_size)
 
 
 def predict_sounds(
@@ -103,12 +136,17 @@ class Hearing:
         words: those of the recordings, in the order of the classifier's.
         hits, recordings: of each word: predicted correctly, and heard [shape=(words,)].
         failed: what could not be read.
+        confusions: word, what was heard instead (empty for nothing) and how often, the most
+            frequent first.
+        clipped: number of recordings of which many samples are at full scale.
     """
 
     words: tuple[str, ...]
     hits: tuple[int, ...]
     recordings: tuple[int, ...]
     failed: tuple[ReadError, ...] = ()
+    confusions: tuple[tuple[str, str, int], ...] = ()
+    clipped: int = 0
 
     @property
     def accuracy(self) -> float:
@@ -151,19 +189,26 @@ def recordings_by_word(
     """Find recordings of a classifier's words: their folder is named after the word.
 
     Args:
-        paths: recordings, folders with one folder of recordings a word, or patterns such as
-            `recordings/*/*.wav`, in which `<word>` stands for `*`.
+        paths: recordings, folders of recordings of a word, folders with one such folder a word, or
+            patterns such as `recordings/*/*.wav`, in which `<word>` stands for `*`.
         words: of the classifier; the case of letters does not matter.
         most: so many of each word, evenly spaced; all where None.
 
     Raises:
         CorpusError: there are none of at least two words.
     """
+    return sorted_recordings(paths, words, most=most)[0]
+
+
+def sorted_recordings(
+    paths: Iterable[str | Path], words: Sequence[str], *, most: int | None = None
+) -> tuple[dict[str, list[Path]], list[str]]:
+    """Find recordings as `recordings_by_word`; return them, and the folders that are no words."""
     known = {word.casefold(): word for word in words}
     found: dict[str, list[Path]] = {}
     others: set[str] = set()
     for path in _files_under(paths):
-        name = path.parent.name
+        name = path.absolute().parent.name
         if word := known.get(name.casefold()):
             found.setdefault(word, []).append(path)
         else:
@@ -175,30 +220,31 @@ def recordings_by_word(
             f"of two words at least, each in a folder of the word's name ({seen})"
         )
     chosen = {word: sorted(set(found[word])) for word in words if word in found}
-    if most is None:
-        return chosen
-    return {word: _spaced(paths, most) for word, paths in chosen.items()}
+    if most is not None:
+        chosen = {word: spaced(paths, most) for word, paths in chosen.items()}
+    return chosen, sorted(others)
 
 
 def _files_under(paths: Iterable[str | Path]) -> Iterator[Path]:
     for given in paths:
         path = Path(str(given).replace("<word>", "*"))
         if path.is_dir():
-            yield from sorted(p for p in path.glob("*/*") if _is_recording(p))
-        elif any(letter in str(path) for letter in "*?["):
-            yield from sorted(Path(p) for p in glob.glob(str(path)) if _is_recording(Path(p)))
+            found = [*path.glob("*"), *path.glob("*/*")]
         elif path.is_file():
-            yield path
+            found = [path]
+        elif any(letter in str(path) for letter in "*?["):
+            found = map(Path, glob.glob(str(path)))
         else:
             raise CorpusError(f"the recordings {path} do not exist")
+        yield from sorted(filter(_is_recording, found))
 
 
 def _is_recording(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
 
 
-def _spaced(paths: Sequence[Path], most: int) -> list[Path]:
-    """Return at most so many paths, evenly spaced."""
+def spaced(paths: Sequence[Any], most: int) -> list[Any]:
+    """Return at most so many of a sequence, evenly spaced."""
     if len(paths) <= most:
         return list(paths)
     return [paths[i * len(paths) // most] for i in range(most)]
@@ -221,19 +267,47 @@ def hear(
         CorpusError: fewer than two words have a recording that can be read.
     """
     labelled = [(word, path) for word, paths in recordings.items() for path in paths]
-    found, kept, failed = predict_files(classifier, [p for _, p in labelled], reader=reader)
-    decided = classifier.decide(found)
-    counts = {word: [0, 0] for word in recordings}
-    for answer, i in zip(decided, kept, strict=True):
-        word = labelled[i][0]
-        counts[word][0] += int(answer == classifier.label(word))
-        counts[word][1] += 1
-    counts = {word: count for word, count in counts.items() if count[1]}
-    if len(counts) < 2:
+    sounds, kept, failed = read_sounds(
+        [path for _, path in labelled], rate_of(classifier), reader=reader
+    )
+    spoken = [labelled[i][0] for i in kept]
+    decided = classifier.decide(predict_read(classifier, sounds))
+    heard = ["" if answer < 0 else classifier.words[answer] for answer in decided]
+    return counted(spoken, heard, failed, clipped=sum(map(is_clipped, sounds)))
+
+
+def counted(
+    spoken: Sequence[str], heard: Sequence[str], failed: Sequence[ReadError] = (), clipped: int = 0
+) -> Hearing:
+    """Count how often words were heard correctly.
+
+    Args:
+        spoken: word of each recording.
+        heard: word that was predicted, empty for none.
+        failed, clipped: see `Hearing`.
+
+    Raises:
+        CorpusError: fewer than two words were spoken.
+    """
+    words = tuple(dict.fromkeys(spoken))
+    if len(words) < 2:
         why = f"; for instance {failed[0]}" if failed else ""
-        raise CorpusError(f"recordings of {len(counts)} words could be read; expected two{why}")
-    hits, totals = zip(*counts.values(), strict=True)
-    return Hearing(tuple(counts), hits, totals, tuple(failed))
+        raise CorpusError(f"recordings of {len(words)} words could be read; expected two{why}")
+    pairs = Counter(zip(spoken, heard, strict=True))
+    wrong = [(said, answer, n) for (said, answer), n in pairs.most_common() if said != answer]
+    return Hearing(
+        words,
+        tuple(pairs[word, word] for word in words),
+        tuple(map(Counter(spoken).__getitem__, words)),
+        tuple(failed),
+        tuple(wrong),
+        clipped,
+    )
+
+
+def is_clipped(sound: np.ndarray) -> bool:
+    """Return whether many samples of a sound [shape=(any,)] are at full scale or beyond it."""
+    return bool((np.abs(sound) > _FULL).mean() > _MANY)
 
 
 def checked_table(model: ChosenModel, heard: Hearing) -> dict[str, Any]:
@@ -255,11 +329,27 @@ def fingerprint(model: ChosenModel) -> str:
         model.words,
         model.spec.to_dict() if model.spec else None,
         model.frontend,
-        {name: str(value) for name, value in sorted(model.settings.items())},
+        _plain_settings(model),
         model.head,
         model.builder,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _plain_settings(model: ChosenModel) -> dict[str, str]:
+    """Return settings of the front end as text that is the same wherever they were written."""
+    component = model.frontend_component()
+    if component is None:
+        return {}
+    texts = {}
+    for name, value in sorted(component.convert_options(model.settings).items()):
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        # Files are told by their contents, not by their place.
+        if isinstance(value, Path) and value.is_file():
+            value = sha256(value)
+        texts[name] = str(value)
+    return texts
 
 
 def check_note(model: ChosenModel) -> str | None:

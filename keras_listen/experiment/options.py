@@ -5,6 +5,7 @@ Options are texts such as `prior.ae.start_deviation=0.2`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -65,7 +66,7 @@ def open_classifier(
     settings = {**model.settings, **mine.get("frontend", {})}
     frontend = component.create(None, settings)
     opened = load_sound_classifier(model.path, words, frontend, spec, **how)
-    opened.check = check_note(model)
+    opened.check = check_note(dataclasses.replace(model, settings=settings))
     return opened
 
 

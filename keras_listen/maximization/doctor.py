@@ -7,6 +7,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,63 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from ..errors import ParameterError, unknown
+from ..errors import ListenError, ParameterError, unknown
 from ..features import FeatureSpec
 from ..models.batch_coupling import apart, is_batch_coupled
 from ..models.classifier import check_shapes
 from ..models.formats.keras_file import open_model
 from ..models.head import KINDS, Head, find_head
 from ..models.problem import ModelFileError
+from ..models.sound_path import SoundPath
 from .engine import STABILIZER
 
 #: Number of noise starts for the checks, and their standard deviation (as published).
 _STARTS, _DEVIATION = 8, 0.1
+#: Root mean square of a gradient with respect to a sound below which it vanishes.
+_LEAST_OF_SOUNDS = 1e-9
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """What goes into a model, for checks.
+
+    Attributes:
+        spec: of the project's features.
+        frontend: makes the model's input from sound; None where it takes the features.
+    """
+
+    spec: FeatureSpec
+    frontend: Any = None
+
+    @cached_property
+    def shape(self) -> tuple[int | None, ...]:
+        """Shape of noise that stands for a feature or a sound, without the batch."""
+        if self.frontend is None:
+            return self.spec.shape
+        return (SoundPath(self.spec, self.frontend).samples,)
+
+    @property
+    def least(self) -> float:
+        """Size of a gradient below which it vanishes: the constant that the engine adds to it.
+
+        That of a sound is spread over many more values, and the engine never divides by it.
+        """
+        return STABILIZER if self.frontend is None else _LEAST_OF_SOUNDS
+
+    @cached_property
+    def expected(self) -> FeatureSpec | tuple[int | None, ...]:
+        """What the model should take: the features, or the shape that the front end gives."""
+        if self.frontend is None:
+            return self.spec
+        return (None, *self.frontend(tf.zeros((1, *self.shape))).shape[1:])
+
+    def __call__(self, values: Any) -> Any:
+        """Return the model's input of features or sounds."""
+        return values if self.frontend is None else self.frontend(values)
+
+    def before(self, function: Callable | None) -> Callable | None:
+        """Return a function of the model's input as one of features or sounds."""
+        return function and (lambda values: function(self(values)))
 
 
 @dataclass(frozen=True)
@@ -51,6 +98,10 @@ def examine(
     spec: FeatureSpec | None = None,
     trust: bool = False,
     head: str | None = None,
+    *,
+    frontend: Any = None,
+    builder: str | None = None,
+    imports: Sequence[str] = (),
 ) -> list[Finding]:
     """Run all checks on a Keras file; no model makes them fail.
 
@@ -60,31 +111,33 @@ def examine(
         spec: the features that it was trained on; the published ones by default.
         trust: open it even if it holds Python code.
         head: what its outputs are, one of `keras_listen.models.head.KINDS`; found out where None.
+        frontend: makes the model's input from sound; None where it takes the features of `spec`.
+        builder, imports: see `open_model`.
 
     Raises:
         ParameterError: there is no such head.
     """
     if head is not None and head not in KINDS:
         raise ParameterError(unknown("head", head, KINDS))
-    spec = spec or FeatureSpec()
+    entrance = Entrance(spec or FeatureSpec(), frontend)
     with warnings.catch_warnings():
         # Keras's warnings are either harmless here or among the findings.
         warnings.simplefilter("ignore")
         try:
-            model = open_model(path, trust=trust)
+            model = open_model(path, trust=trust, builder=builder, imports=imports)
         except ModelFileError as error:
             return [_unopened(Path(path), error)]
         opened = Finding("file", True, f"{path} opens: {type(model).__name__} {model.name}")
-        return [opened, *_examine_model(model, words, spec, head)]
+        return [opened, *_examine_model(model, words, entrance, head)]
 
 
 def _examine_model(
-    model: keras.Model, words: Sequence[str] | None, spec: FeatureSpec, kind: str | None
+    model: keras.Model, words: Sequence[str] | None, entrance: Entrance, kind: str | None
 ) -> list[Finding]:
-    if problem := _unclear_ends(model, spec):
+    if problem := _unclear_ends(model, entrance.spec):
         return [problem]
     findings = [
-        _guarded("input shape", _input_shape, model, spec),
+        _guarded("input shape", _input_shape, model, entrance),
         *_input_limits(model),
         _guarded("outputs", _outputs, model, words),
     ]
@@ -97,7 +150,7 @@ def _examine_model(
         return [*findings, _failure("head", error)]
     findings.append(_head(head))
     if fits:
-        findings += _behaviour(model, head, words, spec)
+        findings += _behaviour(model, head, words, entrance)
     return findings
 
 
@@ -178,10 +231,14 @@ def _unclear_ends(model: keras.Model, spec: FeatureSpec) -> Finding | None:
     )
 
 
-def _input_shape(model: keras.Model, spec: FeatureSpec) -> Finding:
+def _input_shape(model: keras.Model, entrance: Entrance) -> Finding:
+    try:
+        expected = entrance.expected
+    except ListenError as error:
+        return Finding("input shape", False, str(error), "change the settings of the front end")
     # With as many words as outputs, only problems of shape remain.
     fitting = [str(i) for i in range(model.output_shape[-1] or 0)]
-    problems = check_shapes(model, fitting, spec)
+    problems = check_shapes(model, fitting, expected)
     problem = next((p for p in problems if p.text.startswith("the model takes")), None)
     if problem is None:
         return Finding("input shape", True, str(tuple(model.input_shape)))
@@ -260,12 +317,12 @@ def _head(head: Head) -> Finding:
 
 
 def _behaviour(
-    model: keras.Model, head: Head, words: Sequence[str] | None, spec: FeatureSpec
+    model: keras.Model, head: Head, words: Sequence[str] | None, entrance: Entrance
 ) -> list[Finding]:
-    """Check values and gradients on noise, the usual start of an ascent."""
+    """Check values and gradients on noise: features, the usual start of an ascent, or sounds."""
     rng = np.random.default_rng(0)
-    starts = rng.normal(0.0, _DEVIATION, (_STARTS, *spec.shape)).astype(np.float32)
-    values = _guarded("values", _values, model, head, starts)
+    starts = rng.normal(0.0, _DEVIATION, (_STARTS, *entrance.shape)).astype(np.float32)
+    values = _guarded("values", _values, model, head, np.asarray(entrance(starts)))
     if not values.ok or head.probabilities is None:
         return [values]
     findings = [values]
@@ -276,7 +333,40 @@ def _behaviour(
     if keras.backend.backend() != "tensorflow":
         text = f"not looked at: Keras runs on {keras.backend.backend()}"
         return [*findings, Finding("gradient", None, text, "set KERAS_BACKEND=tensorflow")]
-    return [*findings, _guarded("gradient", _gradient, model, head, words, starts)]
+    head = replace(
+        head,
+        logits=entrance.before(head.logits),
+        probabilities=entrance.before(head.probabilities),
+    )
+    gradient = _guarded("gradient", _gradient, model, head, words, starts, entrance.least)
+    if entrance.frontend is None:
+        return [*findings, gradient]
+    return [*findings, _of_sounds(gradient), _guarded("silence", _silence, head, entrance)]
+
+
+def _of_sounds(gradient: Finding) -> Finding:
+    """Return the finding on the gradient at noise, which for sounds is no start of an ascent."""
+    saturated = gradient.ok is False and gradient.remedy.endswith("--objective logit")
+    return replace(gradient, ok=None) if saturated else gradient
+
+
+def _silence(head: Head, entrance: Entrance) -> Finding:
+    """Look at values and gradients for digital silence, with which recordings are padded."""
+    silent = tf.zeros((1, *entrance.shape))
+    with tf.GradientTape() as tape:
+        tape.watch(silent)
+        values = _probabilities_of(head)(silent)
+    gradient = tape.gradient(values, silent)
+    for what, found in (("outputs", values), ("gradient", gradient)):
+        if found is not None and not np.isfinite(found.numpy()).all():
+            return Finding(
+                "silence",
+                False,
+                f"for digital silence, the {what} of model and front end is not finite",
+                "look for logarithms, roots and divisions in the model that meet 0, and add a "
+                "small number there",
+            )
+    return Finding("silence", True, "values and gradient are finite for digital silence, too")
 
 
 _COUPLED = Finding(
@@ -327,13 +417,17 @@ def _undone(head: Head, starts: np.ndarray, outputs: np.ndarray) -> bool:
 
 
 def _gradient(
-    model: keras.Model, head: Head, words: Sequence[str] | None, starts: np.ndarray
+    model: keras.Model,
+    head: Head,
+    words: Sequence[str] | None,
+    starts: np.ndarray,
+    least: float,
 ) -> Finding:
-    """Compare each word's gradient with the constant that the engine adds before dividing by it."""
+    """Compare the size of each word's gradient with the least that is enough."""
     count = max(2, model.output_shape[1])
     names = list(words) if words and len(words) == count else [f"output {i}" for i in range(count)]
     softmax = _gradient_sizes(_probabilities_of(head), starts, count)
-    weak = [i for i in range(count) if not softmax[i] >= STABILIZER]
+    weak = [i for i in range(count) if not softmax[i] >= least]
     name = _activation_name(head)
     if not weak:
         return Finding("gradient", True, f"of every word's {name} at least {softmax.min():.1e}")
@@ -342,17 +436,17 @@ def _gradient(
     return Finding(
         "gradient",
         False,
-        f"of the {name} with respect to noise vanishes (below {STABILIZER:.0e}) for {len(weak)} "
+        f"of the {name} with respect to noise vanishes (below {least:.0e}) for {len(weak)} "
         f"of {count} words: {listed}{more}",
-        _gradient_remedy(head, starts, weak),
+        _gradient_remedy(head, starts, weak, least),
     )
 
 
-def _gradient_remedy(head: Head, starts: np.ndarray, weak: list[int]) -> str:
+def _gradient_remedy(head: Head, starts: np.ndarray, weak: list[int], least: float) -> str:
     if head.logits is None:
         return "let it end in a Dense, Softmax or Activation layer, then use --objective logit"
     logits = _gradient_sizes(head.logits, starts, max(weak) + 1)
-    if (logits[weak] >= STABILIZER).all():
+    if (logits[weak] >= least).all():
         name = _activation_name(head)
         return f"the {name} is saturated: climb its logits with --objective logit"
     return (
@@ -372,8 +466,8 @@ def _gradient_sizes(function: Callable, starts: np.ndarray, count: int) -> np.nd
     """Return the root mean square of each output's gradient, its median over the starts.
 
     Args:
-        function: features [shape=(starts, frames, mels, 1)] to values [shape=(starts, outputs)].
-        starts: features.
+        function: features or sounds [shape=(starts, ...)] to values [shape=(starts, outputs)].
+        starts: features or sounds.
         count: number of outputs, the first ones.
 
     Returns:
@@ -387,6 +481,6 @@ def _gradient_sizes(function: Callable, starts: np.ndarray, count: int) -> np.nd
             values = function(features)[:, i]
         gradient = tape.gradient(values, features)
         if gradient is not None:
-            squares = tf.reduce_mean(tf.square(gradient), axis=(1, 2, 3))
+            squares = tf.reduce_mean(tf.square(gradient), axis=range(1, starts.ndim))
             sizes[i] = np.median(np.sqrt(squares.numpy()))
     return sizes

@@ -1,4 +1,4 @@
-"""Models that others made, behind a front end: run, evaluate, debug and study make through sound."""
+"""Models that others made, behind a front end: run, evaluate and debug through sound."""
 
 from __future__ import annotations
 
@@ -258,10 +258,10 @@ def test_what_describes_no_classifier_is_refused(bundle, given, message, tmp_pat
 
 
 def test_options_of_a_front_end_that_is_not_in_use(bundle, tmp_path):
-    with pytest.raises(ParameterError, match="frontend.mel.bands was given, but no frontend"):
+    with pytest.raises(ParameterError, match=r"frontend\.mel\.bands was given, but no frontend"):
         listen(bundle=bundle, out=tmp_path / "out", **SMALL, options=["frontend.mel.bands=10"])
 
 
 def test_a_missing_listen_file(bundle, tmp_path):
-    with pytest.raises(ListenError, match="cannot read .*none.toml: No such file"):
+    with pytest.raises(ListenError, match=r"cannot read .*none\.toml: No such file"):
         listen(bundle=bundle, classifier=tmp_path / "none.toml", out=tmp_path / "out", **SMALL)

@@ -60,11 +60,31 @@ class FrontEnd:
         Raises:
             ParameterError: the sounds have another length than `samples`, or are too short.
         """
+        return self.after_spectrum(self.spectrum(sounds))
+
+    def spectrum(self, sounds: Any) -> Any:
+        """Compute the first half: level and spectrum, or for waveforms the level alone.
+
+        Args:
+            sounds: as for a call.
+
+        Returns:
+            A float32 tensor [shape=(batch, frames, bins), or (batch, samples)].
+        """
         import tensorflow as tf
 
         sounds = tf.convert_to_tensor(sounds, tf.float32)
         require_length(sounds, self.samples)
-        values = self.compute(prepare(sounds, self.settings))
+        return self.analyze(prepare(sounds, self.settings))
+
+    def analyze(self, sounds: Any) -> Any:
+        """Return the spectra of sounds at their level; of a waveform the sounds themselves."""
+        return sounds if self._spectrum is None else self._spectrum(sounds)
+
+    def after_spectrum(self, values: Any) -> Any:
+        """Compute the second half: the input of a model, from what `spectrum` returns."""
+        if self._spectrum is not None:
+            values = self._framewise(values)
         if np.any(self._mean):
             values -= self._like(self._mean, values)
         if np.any(self._deviation != 1):
@@ -76,22 +96,12 @@ class FrontEnd:
         """Bring a recording [shape=(any,)] at the sample rate to the length of the sounds."""
         return fit(sound, self.samples, self.settings.align)
 
-    def compute(self, sounds: Any) -> Any:
-        """Return what is computed of sounds at their level, before its form.
-
-        Args:
-            sounds: tensor [shape=(batch, samples)].
-
-        Returns:
-            The sounds themselves, or [shape=(batch, frames, bands)], with a channel where
-            differences are channels.
-        """
+    def _framewise(self, spectrum: Any) -> Any:
+        """Return what is computed of frames [shape=(batch, frames, bands) or with a channel]."""
         import tensorflow as tf
 
-        if self._spectrum is None:
-            return sounds
         settings = self.settings
-        values = spectrum = self._spectrum(sounds)
+        values = spectrum
         if self._basis is not None:
             values = tf.matmul(values, self._basis)
         values = logarithm(values, settings)

@@ -131,7 +131,7 @@ class MicroFrontEnd(FrontEnd):
         #: The bits that signals lack of the scale on which gain and logarithm work.
         self._correction = 2.0 ** (framed.transform.bit_length() - 1 - _FILTER_BITS // 2)
 
-    def compute(self, sounds: Any) -> Any:
+    def analyze(self, sounds: Any) -> Any:
         """Return bands [shape=(batch, frames, bands)] of sounds at their level."""
         import tensorflow as tf
 

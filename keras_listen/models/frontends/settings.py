@@ -10,6 +10,7 @@ import dataclasses
 import math
 import typing
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -282,6 +283,7 @@ class MfccSettings(MelSettings):
             raise ParameterError("energy replaces c0, but first is above 0; set first=0")
 
 
+@lru_cache
 def hints_of(settings: type[Settings]) -> dict[str, Any]:
     """Return the annotation of each setting, with its text and range."""
     hints = typing.get_type_hints(settings, include_extras=True)
