@@ -19,6 +19,7 @@ from keras import ops
 from ..errors import ListenError, ParameterError, unknown
 from ..features import FeatureSpec
 from ..models.batch_coupling import apart, is_batch_coupled
+from ..models.blocks import BLOCK_SIZE, pad_block, spans
 from ..models.classifier import check_shapes
 from ..models.formats.keras_file import open_model
 from ..models.head import KINDS, Head, find_head
@@ -476,15 +477,21 @@ def _gradient_sizes(function: Callable, starts: np.ndarray, count: int) -> np.nd
     Returns:
         float32 [shape=(count,)]; 0 where an output does not depend on the features.
     """
-    features = tf.constant(starts)
-    sizes = np.zeros(count, np.float32)
-    # One way there for all ways back: recurrent networks on long sounds take seconds for each.
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(features)
-        outputs = tf.unstack(function(features), axis=1)
-    for i in range(count):
-        gradient = tape.gradient(outputs[i], features)
-        if gradient is not None:
-            squares = tf.reduce_mean(tf.square(gradient), axis=range(1, starts.ndim))
-            sizes[i] = np.median(np.sqrt(squares.numpy()))
-    return sizes
+    # Every start with every output is a row, so that recurrent networks, which take as long for one
+    # sound as for many, are computed a few times only.
+    rows = np.repeat(np.arange(len(starts)), count), np.tile(np.arange(count), len(starts))
+
+    @tf.function(autograph=False)
+    def of_rows(some: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(some)
+            values = tf.gather(function(some), outputs, batch_dims=1)
+        gradient = tape.gradient(values, some, unconnected_gradients="zero")
+        return tf.sqrt(tf.reduce_mean(tf.square(gradient), axis=range(1, starts.ndim)))
+
+    found = []
+    for span in spans(len(rows[0]), BLOCK_SIZE):
+        start, output = (pad_block(each[span], BLOCK_SIZE) for each in rows)
+        sizes = of_rows(tf.constant(starts[start]), tf.constant(output)).numpy()
+        found.append(sizes[: span.stop - span.start])
+    return np.median(np.concatenate(found).reshape(len(starts), count), axis=0)
