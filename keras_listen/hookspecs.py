@@ -1,4 +1,4 @@
-"""The four hooks of a plugin, one for each kind of component.
+"""The hooks of a plugin, one for each kind of component.
 
 A plugin is a module (or object) with one or more of these hooks, named by an entry point of the
 group `keras_listen`. Each hook is called with `register(name, factory, *, unavailable=None,
@@ -113,4 +113,30 @@ def register_readers(register: Register) -> None:
                     return ((path, np.fromfile(path, dtype)) for path in paths)
                 return read
             register("raw", raw)
+    """
+
+
+@hookspec
+def register_frontends(register: Register) -> None:
+    """Register front ends: sound to the input of a model, as the model's own pipeline computes it.
+
+    A front end has `sample_rate` (Hz), `samples` (length of the sounds that it takes; None for any)
+    and is called as `frontend(sounds)` with sounds [shape=(batch, samples), float32, nominally in
+    [-1, 1]]. It returns the model's input [shape=(batch, ...), float32]. TensorFlow traces and
+    differentiates it: gradients must be finite, those of digital silence included, and each sample
+    must depend on its own sound alone. The bundle of its factory is None.
+
+    A front end may have `fit(sound)`, which brings a recording [shape=(any,)] at `sample_rate` to
+    its length [shape=(samples,), float32] as the model's pipeline does; without it, recordings are
+    cut, and padded by zeros, at the end.
+
+        @hookimpl
+        def register_frontends(register):
+            def energy(bundle, *, step: int = 160):
+                def compute(sounds):
+                    frames = tf.signal.frame(sounds, step, step)
+                    return tf.math.log(tf.reduce_mean(frames**2, 2, keepdims=True) + 1e-6)
+                compute.sample_rate, compute.samples = 16000, 16000
+                return compute
+            register("energy", energy)
     """

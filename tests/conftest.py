@@ -1,7 +1,8 @@
 """Fixtures for all tests: a small synthetic corpus, its store, and real speech where there is some.
 
 Real speech is found only through the environment variable KERAS_LISTEN_CORPUS: a folder that holds
-`speech_commands/` and `kathleen/`. Tests that need it are skipped where the variable is unset.
+`speech_commands/` and `kathleen/`; other people's model files through KERAS_LISTEN_MODELS. Tests
+that need them are skipped where the variable is unset.
 """
 
 from __future__ import annotations
@@ -144,6 +145,14 @@ def real_reading(real_data: Path) -> Path:
     if not root.is_dir():
         pytest.fail(f"KERAS_LISTEN_CORPUS is set, but there is no {root}")
     return root
+
+
+@pytest.fixture(scope="session")
+def real_models() -> Path:
+    """The folder of KERAS_LISTEN_MODELS, with model files of other people."""
+    if not (folder := os.environ.get("KERAS_LISTEN_MODELS")):
+        pytest.skip("KERAS_LISTEN_MODELS is unset: no model files of other people to open")
+    return Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from keras_listen.features import FeatureSpec
 from keras_listen.models.bundle import create_bundle
@@ -35,6 +36,19 @@ def small_classifier(seed: int, *, softmax: bool = True, spec: FeatureSpec | Non
     x = keras.layers.Flatten(data_format="channels_last")(x)
     activation = "softmax" if softmax else None
     return keras.Model(inputs, dense(len(WORDS), seed, activation=activation)(x))
+
+
+def sigmoid_classifier(bias: float = 0.0) -> keras.Model:
+    """Build a classifier with a sigmoid for each word; only that of "up" is ever above 0.5.
+
+    Args:
+        bias: added to the logit of "up".
+    """
+    model = small_classifier(8, softmax=False)
+    kernel, _ = model.layers[-1].get_weights()
+    biases = np.array([bias if word == "up" else -50.0 for word in WORDS])
+    model.layers[-1].set_weights([kernel, biases])
+    return keras.Model(model.inputs[0], keras.ops.sigmoid(model.outputs[0]))
 
 
 def small_autoencoder() -> dict[str, keras.Model]:

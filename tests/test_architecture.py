@@ -33,6 +33,7 @@ COMPONENTS = {
     "vocoders.griffin_lim",
     "vocoders.wavenet",
     "data.readers",
+    "models.frontends.components",
 }
 
 SOURCES = sorted(ROOT.rglob("*.py"))

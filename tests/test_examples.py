@@ -3,6 +3,8 @@
 import csv
 import itertools
 import os
+import re
+import shlex
 import subprocess
 import sys
 from importlib import util
@@ -11,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from spoken import train
 
 import keras_listen
 from keras_listen import testing
+from keras_listen.experiment.chosen_model import read_listen_file
+from keras_listen.experiment.hearing import recordings_by_word
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -138,3 +143,57 @@ def test_combine_on_the_command_line_writes_a_run_for_each(tmp_path):
         assert float(row["score_after"]) >= float(row["score_before"])
         assert (tmp_path / name / f"{sample}.wav").exists() == name.endswith("griffin-lim")
         assert option in (tmp_path / name / "manifest.json").read_text()
+
+
+#: What makes a run short.
+SHORT = ["--word", "yes", "--samples", "1", "--steps", "2", "--vocoder", "griffin-lim"]
+
+
+def test_the_readme_leads_from_a_model_to_a_page(real_speech, tmp_path, monkeypatch):
+    if not (models := os.environ.get("KERAS_LISTEN_MODELS")):
+        pytest.skip("KERAS_LISTEN_MODELS is unset: no models that other people made")
+    root = EXAMPLES.parent
+    [block] = re.findall(
+        r"<!-- own-model -->\n```sh\n(.*?)```", (root / "README.md").read_text("utf-8"), re.DOTALL
+    )
+    words = {
+        "tiny": [
+            "down",
+            "go",
+            "left",
+            "no",
+            "off",
+            "on",
+            "right",
+            "stop",
+            "up",
+            "yes",
+            "silence",
+            "unknown",
+        ],
+        "tutorial": ["down", "go", "left", "no", "right", "stop", "up", "yes"],
+        "attrnn": example("attrnn").WORDS,
+    }
+    for name, each in words.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(each) + "\n", encoding="utf-8")
+    links = {
+        "kws_ref_model": Path(models) / "tinykws_saved" / "kws_ref_model",
+        "model-attRNN.h5": Path(models) / "attrnn" / "model-attRNN.h5",
+        "recordings": real_speech,
+        "examples": EXAMPLES,
+    }
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    spoken = recordings_by_word([real_speech], words["tutorial"], most=80)
+    train(tmp_path / "tutorial.keras", spoken, "tf-simple-audio")
+
+    monkeypatch.chdir(tmp_path)
+    lines = block.replace("\\\n", " ").splitlines()
+    for line in lines:
+        command = shlex.split(line)
+        call(*command, *(SHORT if command[1] == "run" else ["--per-word", "20"]))
+    heard = {name: read_listen_file(f"{name}.toml").checked["accuracy"] for name in words}
+    assert heard["tiny"] > 0.88
+    assert heard["tutorial"] > 0.5
+    assert len(list(tmp_path.glob("listen-*/index.html"))) == 3
+    assert "never checked" not in (tmp_path / "listen-001" / "manifest.json").read_text()

@@ -20,7 +20,7 @@ _COMMANDS = {
     "doctor": "Check a model file, and say how to mend what is wrong.",
     "evaluate": "Count how often words are reached, and whether referees agree.",
     "fetch": "Download a corpus of speech.",
-    "plugins": "List priors, objectives, vocoders and readers.",
+    "plugins": "List priors, objectives, vocoders, readers and front ends.",
     "prepare": "Extract the features of a corpus into a store.",
     "run": "Maximize a classifier's words and turn them into sound.",
     "study": "Run a listening test: make recordings, collect ratings, analyse them.",

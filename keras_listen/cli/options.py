@@ -41,17 +41,17 @@ def settings_options(*classes: type) -> Callable[[Command], Command]:
 def _option(one: Field) -> Callable[[Command], Command]:
     """Make an option of a field; see `maximization.settings.setting`."""
     about, default = one.metadata, one.default
-    name = "--" + one.name.replace("_", "-")
+    name = about.get("option", "--" + one.name.replace("_", "-"))
     if isinstance(default, tuple):
         return click.option(
-            "-o", one.name, multiple=True, metavar=about["metavar"], help=about["help"]
+            name, one.name, multiple=True, metavar=about["metavar"], help=about["help"]
         )
     if isinstance(default, bool):
         return click.option(name, is_flag=True, default=None, help=about["help"])
     text = about["help"]
     if default is not None:
         text += f"  [{default:g}]" if isinstance(default, float) else f"  [{default}]"
-    return click.option(name, type=_type(one), help=text)
+    return click.option(name, one.name, type=_type(one), metavar=about.get("metavar"), help=text)
 
 
 def _type(one: Field) -> click.ParamType:
@@ -61,6 +61,8 @@ def _type(one: Field) -> click.ParamType:
         return click.Choice(about["choices"])
     if about.get("path"):
         return click.Path()
+    if "metavar" in about:
+        return click.STRING
     if isinstance(default, int):
         return click.IntRange(min=about["minimum"]) if "minimum" in about else click.INT
     return click.FloatRange(min=about["minimum"]) if "minimum" in about else click.FLOAT

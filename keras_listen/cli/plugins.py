@@ -15,6 +15,8 @@ from ..plugins.component import canonical
 from ..plugins.scaffold import package_of, write_package
 from .text import table
 
+#: More options than these are counted in the list; `show` has them all.
+_MOST_OPTIONS = 25
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -31,9 +33,10 @@ class _Listing(click.Group):
 
 @click.group(cls=_Listing)
 def plugins() -> None:
-    """List priors, objectives, vocoders and readers, and where they come from.
+    """List priors, objectives, vocoders, readers and front ends, and where they come from.
 
-    `keras-listen plugins KIND` lists one kind only: prior, objective, vocoder or reader.
+    `keras-listen plugins KIND` lists one kind only: prior, objective, vocoder,
+    reader or frontend.
     """
 
 
@@ -43,7 +46,7 @@ def plugins() -> None:
 def list_(kind: str | None, as_json: bool) -> None:
     """List components, and plugins that failed or are disabled.
 
-    KIND is prior, objective, vocoder or reader; without it, all kinds are listed.
+    KIND is prior, objective, vocoder, reader or frontend; without it, all kinds are listed.
     """
     chosen = _kind(kind) if kind else None
     registry = default_registry()
@@ -135,6 +138,8 @@ def _row(entry: dict[str, Any]) -> list[str]:
         option["name"] + ("" if option["required"] else f"={option['default']}")
         for option in entry["options"]
     )
+    if len(entry["options"]) > _MOST_OPTIONS:
+        options = f"{len(entry['options'])}: keras-listen plugins show {entry['name']}"
     owner = f"{entry['distribution']} {entry['version']}"
     return [entry["kind"], entry["use"], entry["state"], owner, options]
 

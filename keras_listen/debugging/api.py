@@ -21,6 +21,7 @@ from ..experiment.options import parse_options
 from ..experiment.samples import Sample
 from ..experiment.settings import SharedKeywords, shares_settings
 from ..models.backend import require_tensorflow
+from ..models.sound_classifier import SoundClassifier
 from ..output.files import Clock, csv_text, write_json, write_text
 from ..output.progress import Track, quiet
 from .debug_set import (
@@ -195,9 +196,28 @@ def _plan(settings: DebugSettings) -> _DebugPlan:
     known = experiment.classifier.words
     positions, notes = select_utterances(store, settings.split, known, *wanted)
     silent = replace(experiment, vocoder=None, referee=None)
-    debug_set = DebugSet.of(silent, store, positions, experiment.vocoder)
+    corpus = settings.audio, settings.reader
+    debug_set = DebugSet.of(silent, store, positions, experiment.vocoder, *corpus)
     recorded, missing = find_recordings(debug_set, settings.audio) if settings.audio else ([], [])
+    if isinstance(experiment.classifier, SoundClassifier):
+        debug_set = _heard(debug_set, recorded)
     return _DebugPlan(settings, debug_set, recorded, [*experiment.notes, *notes, *missing])
+
+
+def _heard(debug_set: DebugSet, recorded: Sequence[Sample]) -> DebugSet:
+    """Return the debug set of those utterances that have a recording.
+
+    Raises:
+        ParameterError: no folder of recordings was given.
+    """
+    if debug_set.corpus is None:
+        raise ParameterError(
+            f"{debug_set.experiment.classifier.what} hears recordings through a front end, and a "
+            "store has only features; give --audio with the corpus that it was prepared from"
+        )
+    there = {sample.start for sample in recorded}
+    kept = [sample.start in there for sample in debug_set.samples]
+    return debug_set if all(kept) else debug_set.with_positions(debug_set.positions[kept])
 
 
 def _compute(plan: _DebugPlan, root: Path, clock: Clock, track: Track) -> list[str]:
@@ -240,7 +260,7 @@ def _read_results(plan: _DebugPlan, root: Path) -> _Found:
     """Read the chunks, and choose the misclassified points that get a ticket."""
     basis = plan.settings.misclassified
     points = gather_points(plan.debug_set, root)
-    wrong = find_misclassified(points, plan.debug_set.labels, basis)
+    wrong = find_misclassified(plan.debug_set, points, basis)
     ticketed = choose_tickets(points.probabilities_on(basis), wrong, plan.settings.tickets)
     ids = [plan.debug_set.samples[i].id for i in np.flatnonzero(ticketed)]
     return _Found(points, wrong, ticketed, ids)

@@ -26,8 +26,10 @@ from ..data.store import Store
 from ..errors import CorpusError, ParameterError, unknown
 from ..experiment.chunks import BLOCKS, read_chunk
 from ..experiment.experiment import Experiment
+from ..experiment.hearing import predict_files
 from ..experiment.samples import Sample, slug, unique_samples
 from ..models.blocks import spans
+from ..models.sound_classifier import SoundClassifier
 from ..output.files import make_folder, replacing
 from ..seeds import derive
 from ..vocoders.synthesis import synthesize, write_wav
@@ -49,6 +51,9 @@ class DebugSet:
         positions: of them in the store [shape=(points,)].
         samples: one for each, with its id.
         vocoder: the vocoder, or None.
+        corpus: folder of the recordings, for a classifier that hears them through a front end; or
+            None.
+        reader: name of the reader of recordings.
     """
 
     experiment: Experiment
@@ -56,10 +61,18 @@ class DebugSet:
     positions: np.ndarray
     samples: tuple[Sample, ...]
     vocoder: Any = None
+    corpus: Path | None = None
+    reader: str = "soundfile"
 
     @classmethod
     def of(
-        cls, experiment: Experiment, store: Store, positions: np.ndarray, vocoder: Any = None
+        cls,
+        experiment: Experiment,
+        store: Store,
+        positions: np.ndarray,
+        vocoder: Any = None,
+        corpus: str | Path | None = None,
+        reader: str = "soundfile",
     ) -> DebugSet:
         """Return the debug set of some of a store's utterances; ids are word and file name."""
         samples = []
@@ -68,7 +81,43 @@ class DebugSet:
             name = f"{slug(utterance.word)}-{slug(Path(utterance.file).stem)}"[:_LONGEST]
             row = int(store.rows[position])
             samples.append(Sample(name, utterance.word, utterance.file, row))
-        return cls(experiment, store, positions, tuple(unique_samples(samples)), vocoder)
+        corpus = Path(corpus) if corpus is not None else None
+        return cls(
+            experiment, store, positions, tuple(unique_samples(samples)), vocoder, corpus, reader
+        )
+
+    def with_positions(self, positions: np.ndarray) -> DebugSet:
+        """Return the debug set of other utterances of the store."""
+        return DebugSet.of(
+            self.experiment, self.store, positions, self.vocoder, self.corpus, self.reader
+        )
+
+    def predict_raw(self, points: Sequence[int], features: np.ndarray) -> np.ndarray:
+        """Return the classifier's probabilities of utterances as they are.
+
+        A classifier behind a front end hears the recordings, in their own rate and length.
+
+        Args:
+            points: positions in the debug set.
+            features: of the utterances [shape=(points, frames, mels, 1)].
+
+        Returns:
+            [shape=(points, words)].
+
+        Raises:
+            ReadError: a recording cannot be read.
+        """
+        experiment = self.experiment
+        size = experiment.block_size
+        if not isinstance(experiment.classifier, SoundClassifier):
+            return experiment.classifier.predict(features, block_size=size)
+        paths = [self.corpus / self.samples[point].start for point in points]
+        found, _, failed = predict_files(
+            experiment.classifier, paths, reader=self.reader, block_size=size
+        )
+        if failed:
+            raise failed[0]
+        return found
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -185,7 +234,7 @@ def compute_debug_chunk(
 def _compute_block(debug_set: DebugSet, root: Path, first: int, stop: int) -> dict[str, np.ndarray]:
     experiment = debug_set.experiment
     features = debug_set.store.read(debug_set.positions[first:stop])
-    raw = experiment.classifier.predict(features, block_size=experiment.block_size)
+    raw = debug_set.predict_raw(range(first, stop), features)
     found = experiment.compute(debug_set.samples[first:stop], features[..., 0]).maximization
     for when, sounding in (("before", found.start_features), ("after", found.features)):
         names = [f"{sample.id}-{when}" for sample in debug_set.samples[first:stop]]

@@ -6,7 +6,10 @@ import colorsys
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
+
+from .results import NO_WORD
 
 if TYPE_CHECKING:
     from bokeh.models import ColumnDataSource, GlyphRenderer
@@ -55,12 +58,13 @@ def point_table(rows: Sequence[Mapping[str, str]], words: Sequence[str]) -> dict
         rows: of points.csv.
         words: the classifier's, in its order; predictions that are none of them follow.
     """
-    named = list(dict.fromkeys([*words, *(row[label] for label in _LABELS for row in rows)]))
+    labels = {label: [row[label] or NO_WORD for row in rows] for label in _LABELS}
+    named = list(dict.fromkeys([*words, *chain.from_iterable(labels.values())]))
     speakers = sorted({row["speaker"] for row in rows})
     table: dict[str, Any] = {"words": named, "speakers": speakers, "colors": _colors(len(named))}
     table["count"] = len(rows)
     for label in _LABELS:
-        table[label] = _places([row[label] for row in rows], named)
+        table[label] = _places(labels[label], named)
     table["speaker"] = _places([row["speaker"] for row in rows], speakers)
     table |= {text: [row[text] for row in rows] for text in _TEXTS}
     table |= {name: [int(row[name] or 0) for row in rows] for name in _COUNTS}

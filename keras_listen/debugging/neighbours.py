@@ -93,13 +93,14 @@ def gather_pool(
         basis: features that are classified, "raw" or "reconstruction".
         track: progress, see `keras_listen.output.progress`.
     """
-    own, predicted = len(debug_set.samples), points.probabilities_on(basis).argmax(axis=1)
+    own = len(debug_set.samples)
+    predicted = debug_set.experiment.classifier.decide(points.probabilities_on(basis))
     correct = predicted == debug_set.labels
     others = _other_positions(debug_set, split, {*debug_set.labels[ticketed], *predicted[ticketed]})
     if not len(others):
         return ExamplePool(debug_set, own, points.before, correct, basis)
     positions = np.concatenate([debug_set.positions, others])
-    everything = DebugSet.of(debug_set.experiment, debug_set.store, positions, debug_set.vocoder)
+    everything = debug_set.with_positions(positions)
     latents, predicted = _encode_others(everything, own, basis, track)
     return ExamplePool(
         everything,
@@ -113,7 +114,8 @@ def gather_pool(
 def _other_positions(debug_set: DebugSet, split: str, labels: set[int]) -> np.ndarray:
     """Return positions of a split's utterances of some words, without those of the debug set."""
     known = debug_set.experiment.classifier.words
-    words = sorted({known[label] for label in labels} & set(debug_set.store.words))
+    # Of a model with a sigmoid for each word, -1 stands for no predicted word.
+    words = sorted({known[label] for label in labels if label >= 0} & set(debug_set.store.words))
     if not words:
         return np.zeros(0, np.int64)
     positions, _ = select_utterances(debug_set.store, split, known, words)
@@ -131,10 +133,13 @@ def _encode_others(
         for span in spans(len(others), size):
             features = everything.store.read(others[span])
             z = experiment.in_blocks(experiment.prior.encode, features)
-            if basis != "raw":
-                features = experiment.in_blocks(experiment.prior.decode, z)
-            found = experiment.classifier.predict(features, block_size=size)
-            predicted.append(found.argmax(axis=1))
+            if basis == "raw":
+                points = range(own + span.start, own + span.stop)
+                found = everything.predict_raw(points, features)
+            else:
+                decoded = experiment.in_blocks(experiment.prior.decode, z)
+                found = experiment.classifier.predict(decoded, block_size=size)
+            predicted.append(experiment.classifier.decide(found))
             flat = z.reshape(len(z), -1)
             latents.append(latent_projection(flat.shape[1])(flat))
             advance(len(z))

@@ -11,30 +11,37 @@ import numpy as np
 
 from ..data.corpus import Utterance
 from ..experiment.samples import Sample
+from ..models.classifier import Classifier
 from ..output.files import number_text
 from .alarms import list_suspicions
 from .debug_set import DebugSet, Points
 from .tsne import Map
 
+#: Stands for the heard word in counts and on pages where none is predicted.
+NO_WORD = "no word"
 #: Features whose prediction decides whether an utterance is misclassified.
 BASES = ("raw", "reconstruction")
 
 
-def find_misclassified(points: Points, labels: np.ndarray, basis: str = "raw") -> np.ndarray:
+def find_misclassified(debug_set: DebugSet, points: Points, basis: str = "raw") -> np.ndarray:
     """Return the mask of misclassified points [shape=(points,), bool].
 
     Args:
-        points: of the debugging run.
-        labels: positions of their words [shape=(points,)].
+        debug_set, points: of the debugging run.
         basis: "raw", the utterance's own features, or "reconstruction", as in the published code.
     """
-    return points.probabilities_on(basis).argmax(axis=1) != labels
+    return _decide(debug_set, points.probabilities_on(basis)) != debug_set.labels
 
 
-def find_mended(points: Points, labels: np.ndarray) -> np.ndarray:
+def find_mended(debug_set: DebugSet, points: Points) -> np.ndarray:
     """Return the mask of misclassified points that are correct once encoded and decoded."""
-    reconstructed = find_misclassified(points, labels, "reconstruction")
-    return find_misclassified(points, labels) & ~reconstructed
+    reconstructed = find_misclassified(debug_set, points, "reconstruction")
+    return find_misclassified(debug_set, points) & ~reconstructed
+
+
+def _decide(debug_set: DebugSet, probabilities: np.ndarray) -> np.ndarray:
+    """Return the positions of predicted words, -1 where none is."""
+    return debug_set.experiment.classifier.decide(probabilities)
 
 
 def debugging_rows(
@@ -51,14 +58,13 @@ def debugging_rows(
         places: on the map.
         misclassified, ticketed: masks [shape=(points,), bool].
     """
-    words = debug_set.experiment.classifier.words
-    healed = find_mended(points, debug_set.labels)
+    healed = find_mended(debug_set, points)
     found = []
     for i, (sample, label) in enumerate(zip(debug_set.samples, debug_set.labels, strict=True)):
         point = _Point(
             sample=sample,
             utterance=debug_set.store.utterances[debug_set.positions[i]],
-            words=words,
+            classifier=debug_set.experiment.classifier,
             label=label,
             raw=points.raw[i],
             reconstruction=points.reconstruction[i],
@@ -81,7 +87,7 @@ class _Point:
 
     sample: Sample
     utterance: Utterance
-    words: Sequence[str]
+    classifier: Classifier
     label: int
     raw: np.ndarray
     reconstruction: np.ndarray
@@ -95,8 +101,9 @@ class _Point:
     ticketed: bool
 
     def predicted(self, probabilities: np.ndarray) -> str:
-        """Return the most probable word."""
-        return self.words[probabilities.argmax()]
+        """Return the predicted word; nothing where none is."""
+        place = int(self.classifier.decide(probabilities))
+        return self.classifier.words[place] if place >= 0 else ""
 
 
 #: Each column of points.csv and its value.
@@ -136,20 +143,26 @@ def count_results(debug_set: DebugSet, points: Points, basis: str) -> dict[str, 
 
     Returns:
         words, accuracy (raw, reconstruction, after), by_word, by_speaker, confusion (rows are the
-        words said, columns those heard) and confused_pairs, the most frequent first.
+        words said, columns those heard, without utterances in which no word is heard) and
+        confused_pairs, the most frequent first.
     """
     labels, words = debug_set.labels, debug_set.experiment.classifier.words
-    predicted = points.probabilities_on(basis).argmax(axis=1)
-    confusion = np.zeros((len(words), len(words)), int)
-    np.add.at(confusion, (labels, predicted), 1)
+    predicted = _decide(debug_set, points.probabilities_on(basis))
+    confusion, heard = np.zeros((len(words), len(words)), int), predicted >= 0
+    np.add.at(confusion, (labels[heard], predicted[heard]), 1)
     right = predicted == labels
-    pairs = Counter((words[a], words[b]) for a, b in zip(labels, predicted, strict=True) if a != b)
+    # The last name is that of -1: no word.
+    names = (*words, NO_WORD)
+    pairs = Counter((words[a], names[b]) for a, b in zip(labels, predicted, strict=True) if a != b)
     ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
     return {
         "words": list(words),
         "accuracy": {
-            **{name: float(1 - find_misclassified(points, labels, name).mean()) for name in BASES},
-            "after": float((points.maximized.argmax(axis=1) == labels).mean()),
+            **{
+                name: float(1 - find_misclassified(debug_set, points, name).mean())
+                for name in BASES
+            },
+            "after": float((_decide(debug_set, points.maximized) == labels).mean()),
         },
         "judged": basis,
         "misclassified": int((~right).sum()),

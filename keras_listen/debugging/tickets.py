@@ -123,9 +123,14 @@ def _facts(
     path: np.ndarray,
     versions: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:
-    words, label = debug_set.experiment.classifier.words, int(debug_set.labels[point])
+    classifier, label = debug_set.experiment.classifier, int(debug_set.labels[point])
     probabilities = points.probabilities_on(pool.basis)[point]
-    sample, predicted = debug_set.samples[point], int(probabilities.argmax())
+    sample, predicted = debug_set.samples[point], int(classifier.decide(probabilities))
+    # Where no word is predicted, the most probable one is followed.
+    rival = predicted if predicted >= 0 else int(probabilities.argmax())
+    # The last name is that of -1: no word.
+    names = (*classifier.words, "")
+    raw, reconstructed = classifier.decide(points.raw[point]), classifier.decide(path[0])
     first_step = int(points.first_step[point])
     change = locate_change(versions, debug_set.experiment.classifier.spec)
     return {
@@ -133,18 +138,18 @@ def _facts(
         "file": sample.start,
         "word": sample.word,
         "speaker": str(debug_set.speakers[point]),
-        "predicted": words[predicted],
-        "confidence": round(float(probabilities[predicted]), 6),
-        "mended": bool(points.raw[point].argmax() != label and path[0].argmax() == label),
+        "predicted": names[predicted],
+        "confidence": round(float(probabilities[rival]), 6),
+        "mended": bool(raw != label and reconstructed == label),
         "steps": list(range(len(path))),
         "probability_path": [round(float(p), 6) for p in path[:, label]],
-        "mistaken_path": [round(float(p), 6) for p in path[:, predicted]],
-        "predicted_path": [words[i] for i in path.argmax(axis=1)],
+        "mistaken_path": [round(float(p), 6) for p in path[:, rival]],
+        "predicted_path": [names[i] for i in classifier.decide(path)],
         "first_step": first_step,
         "change": change,
         "neighbours": {
             "true": pool.examples(point, label),
-            "predicted": pool.examples(point, predicted),
+            "predicted": pool.examples(point, predicted) if predicted >= 0 else [],
         },
         "versions": list(versions),
     }

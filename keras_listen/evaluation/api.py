@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 from ..data.store import Store
 from ..errors import ParameterError
-from ..experiment.experiment import resolve
+from ..experiment.experiment import frontend_of, resolve
 from ..experiment.folder import require_same
 from ..experiment.manifest import components_of, manifest_of
 from ..experiment.options import open_models, options_among, parse_options, require_used
@@ -175,10 +175,10 @@ def plan_evaluation(settings: EvaluationSettings) -> tuple[Grid, dict[str, Any]]
     """
     options = parse_options(settings.shared.options)
     found = _components(settings)
-    require_used(
-        options, [c for mine in found.values() for c in mine.values()], "no cell of the evaluation"
-    )
-    opened = open_models(settings.shared.models)
+    used = [c for mine in found.values() for c in mine.values()]
+    used += frontend_of(settings.shared.models).values()
+    require_used(options, used, "no cell of the evaluation")
+    opened = open_models(settings.shared.models, options)
     cells = _cells(settings, opened, found, options)
     spoken = settings.cycle_samples if cells[0].speaker else 0
     starts = None if settings.start == "noise" else Store.open(settings.start)

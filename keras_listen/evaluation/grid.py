@@ -34,6 +34,9 @@ from ..models.classifier import Classifier
 from ..output.progress import Track, quiet
 from .utterances import Utterances
 
+#: Stands for the predicted word of a sound in which none is predicted.
+UNHEARD = -2
+
 
 @dataclass(frozen=True, eq=False)
 class Cell:
@@ -185,7 +188,8 @@ def compute_grid_chunk(grid: Grid, chunk: GridChunk) -> dict[str, np.ndarray]:
         classifier's order of words; clipped: position predicted for features clipped to [0, 1];
         scores [shape=(samples, steps + 1)]; saturated, first_step; nearest, nearest_before:
         distance to the training utterances of the word, NaN without any; cycle: position predicted
-        for the sound, -1 where there is none [each shape=(samples,)]. Further, one row for each
+        for the sound, -1 where there is none, `UNHEARD` where no word is predicted [each
+        shape=(samples,)]. Further, one row for each
         word and block: spread_word, spread_count, spread_total, spread_squares, see `Spread`, and
         the same of the starts, spread_before_...; and one for each first start of a word:
         shown_word, shown_before, shown_after.
@@ -215,7 +219,7 @@ def _compute_block(
         "k": numbers.astype(np.int32),
         "start": found.probabilities[0],
         "own": found.probabilities[-1],
-        "clipped": block.clipped_probabilities.argmax(axis=1).astype(np.int16),
+        "clipped": grid.classifier.decide(block.clipped_probabilities).astype(np.int16),
         "scores": found.scores.T,
         "saturated": saturated(found),
         "first_step": found.first_step,
@@ -262,11 +266,15 @@ def _nearest_distances(grid: Grid, words: Sequence[str], features: np.ndarray) -
 
 
 def _classify_sounds(grid: Grid, cell: Cell, samples: Sequence[Sample], block: Block) -> np.ndarray:
-    """Synthesize each word's first samples; return the predicted positions, -1 of the others."""
+    """Synthesize each word's first samples; return the predicted positions, -1 of the others.
+
+    Where no word is predicted, it is `UNHEARD`.
+    """
     predicted = np.full(len(samples), -1, np.int16)
     spoken = [i for i, sample in enumerate(samples) if sample.k < grid.cycle_samples]
     if spoken:
         chosen = [samples[i] for i in spoken]
         cycle = cell.speaker.speak(chosen, block.clipped[spoken])["cycle"]
-        predicted[spoken] = cycle.argmax(axis=1)
+        heard = grid.classifier.decide(cycle)
+        predicted[spoken] = np.where(heard < 0, UNHEARD, heard)
     return predicted

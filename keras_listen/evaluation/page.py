@@ -86,11 +86,11 @@ def mean_probabilities(
 ) -> np.ndarray:
     """Return a referee's mean probabilities: rows are targets [shape=(words, words)].
 
-    The row of a word without samples is NaN.
+    The row of a word without samples, or that the referee does not know, is NaN.
     """
     probabilities = np.full((len(words), len(words)), np.nan)
     for i, word in enumerate(words):
-        if word in groups:
+        if word in groups and referee in groups[word].probability_sums:
             probabilities[i] = groups[word].probability_sums[referee] / groups[word].samples
     return probabilities
 

@@ -26,7 +26,7 @@ from ..experiment.chunks import read_chunk
 from ..experiment.samples import slug
 from ..output.files import make_folder, replacing
 from .grid import Cell, Grid
-from .results import GroupResults, count_scores
+from .results import GroupResults, Judged, count_scores
 
 #: Name of the referee of published files: there it is the "separate" classifier.
 SEPARATE = "separate"
@@ -115,9 +115,8 @@ def read_published(folder: str | Path) -> tuple[tuple[str, ...], dict[str, Group
     for index, scores in sorted(found.values(), key=lambda pair: pair[0]):
         flat = {name: scores[name][:, 0] for name in _SCORES}
         counted[words[index]] = count_scores(
-            flat["orig_score_1"],
-            flat["max_score_1"],
-            {SEPARATE: (flat["orig_score_2"], flat["max_score_2"])},
+            Judged(flat["orig_score_1"], flat["max_score_1"]),
+            {SEPARATE: Judged(flat["orig_score_2"], flat["max_score_2"])},
             index,
         )
     return words, counted

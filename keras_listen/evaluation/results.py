@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ import numpy as np
 
 from ..experiment.chunks import read_chunk
 from ..experiment.rates import PooledSpread, Rate, Spread
-from ..experiment.referees import predict_in_order
+from ..experiment.referees import knows, predict_in_order
 from ..models.blocks import BLOCK_SIZE, spans
-from .grid import Grid
+from ..models.classifier import Classifier
+from .grid import UNHEARD, Grid
 
 #: Stands in the column of the objective for starts that are not maximized.
 UNTOUCHED = "untouched"
@@ -86,25 +87,44 @@ def _add_pairs(first: tuple[float, int], second: tuple[float, int]) -> tuple[flo
 
 
 def count_chunk(
-    arrays: Mapping[str, np.ndarray], words: Sequence[str], referees: Sequence[str], aimed: bool
+    arrays: Mapping[str, np.ndarray],
+    words: Sequence[str],
+    classifier: Classifier,
+    referees: Mapping[str, Classifier],
+    aimed: bool,
 ) -> dict[str, GroupResults]:
     """Count the samples of one chunk, by word.
 
     Args:
         arrays: from `keras_listen.evaluation.grid.compute_grid_chunk`.
         words: of the cell.
-        referees: their names.
+        classifier, referees: of the evaluation.
         aimed: whether samples have a target.
     """
     found = {}
     for label in np.unique(arrays["word"]):
         mine = arrays["word"] == label
         chosen = {k: v[mine] for k, v in arrays.items() if not k.startswith(("spread", "shown"))}
-        group = found[words[label]] = _count_group(chosen, label if aimed else None, referees)
+        target = label if aimed else None
+        asked = referees if target is None else _knowing(referees, words[label])
+        group = found[words[label]] = _count_group(chosen, target, classifier, asked)
+        _leave_out(group, referees.keys() - asked.keys())
         for i in np.flatnonzero(arrays["spread_word"] == label):
             group.spread += _spread(arrays, "spread", i)
             group.start_spread += _spread(arrays, "spread_before", i)
     return found
+
+
+def _knowing(referees: Mapping[str, Any], word: str) -> dict[str, Any]:
+    """Return the referees that know a word; others cannot agree on it."""
+    return {name: referee for name, referee in referees.items() if knows(referee, word)}
+
+
+def _leave_out(found: GroupResults, referees: Iterable[str]) -> None:
+    """Give rates without samples to referees that do not know the word."""
+    for name in sorted(referees):
+        for rates in (found.rates, found.start_rates):
+            rates |= {f"transfer, {name}": Rate(0, 0), f"joint success, {name}": Rate(0, 0)}
 
 
 def _spread(arrays: Mapping[str, np.ndarray], name: str, i: int) -> Spread:
@@ -112,17 +132,24 @@ def _spread(arrays: Mapping[str, np.ndarray], name: str, i: int) -> Spread:
 
 
 def _count_group(
-    arrays: Mapping[str, np.ndarray], target: int | None, names: Sequence[str]
+    arrays: Mapping[str, np.ndarray],
+    target: int | None,
+    classifier: Classifier,
+    referees: Mapping[str, Classifier],
 ) -> GroupResults:
-    """Count samples of one word, or of none; `names` are the referees'."""
-    referees = {name: (arrays[f"start_{name}"], arrays[f"referee_{name}"]) for name in names}
-    found = count_scores(arrays["start"], arrays["own"], referees, target)
+    """Count samples of one word, or of none."""
+    judged = {
+        name: Judged(arrays[f"start_{name}"], arrays[f"referee_{name}"], referee.decide)
+        for name, referee in referees.items()
+    }
+    own = Judged(arrays["start"], arrays["own"], classifier.decide)
+    found = count_scores(own, judged, target)
     found.scores = arrays["scores"].astype(np.float64).sum(axis=0)
     found.saturated = int(arrays["saturated"].sum())
     if target is None:
         return found
     found.rates["clipped success"] = _rate(arrays["clipped"] == target)
-    if (spoken := arrays["cycle"] >= 0).any():
+    if (spoken := (arrays["cycle"] >= 0) | (arrays["cycle"] == UNHEARD)).any():
         found.rates["cycle"] = _rate(arrays["cycle"][spoken] == target)
     found.nearest = _summed_distances(arrays["nearest"])
     found.start_nearest = _summed_distances(arrays["nearest_before"])
@@ -135,38 +162,59 @@ def _summed_distances(distances: np.ndarray) -> tuple[float, int]:
     return _sum(known), len(known)
 
 
-def count_scores(
-    start: np.ndarray,
-    own: np.ndarray,
-    referees: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    target: int | None,
-) -> GroupResults:
+def _most_probable(probabilities: np.ndarray) -> np.ndarray:
+    return probabilities.argmax(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What one classifier says of the samples of a word.
+
+    Attributes:
+        before, after: probabilities [shape=(samples, words)].
+        decide: from probabilities to positions of predicted words; by default the most probable.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    decide: Callable[[np.ndarray], np.ndarray] = _most_probable
+
+
+def count_scores(own: Judged, referees: Mapping[str, Judged], target: int | None) -> GroupResults:
     """Count samples of one word by the probabilities that classifiers give them.
 
     Args:
-        start, own: probabilities of the classifier before and after [shape=(samples, words)].
-        referees: the same of each referee, by name.
+        own: of the classifier.
+        referees: of each referee, by name.
         target: position of the word; None where there is none.
     """
     found = GroupResults()
-    found.samples = len(own)
+    found.samples = len(own.after)
     found.probability_sums = {
-        name: after.astype(np.float64).sum(axis=0) for name, (_, after) in referees.items()
+        name: each.after.astype(np.float64).sum(axis=0) for name, each in referees.items()
     }
     if target is not None:
-        found.target_sum = _sum(own[:, target])
-        found.rates = _rates(own, {name: after for name, (_, after) in referees.items()}, target)
-        before = {name: before for name, (before, _) in referees.items()}
-        found.start_rates = _rates(start, before, target)
+        found.target_sum = _sum(own.after[:, target])
+        found.rates = _rates(
+            own.decide(own.after) == target,
+            {name: each.decide(each.after) == target for name, each in referees.items()},
+        )
+        found.start_rates = _rates(
+            own.decide(own.before) == target,
+            {name: each.decide(each.before) == target for name, each in referees.items()},
+        )
     return found
 
 
-def _rates(own: np.ndarray, referees: Mapping[str, np.ndarray], target: int) -> dict[str, Rate]:
-    """Return rates as published: transfer and joint success are shares of all samples."""
-    mine = own.argmax(axis=1) == target
+def _rates(mine: np.ndarray, referees: Mapping[str, np.ndarray]) -> dict[str, Rate]:
+    """Return rates as published: transfer and joint success are shares of all samples.
+
+    Args:
+        mine: whether the classifier predicts the target [shape=(samples,), bool].
+        referees: the same of each referee, by name.
+    """
     rates = {"own success": _rate(mine)}
-    for name, probabilities in referees.items():
-        theirs = probabilities.argmax(axis=1) == target
+    for name, theirs in referees.items():
         rates[f"transfer, {name}"] = _rate(theirs)
         rates[f"joint success, {name}"] = _rate(mine & theirs)
     return rates
@@ -188,7 +236,7 @@ def count_grid(grid: Grid, root: Path) -> dict[str, dict[str, GroupResults]]:
         groups = found.setdefault(cell.name, {})
         arrays = read_chunk(root, chunk)
         aimed = cell.experiment.uses_targets
-        counted = count_chunk(arrays, cell.words, tuple(grid.referees), aimed)
+        counted = count_chunk(arrays, cell.words, grid.classifier, grid.referees, aimed)
         for word, group in counted.items():
             groups[word] = groups[word] + group if word in groups else group
     return found
@@ -203,11 +251,15 @@ def count_real_speech(grid: Grid) -> dict[str, GroupResults]:
         if not len(features):
             continue
         own = grid.classifier.predict(features)
-        referees = {
-            name: (predict_in_order(referee, words, features),) * 2
-            for name, referee in grid.referees.items()
-        }
-        group = found[word] = count_scores(own, own, referees, target)
+        referees = {}
+        asked = _knowing(grid.referees, word)
+        for name, referee in asked.items():
+            theirs = predict_in_order(referee, words, features)
+            referees[name] = Judged(theirs, theirs, referee.decide)
+        group = found[word] = count_scores(
+            Judged(own, own, grid.classifier.decide), referees, target
+        )
+        _leave_out(group, grid.referees.keys() - asked.keys())
         # In pieces, because Spread.of computes in float64.
         pieces = (Spread.of(features[span]) for span in spans(len(features), BLOCK_SIZE))
         group.start_spread = sum(pieces, Spread())

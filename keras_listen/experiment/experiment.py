@@ -19,11 +19,14 @@ from ..maximization.settings import AscentSettings
 from ..models.blocks import BLOCK_SIZE, in_blocks
 from ..models.bundle import Bundle
 from ..models.classifier import Classifier
+from ..models.sound_classifier import SoundClassifier
 from ..output.progress import Track, quiet
 from ..plugins import Component, Registry, default_registry
 from ..plugins.proxy import fault
 from ..seeds import derive
 from ..vocoders.synthesis import synthesize
+from .chosen_model import chosen_model
+from .hearing import predict_sounds
 from .options import Options, open_models, options_in_use
 from .samples import Sample, slug, unique_samples
 from .settings import ModelChoice
@@ -45,6 +48,8 @@ class Block:
         sounds: float32, scaled to at most 1 [shape=(samples, length)], or None without a vocoder.
         gains: factors applied to the sounds [shape=(samples,)], or None.
         cycle: probabilities of the sounds' own features [shape=(samples, words)], or None.
+        referee_cycle: of the referee on the features of the sounds, where the classifier hears
+            through a front end; else None.
     """
 
     samples: tuple[Sample, ...]
@@ -55,6 +60,7 @@ class Block:
     sounds: np.ndarray | None = None
     gains: np.ndarray | None = None
     cycle: np.ndarray | None = None
+    referee_cycle: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -168,12 +174,18 @@ class Experiment:
             track: progress, see `keras_listen.output.progress`.
 
         Returns:
-            sounds, gains and cycle, as in `Block`.
+            sounds, gains, cycle and perhaps referee_cycle, as in `Block`.
         """
         sounds, gains = synthesize(self.vocoder, clipped, self._seeds(samples), track)
         again = np.stack([extract_fitted(sound, self.classifier.spec) for sound in sounds])
-        cycle = self._predict(self.classifier, again[..., None])
-        return {"sounds": sounds, "gains": gains, "cycle": cycle}
+        heard = {"sounds": sounds, "gains": gains}
+        if not isinstance(self.classifier, SoundClassifier):
+            return heard | {"cycle": self._predict(self.classifier, again[..., None])}
+        rate, size = self.classifier.spec.sample_rate, self.block_size
+        heard["cycle"] = predict_sounds(self.classifier, sounds, rate, block_size=size)
+        if self.referee is not None:
+            heard["referee_cycle"] = self._predict(self.referee, again[..., None])
+        return heard
 
 
 def _require_bounded(prior: Any, features: np.ndarray) -> None:
@@ -218,15 +230,17 @@ def resolve(
     registry = registry or default_registry()
     names = {"prior": prior, "objective": objective, "vocoder": vocoder}
     found = {k: registry.find(k, n) for k, n in names.items() if (k, n) != ("vocoder", "none")}
-    options = options_in_use(options or {}, found)
+    given, front = options or {}, frontend_of(models)
+    options = options_in_use(given, found | front)
     for kind, component in found.items():
         component.convert_options(options.get(kind, {}))
-    bundle = open_models(models) if isinstance(models, ModelChoice) else models
+    bundle = open_models(models, given) if isinstance(models, ModelChoice) else models
     notes: list[str] = []
     made: dict[str, Any] = {"vocoder": None}
     for kind in tuple(found):
         made[kind], found[kind] = _make(registry, found[kind], bundle, options, notes)
-    classifier: Classifier = bundle.classifier
+    classifier: Classifier | SoundClassifier = bundle.classifier
+    notes += [*classifier.notes, *filter(None, [classifier.check])]
     _require_spec("prior", made["prior"])
     classifier.spec.require(made["prior"].spec, f"the {found['prior'].described}")
     if made["vocoder"] is not None:
@@ -241,9 +255,21 @@ def resolve(
         ascent=Ascent.from_settings(ascent or AscentSettings(), classifier.spec),
         seed=seed,
         block_size=block_size,
-        components=found,
+        components=found | front,
         notes=tuple(notes),
     )
+
+
+def frontend_of(models: ModelChoice | Bundle) -> dict[str, Component]:
+    """Return the front end of the classifier in a choice or bundle, by its kind, if it has one."""
+    if isinstance(models, ModelChoice):
+        chosen = chosen_model(models)
+        component = chosen.frontend_component() if chosen else None
+    elif isinstance(models.classifier, SoundClassifier):
+        component = models.classifier.frontend.watched_component
+    else:
+        component = None
+    return {} if component is None else {"frontend": component}
 
 
 def make_vocoder(
@@ -300,10 +326,18 @@ def _make(
 
 
 def _fitting_referee(bundle: Bundle, classifier: Classifier, notes: list[str]) -> Classifier | None:
-    """Return the bundle's referee if it has the classifier's features."""
+    """Return the bundle's referee if it has the classifier's features and one of its words."""
     referee = bundle.referee
-    if referee is None or not classifier.spec.differing(referee.spec):
-        return referee
+    if referee is None:
+        return None
+    if not classifier.spec.differing(referee.spec):
+        shared = set(classifier.words) & set(referee.words)
+        if unshared := sorted(set(classifier.words) - shared):
+            notes.append(
+                f"the bundle's referee does not know {', '.join(unshared)}; samples of "
+                f"{'it' if len(unshared) == 1 else 'them'} count for no transfer"
+            )
+        return referee if shared else None
     notes.append("the bundle's referee was made for other features and does not judge")
     return None
 

@@ -29,7 +29,7 @@ from ..output.progress import Track, quiet
 from ..vocoders.synthesis import write_wav
 from .experiment import Block, Experiment
 from .samples import Sample, read_starts
-from .samples_csv import COLUMNS, Row, rows_of
+from .samples_csv import Row, columns_of, rows_of
 
 Draw = Callable[[Path, Block, int, FeatureSpec], None]
 
@@ -40,6 +40,7 @@ class Run:
     Attributes:
         root: the folder.
         manifest: everything needed to repeat the run.
+        columns: of samples.csv.
         rows: finished samples, in order.
         clock: seconds spent by stage.
         summary, by_word: rates of all samples and of each word's, once the run is concluded.
@@ -47,6 +48,7 @@ class Run:
 
     def __init__(self, root: Path, manifest: Mapping[str, Any]):
         self.root, self.manifest = root, dict(manifest)
+        self.columns = columns_of(manifest)
         self.rows: list[Row] = []
         self.clock = Clock(self.root, write_each=False)
         self.summary: dict[str, Any] = {}
@@ -80,7 +82,7 @@ class Run:
         return run
 
     def _write_table(self, text: str) -> None:
-        heading = ",".join(COLUMNS) + "\n"
+        heading = ",".join(self.columns) + "\n"
         with replacing(self.root / "samples.csv") as beside:
             beside.write_text(heading + text, encoding="utf-8", newline="")
 
@@ -91,7 +93,7 @@ class Run:
         whole = text[: text.rfind("\n") + 1]
         self.rows = list(csv.DictReader(io.StringIO(whole, newline="")))
         if whole != text or not whole:
-            self._write_table(_lines(self.rows))
+            self._write_table(self._lines(self.rows))
 
     def append(self, rows: Sequence[Row]) -> None:
         """Add rows to samples.csv, all or none.
@@ -103,7 +105,7 @@ class Run:
         size = path.stat().st_size
         try:
             with open(path, "a", encoding="utf-8", newline="") as file:
-                file.write(_lines(rows))
+                file.write(self._lines(rows))
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -111,16 +113,15 @@ class Run:
             raise RunError(f"cannot write {path}: {error.strerror}") from error
         self.rows += rows
 
+    def _lines(self, rows: Sequence[Row]) -> str:
+        text = io.StringIO(newline="")
+        csv.DictWriter(text, self.columns, lineterminator="\n").writerows(rows)
+        return text.getvalue()
+
     @property
     def seconds(self) -> Counter[str]:
         """Seconds spent by stage."""
         return self.clock.seconds
-
-
-def _lines(rows: Sequence[Row]) -> str:
-    text = io.StringIO(newline="")
-    csv.DictWriter(text, COLUMNS, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 def open_folder(

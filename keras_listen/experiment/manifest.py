@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from ..models.bundle import Bundle
 from ..models.provenance import made_with
 from ..models.rewrites import enabled as rewrites_enabled
+from ..models.sound_classifier import SoundClassifier
 from ..output.files import sha256
 from ..plugins import Component, default_registry
+from .chosen_model import chosen_model
 from .experiment import Experiment
+from .settings import ModelChoice
 
 SCHEMA = 1
 
@@ -33,6 +37,7 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
         "words": list(experiment.classifier.words),
         "spec": experiment.classifier.spec.to_dict(),
         "models": models_of(experiment.bundle, command),
+        **frontend_of(experiment.classifier),
         "vocoder": dict(getattr(experiment.vocoder, "files", {})),
         "block_size": experiment.block_size,
         "threads": os.cpu_count(),
@@ -90,6 +95,17 @@ def _components(
 
 def models_of(bundle: Bundle, command: Mapping[str, Any]) -> dict[str, Any]:
     """Return the checksums of a bundle's files and of a command's own model files."""
-    given = [command.get(name) for name in ("classifier", "words_file", "spec")]
+    chosen = chosen_model(ModelChoice.of(command))
     files = {name: bundle.component(name).files for name in bundle.names()}
-    return files | {Path(path).name: sha256(path) for path in given if path}
+    return files | {Path(path).name: sha256(path) for path in (chosen.files if chosen else ())}
+
+
+def frontend_of(classifier: Any) -> dict[str, Any]:
+    """Return all settings of a classifier's front end, as "frontend"; nothing where it has none."""
+    if not isinstance(classifier, SoundClassifier):
+        return {}
+    settings = getattr(classifier.frontend, "settings", None)
+    about = asdict(settings) if is_dataclass(settings) else {}
+    plain = {name: str(v) if isinstance(v, Path) else v for name, v in about.items()}
+    sounds = {"sample_rate": classifier.frontend.sample_rate, "samples": classifier.path.samples}
+    return {"frontend": plain | sounds}

@@ -5,43 +5,69 @@ Options are texts such as `prior.ae.start_deviation=0.2`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..errors import ModelError, ParameterError, unknown
+from ..errors import ParameterError, unknown
 from ..features import FeatureSpec
 from ..models.bundle import Bundle, load_bundle
-from ..models.classifier import load_classifier, read_words
+from ..models.classifier import Classifier, load_classifier
+from ..models.sound_classifier import SoundClassifier, load_sound_classifier
 from ..plugins import KINDS, Component
+from .chosen_model import ChosenModel, chosen_model
+from .hearing import check_note
 from .settings import ModelChoice
 
 #: Values of options by kind and name of their component.
 Options = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
-def open_models(choice: ModelChoice) -> Bundle:
+def open_models(choice: ModelChoice, options: Options | None = None) -> Bundle:
     """Open the chosen bundle, with the chosen classifier in its place.
+
+    Args:
+        choice: of the user.
+        options: of components, those of a front end among them.
 
     Raises:
         ListenError: a file is missing, damaged or does not fit.
     """
     bundle = load_bundle(choice.bundle)
-    if choice.classifier is None:
-        if choice.words_file or choice.spec:
-            raise ModelError(
-                "a words file or a spec was given without a classifier; they describe "
-                "--classifier FILE.keras"
-            )
+    model = chosen_model(choice)
+    if model is None:
         return bundle
-    if choice.words_file is None:
-        raise ModelError(
-            f"the model {choice.classifier} has no words; give them with --words-file FILE, one "
-            "a line, in the order of its outputs"
-        )
-    spec = FeatureSpec.from_toml(choice.spec) if choice.spec else FeatureSpec()
-    words = read_words(choice.words_file)
-    chosen = load_classifier(choice.classifier, words, spec, trust=choice.trust_model)
-    return bundle.with_classifier(chosen)
+    return bundle.with_classifier(
+        open_classifier(model, bundle.spec, options, trust=choice.trust_model)
+    )
+
+
+def open_classifier(
+    model: ChosenModel, spec: FeatureSpec, options: Options | None = None, *, trust: bool = False
+) -> Classifier | SoundClassifier:
+    """Open a classifier that a user brings.
+
+    Args:
+        model: the user's description.
+        spec: of the features that a classifier behind a front end is climbed on.
+        options: of components; those of the front end stand above its settings in the description.
+        trust: open its file even if it holds Python code.
+
+    Raises:
+        ListenError: a file is missing or damaged, or the parts do not fit together.
+    """
+    words, component = model.require_words(), model.frontend_component()
+    how = {"builder": model.builder, "imports": model.imports, "head": model.head, "trust": trust}
+    if component is None:
+        opened = load_classifier(model.path, words, model.spec or FeatureSpec(), **how)
+        opened.check = check_note(model)
+        return opened
+    mine = options_in_use(options_among(options or {}, [component]), {"frontend": component})
+    settings = {**model.settings, **mine.get("frontend", {})}
+    frontend = component.create(None, settings)
+    opened = load_sound_classifier(model.path, words, frontend, spec, **how)
+    opened.check = check_note(dataclasses.replace(model, settings=settings))
+    return opened
 
 
 def parse_options(texts: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ..features import FeatureSpec
 from ..models.blocks import BLOCK_SIZE
 from ..models.bundle import Bundle, load_bundle
 from ..models.classifier import Classifier, load_classifier, read_words
+from ..models.sound_classifier import SoundClassifier
 from ..output.files import sha256
 from .samples import slug
 
@@ -36,7 +38,63 @@ def open_referees(
     referees = _fitting(bundle)
     for path in paths:
         referees[_name_of(path, referees)] = _open(path, bundle.classifier.spec, trust)
-    return referees
+    return {name: matched(bundle.classifier, one) for name, one in referees.items()}
+
+
+class MatchedReferee:
+    """A referee with words of its own, as one of a classifier's words.
+
+    Args:
+        referee: knows some of the words, and perhaps others.
+        words: of the classifier.
+    """
+
+    def __init__(self, referee: Classifier, words: Sequence[str]):
+        self.referee, self.words = referee, tuple(words)
+        self.known = frozenset(words) & frozenset(referee.words)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "referee":
+            raise AttributeError(name)
+        return getattr(self.referee, name)
+
+    def predict(self, features: np.ndarray, *, block_size: int = BLOCK_SIZE) -> np.ndarray:
+        """Return probabilities of the classifier's words [shape=(samples, words)].
+
+        Of words that the referee does not know, and of samples in which it hears a word that the
+        classifier does not know, they are 0.
+        """
+        found = self.referee.predict(features, block_size=block_size)
+        decided = self.referee.decide(found)
+        matched = np.zeros((len(found), len(self.words)), np.float32)
+        for column, word in enumerate(self.words):
+            if word in self.known:
+                matched[:, column] = found[:, self.referee.words.index(word)]
+        heard = [i >= 0 and self.referee.words[i] in self.known for i in decided]
+        return matched * np.array(heard, np.float32)[:, None]
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the position of the predicted word, -1 where it is none of the classifier's."""
+        largest = probabilities.max(axis=-1)
+        return np.where(largest > 0, probabilities.argmax(axis=-1), -1)
+
+
+def matched(
+    classifier: Classifier | SoundClassifier, referee: Classifier
+) -> Classifier | MatchedReferee:
+    """Return a referee that gives the words of a classifier that a user brings.
+
+    A classifier of the project's own features takes referees of the same words only.
+    """
+    same = set(referee.words) == set(classifier.words)
+    if same or not isinstance(classifier, SoundClassifier):
+        return referee
+    return MatchedReferee(referee, classifier.words)
+
+
+def knows(referee: Classifier | MatchedReferee, word: str) -> bool:
+    """Return whether a referee knows a word of the classifier."""
+    return word in getattr(referee, "known", referee.words)
 
 
 def require_fitting(classifier: Classifier, referees: Mapping[str, Classifier]) -> None:
@@ -46,6 +104,11 @@ def require_fitting(classifier: Classifier, referees: Mapping[str, Classifier]) 
         SpecError: one does not.
     """
     for name, referee in referees.items():
+        if isinstance(referee, MatchedReferee) and not referee.known:
+            raise SpecError(
+                f"the referee {name} knows none of the classifier's words "
+                f"({_shortened(classifier.words)}); give one that knows some"
+            )
         if set(referee.words) != set(classifier.words):
             raise SpecError(
                 f"the referee {name} knows other words ({_shortened(referee.words)}) than the "
@@ -91,10 +154,19 @@ def _fitting(bundle: Bundle) -> dict[str, Classifier]:
     """Return the bundle's own referees, without those that don't fit the user's classifier."""
     classifier, fitting = bundle.classifier, {}
     for name, referee in bundle.referees.items():
-        if set(referee.words) == set(classifier.words) and not classifier.spec.differing(
-            referee.spec
-        ):
+        shared = set(referee.words) & set(classifier.words)
+        enough = (
+            shared
+            if isinstance(classifier, SoundClassifier)
+            else shared == {*referee.words, *classifier.words}
+        )
+        if enough and not classifier.spec.differing(referee.spec):
             fitting[name] = referee
+            if unknown_words := [word for word in classifier.words if word not in shared]:
+                listed = ", ".join(unknown_words)
+                log.warning(
+                    "%s of the bundle does not know %s, and counts nothing there", name, listed
+                )
         else:
             log.warning("%s of the bundle has other words or features and is not used", name)
     return fitting

@@ -13,16 +13,19 @@ def summarize(rows: Sequence[Row], referee_words: Sequence[str]) -> dict[str, An
 
     Own success is the share of samples whose target word is predicted; transfer the share of *all*
     samples whose target the referee predicts too, as published; joint the share with both; cycle
-    the share whose target the classifier predicts from the sound. A rate without samples is None.
+    the share whose target the classifier predicts from the sound; referee cycle (of classifiers
+    that hear through a front end) the share whose target the referee predicts from the sound. A
+    rate without samples is None.
 
     Args:
         rows: of samples.csv.
         referee_words: words that the referee knows; none without a referee.
     """
     aimed = [row for row in rows if row["word"]]
-    refereed = [row for row in aimed if row["referee_predicted"] and row["word"] in referee_words]
-    vocoded = [row for row in aimed if row["cycle_predicted"]]
-    return {
+    # By columns that are never empty: a model with a sigmoid for each word may predict none.
+    refereed = [row for row in aimed if row["referee_probability"] and row["word"] in referee_words]
+    vocoded = [row for row in aimed if row["gain"]]
+    rates = {
         "samples": len(rows),
         "own success": _rate(aimed, "predicted"),
         "transfer": _rate(refereed, "referee_predicted"),
@@ -30,6 +33,10 @@ def summarize(rows: Sequence[Row], referee_words: Sequence[str]) -> dict[str, An
         "cycle": _rate(vocoded, "cycle_predicted"),
         "saturated": sum(row["saturated"] == "1" for row in rows),
     }
+    if rows and "referee_cycle_predicted" in rows[0]:
+        spoken = [row for row in refereed if row["gain"]]
+        rates["referee cycle"] = _rate(spoken, "referee_cycle_predicted")
+    return rates
 
 
 def _rate(rows: Sequence[Row], *columns: str) -> float | None:

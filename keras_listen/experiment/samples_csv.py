@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,14 +22,14 @@ class _Result:
     """The results behind one row of samples.csv.
 
     Attributes:
-        words: of the classifier.
+        classifier: of the experiment.
         sample: the one of the row.
         i: its position in the block.
         block, found: results of the block, and of its ascent.
         referee: of the experiment, or None.
     """
 
-    words: Sequence[str]
+    classifier: Classifier
     sample: Sample
     i: int
     block: Block
@@ -37,25 +38,32 @@ class _Result:
 
     def predicted(self, probabilities: np.ndarray) -> str:
         """Return the classifier's word in this sample's row of probabilities."""
-        return self.words[probabilities[self.i].argmax()]
+        return _word(self.classifier, probabilities[self.i])
 
     def probability(self) -> str:
         """Return the target's probability at the end; nothing where there is no target."""
         if not self.sample.word:
             return ""
-        return number_text(self.found.probabilities[-1, self.i, self.words.index(self.sample.word)])
+        label = self.classifier.words.index(self.sample.word)
+        return number_text(self.found.probabilities[-1, self.i, label])
 
     def referee_predicted(self) -> str:
-        """Return the referee's word; nothing without a referee."""
+        """Return the referee's word; nothing without a referee, or where it hears none."""
         if self.referee is None:
             return ""
-        return self.referee.words[self.block.referee[self.i].argmax()]
+        return _word(self.referee, self.block.referee[self.i])
 
     def referee_probability(self) -> str:
         """Return the referee's probability of the target; nothing where it doesn't know it."""
         if self.referee is None or self.sample.word not in self.referee.words:
             return ""
         return number_text(self.block.referee[self.i, self.referee.words.index(self.sample.word)])
+
+    def referee_cycle_predicted(self) -> str:
+        """Return the referee's word for the sound; nothing without a referee or a sound."""
+        if self.referee is None or self.block.referee_cycle is None:
+            return ""
+        return self.referee.words[self.block.referee_cycle[self.i].argmax()]
 
     def clipped_share(self) -> str:
         """Return the share of feature values outside of [0, 1]."""
@@ -66,6 +74,12 @@ class _Result:
         """Return the first step at which the target was predicted; nothing if it never was."""
         step = self.found.first_step[self.i]
         return "" if step < 0 else str(step)
+
+
+def _word(classifier: Classifier, probabilities: np.ndarray) -> str:
+    """Return the predicted word; nothing where none is."""
+    label = int(classifier.decide(probabilities))
+    return classifier.words[label] if label >= 0 else ""
 
 
 #: Each column of samples.csv: its name, and the function to its value.
@@ -87,14 +101,27 @@ _COLUMNS: tuple[tuple[str, Callable[[_Result], str]], ...] = (
     ("saturated", lambda r: str(int(saturated(r.found)[r.i]))),
     ("gain", lambda r: "" if r.block.gains is None else number_text(r.block.gains[r.i])),
 )
-COLUMNS = tuple(name for name, _ in _COLUMNS)
+#: A further one of classifiers that hear through a front end.
+_FRONTEND_COLUMNS: tuple[tuple[str, Callable[[_Result], str]], ...] = (
+    ("referee_cycle_predicted", _Result.referee_cycle_predicted),
+)
+
+
+def columns_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the columns of the samples.csv that stands beside a manifest."""
+    return tuple(name for name, _ in _columns("frontend" in manifest.get("components", ())))
+
+
+def _columns(heard: bool) -> tuple[tuple[str, Callable[[_Result], str]], ...]:
+    return _COLUMNS + (_FRONTEND_COLUMNS if heard else ())
 
 
 def rows_of(experiment: Experiment, block: Block) -> list[Row]:
     """Return a row of samples.csv for each sample of a block, as text."""
-    words, referee = experiment.classifier.words, experiment.referee
+    classifier, referee = experiment.classifier, experiment.referee
     results = (
-        _Result(words, sample, i, block, block.maximization, referee)
+        _Result(classifier, sample, i, block, block.maximization, referee)
         for i, sample in enumerate(block.samples)
     )
-    return [{name: value(result) for name, value in _COLUMNS} for result in results]
+    columns = _columns("frontend" in experiment.components)
+    return [{name: value(result) for name, value in columns} for result in results]

@@ -30,6 +30,9 @@ class SharedKeywords(AscentKeywords, total=False):
     words_file: str | Path | None
     spec: str | Path | None
     trust_model: bool | None
+    frontend: str | None
+    builder: str | None
+    imports: Iterable[str] | None
     options: Iterable[str] | Mapping[str, Any] | None
     block_size: int | None
 
@@ -40,31 +43,62 @@ class ModelChoice:
 
     Attributes:
         bundle: folder of a bundle; the embedded one where None.
-        classifier: a `.keras` file that takes the place of the bundle's classifier.
+        classifier: a model file that takes the place of the bundle's classifier, or a `listen.toml`
+            that describes one, see `experiment.chosen_model`.
         words_file: its words, one a line, in the order of its outputs.
         spec: TOML file with its FeatureSpec; the default one where None.
         trust_model: open the file even if it holds Python code.
+        frontend: name of the front end that makes its input from sound; None where it takes the
+            project's own features.
+        builder: "module:function" that builds the network, for a file of weights.
+        imports: modules to import first, which register custom layers.
     """
 
     bundle: str | None = setting(None, "Folder of a bundle.  [the embedded one]", path=True)
     classifier: str | None = setting(
-        None, "A .keras file instead of the bundle's classifier.", path=True
+        None, "A model or a listen.toml instead of the bundle's classifier.", path=True
     )
     words_file: str | None = setting(None, "Words of that classifier, one a line.", path=True)
     spec: str | None = setting(
         None, "TOML file with its FeatureSpec.  [the default features]", path=True
     )
-    trust_model: bool = setting(False, "Open the .keras file even if it holds Python code.")
+    trust_model: bool = setting(False, "Open the model even if it holds Python code.")
+    frontend: str | None = setting(
+        None,
+        "Makes its input from sound, see keras-listen plugins.  [the default features]",
+        metavar="NAME",
+    )
+    builder: str | None = setting(
+        None,
+        "Builds the network of a file of weights.",
+        option="--model",
+        metavar="MODULE:FUNCTION",
+    )
+    imports: tuple[str, ...] = setting(
+        (),
+        "Module to import first, for custom layers; may be repeated.",
+        option="--import",
+        metavar="MODULE",
+    )
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> ModelChoice:
         """Return the choice among `given`; what is absent has its default."""
         texts = {one.name: as_text(given.get(one.name)) for one in fields(cls)}
-        return cls(**texts | {"trust_model": bool(given.get("trust_model"))})
+        others = {
+            "trust_model": bool(given.get("trust_model")),
+            "imports": tuple(given.get("imports") or ()),
+        }
+        return cls(**texts | others)
 
     def settings(self) -> dict[str, Any]:
-        """Return the choice as manifests keep it."""
-        return asdict(self)
+        """Return the choice as manifests keep it.
+
+        What came later stands there where it was given, so that older folders can be resumed.
+        """
+        later = ("frontend", "builder", "imports")
+        about = asdict(self) | {"imports": list(self.imports)}
+        return {name: value for name, value in about.items() if value or name not in later}
 
 
 @dataclass(frozen=True)
@@ -84,6 +118,7 @@ class SharedSettings:
     options: tuple[str, ...] = setting(
         (),
         "Option of a component, see keras-listen plugins; may be repeated.",
+        option="-o",
         metavar="KIND.NAME.KEY=VALUE",
     )
     seed: int = setting(0, "Seed of everything random.")

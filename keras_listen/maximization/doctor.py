@@ -6,7 +6,8 @@ import json
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,66 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from ..errors import ListenError, ParameterError, unknown
 from ..features import FeatureSpec
-from ..models.classifier import Head, check_shapes, find_head
+from ..models.batch_coupling import apart, is_batch_coupled
+from ..models.blocks import BLOCK_SIZE, pad_block, spans
+from ..models.classifier import check_shapes
 from ..models.formats.keras_file import open_model
+from ..models.head import KINDS, Head, find_head
 from ..models.problem import ModelFileError
+from ..models.sound_path import SoundPath
 from .engine import STABILIZER
 
 #: Number of noise starts for the checks, and their standard deviation (as published).
 _STARTS, _DEVIATION = 8, 0.1
+#: Number of sounds of noise, which take longer.
+_SOUNDS = 3
+#: Root mean square of a gradient with respect to a sound below which it vanishes.
+_LEAST_OF_SOUNDS = 1e-9
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """What goes into a model, for checks.
+
+    Attributes:
+        spec: of the project's features.
+        frontend: makes the model's input from sound; None where it takes the features.
+    """
+
+    spec: FeatureSpec
+    frontend: Any = None
+
+    @cached_property
+    def shape(self) -> tuple[int | None, ...]:
+        """Shape of noise that stands for a feature or a sound, without the batch."""
+        if self.frontend is None:
+            return self.spec.shape
+        return (SoundPath(self.spec, self.frontend).samples,)
+
+    @property
+    def least(self) -> float:
+        """Size of a gradient below which it vanishes: the constant that the engine adds to it.
+
+        That of a sound is spread over many more values, and the engine never divides by it.
+        """
+        return STABILIZER if self.frontend is None else _LEAST_OF_SOUNDS
+
+    @cached_property
+    def expected(self) -> FeatureSpec | tuple[int | None, ...]:
+        """What the model should take: the features, or the shape that the front end gives."""
+        if self.frontend is None:
+            return self.spec
+        return (None, *self.frontend(tf.zeros((1, *self.shape))).shape[1:])
+
+    def __call__(self, values: Any) -> Any:
+        """Return the model's input of features or sounds."""
+        return values if self.frontend is None else self.frontend(values)
+
+    def before(self, function: Callable | None) -> Callable | None:
+        """Return a function of the model's input as one of features or sounds."""
+        return function and (lambda values: function(self(values)))
 
 
 @dataclass(frozen=True)
@@ -47,47 +100,60 @@ def examine(
     words: Sequence[str] | None = None,
     spec: FeatureSpec | None = None,
     trust: bool = False,
+    head: str | None = None,
+    *,
+    frontend: Any = None,
+    builder: str | None = None,
+    imports: Sequence[str] = (),
 ) -> list[Finding]:
     """Run all checks on a Keras file; no model makes them fail.
 
     Args:
-        path: the `.keras` file.
+        path: the `.keras` or `.h5` file, or the folder of a SavedModel.
         words: in the order of the model's outputs; without them only their number is reported.
         spec: the features that it was trained on; the published ones by default.
         trust: open it even if it holds Python code.
+        head: what its outputs are, one of `keras_listen.models.head.KINDS`; found out where None.
+        frontend: makes the model's input from sound; None where it takes the features of `spec`.
+        builder, imports: see `open_model`.
+
+    Raises:
+        ParameterError: there is no such head.
     """
-    spec = spec or FeatureSpec()
+    if head is not None and head not in KINDS:
+        raise ParameterError(unknown("head", head, KINDS))
+    entrance = Entrance(spec or FeatureSpec(), frontend)
     with warnings.catch_warnings():
         # Keras's warnings are either harmless here or among the findings.
         warnings.simplefilter("ignore")
         try:
-            model = open_model(path, trust=trust)
+            model = open_model(path, trust=trust, builder=builder, imports=imports)
         except ModelFileError as error:
             return [_unopened(Path(path), error)]
         opened = Finding("file", True, f"{path} opens: {type(model).__name__} {model.name}")
-        return [opened, *_examine_model(model, words, spec)]
+        return [opened, *_examine_model(model, words, entrance, head)]
 
 
 def _examine_model(
-    model: keras.Model, words: Sequence[str] | None, spec: FeatureSpec
+    model: keras.Model, words: Sequence[str] | None, entrance: Entrance, kind: str | None
 ) -> list[Finding]:
-    if problem := _unclear_ends(model, spec):
+    if problem := _unclear_ends(model, entrance.spec):
         return [problem]
     findings = [
-        _guarded("input shape", _input_shape, model, spec),
+        _guarded("input shape", _input_shape, model, entrance),
         *_input_limits(model),
-        _guarded("outputs", _outputs, model),
+        _guarded("outputs", _outputs, model, words),
     ]
     fits = all(finding.ok for finding in findings)
     if findings[-1].ok:
         findings.append(_words(model, words))
     try:
-        head = find_head(model)
+        head = find_head(model, kind=kind)
     except Exception as error:
         return [*findings, _failure("head", error)]
     findings.append(_head(head))
     if fits:
-        findings += _behaviour(model, head, words, spec)
+        findings += _behaviour(model, head, words, entrance)
     return findings
 
 
@@ -98,8 +164,8 @@ def _unopened(path: Path, error: ModelFileError) -> Finding:
             "file",
             False,
             f"{path} needs custom classes or functions that are not there: {', '.join(missing)}",
-            "import the module that registers them (keras.saving.register_keras_serializable) and "
-            "use the Python interface, or rebuild the model from Keras's own layers",
+            "name the module that registers them (keras.saving.register_keras_serializable) as an "
+            "import, or rebuild the model from Keras's own layers",
         )
     default = "save it again: model.save('model.keras')" if path.exists() else "check the path"
     return Finding("file", False, error.problem.text, error.problem.remedy or default)
@@ -168,10 +234,14 @@ def _unclear_ends(model: keras.Model, spec: FeatureSpec) -> Finding | None:
     )
 
 
-def _input_shape(model: keras.Model, spec: FeatureSpec) -> Finding:
+def _input_shape(model: keras.Model, entrance: Entrance) -> Finding:
+    try:
+        expected = entrance.expected
+    except ListenError as error:
+        return Finding("input shape", False, str(error), "change the settings of the front end")
     # With as many words as outputs, only problems of shape remain.
     fitting = [str(i) for i in range(model.output_shape[-1] or 0)]
-    problems = check_shapes(model, fitting, spec)
+    problems = check_shapes(model, fitting, expected)
     problem = next((p for p in problems if p.text.startswith("the model takes")), None)
     if problem is None:
         return Finding("input shape", True, str(tuple(model.input_shape)))
@@ -193,52 +263,122 @@ def _input_limits(model: keras.Model) -> list[Finding]:
     return findings
 
 
-def _outputs(model: keras.Model) -> Finding:
+def _outputs(model: keras.Model, words: Sequence[str] | None) -> Finding:
     shape = tuple(model.output_shape)
     if len(shape) != 2 or shape[1] is None:
         remedy = "let the model end in one value a word, after Flatten or a pooling over time"
         return Finding("outputs", False, f"shape {shape}, expected (None, words)", remedy)
-    if shape[1] < 2:
-        remedy = "let it end in Dense(number of words, activation='softmax'), two words at least"
+    # One output stands for two words.
+    if shape[1] < 2 and words is not None and len(words) != 2:
+        remedy = (
+            "give two words, that of 0 first, or let it end in Dense(number of words, "
+            "activation='softmax')"
+        )
         return Finding("outputs", False, f"{shape[1]} output, expected one for each word", remedy)
     return Finding("outputs", True, f"{shape[1]}")
 
 
 def _words(model: keras.Model, words: Sequence[str] | None) -> Finding:
     count = model.output_shape[1]
-    mend = f"give a words file of {count} lines: one word a line, in the order of the outputs"
+    lines = max(2, count)
+    mend = f"give a words file of {lines} lines: one word a line, in the order of the outputs"
+    if count == 1:
+        mend = "give a words file of 2 lines: the word of 0, then that of 1"
     if words is None:
         return Finding("words", None, "not given", mend)
-    if len(words) != count:
+    if len(words) != lines:
         return Finding("words", False, f"{len(words)} words for {count} outputs", mend)
     if repeated := sorted({word for word in words if list(words).count(word) > 1}):
         return Finding("words", False, f"given more than once: {', '.join(repeated)}", mend)
-    return Finding("words", True, f"{count} words for {count} outputs")
+    outputs = "1 output" if count == 1 else f"{count} outputs"
+    return Finding("words", True, f"{lines} words for {outputs}")
+
+
+#: What the outputs of a model are, by the kind of its head.
+_HEADS = {
+    "softmax": "softmax",
+    "hidden softmax": "probabilities",
+    "log-softmax": "log-softmax: its outputs are log probabilities",
+    "logits": "logits; their softmax is taken as probabilities",
+    "sigmoid": "a sigmoid for each word; one is predicted if its probability is above 0.5 and the "
+    "largest",
+    "single sigmoid": "one sigmoid: the probability of the second word",
+}
 
 
 def _head(head: Head) -> Finding:
-    if head.kind == "sigmoid":
+    if head.probabilities is None:
         return Finding("head", False, head.problem.text, head.problem.remedy)
-    if head.kind == "hidden softmax":
-        text = f"probabilities, but no logits: {head.problem.text}"
+    text = _HEADS[head.kind]
+    if head.note:
+        remedy = f"if that is wrong, say what they are by its head: {', '.join(KINDS)}"
+        return Finding("head", None, f"{text}; unsure: {head.note}", remedy)
+    if head.problem:
+        text = f"{text}, but no logits: {head.problem.text}"
         return Finding("head", None, text, head.problem.remedy)
-    texts = {"softmax": "softmax", "logits": "logits; their softmax is taken as probabilities"}
-    return Finding("head", True, texts.get(head.kind, head.kind))
+    return Finding("head", True, text)
 
 
 def _behaviour(
-    model: keras.Model, head: Head, words: Sequence[str] | None, spec: FeatureSpec
+    model: keras.Model, head: Head, words: Sequence[str] | None, entrance: Entrance
 ) -> list[Finding]:
-    """Check values and gradients on noise, the usual start of an ascent."""
+    """Check values and gradients on noise: features, the usual start of an ascent, or sounds."""
     rng = np.random.default_rng(0)
-    starts = rng.normal(0.0, _DEVIATION, (_STARTS, *spec.shape)).astype(np.float32)
-    values = _guarded("values", _values, model, head, starts)
-    if not values.ok or head.kind == "sigmoid":
+    count = _STARTS if entrance.frontend is None else _SOUNDS
+    starts = rng.normal(0.0, _DEVIATION, (count, *entrance.shape)).astype(np.float32)
+    values = _guarded("values", _values, model, head, np.asarray(entrance(starts)))
+    if not values.ok or head.probabilities is None:
         return [values]
+    findings = [values]
+    if is_batch_coupled(head.logits or head.probabilities, model.input_shape):
+        findings.append(_COUPLED)
+        logits = head.logits and apart(head.logits)
+        head = replace(head, logits=logits, probabilities=apart(head.probabilities))
     if keras.backend.backend() != "tensorflow":
         text = f"not looked at: Keras runs on {keras.backend.backend()}"
-        return [values, Finding("gradient", None, text, "set KERAS_BACKEND=tensorflow")]
-    return [values, _guarded("gradient", _gradient, model, head, words, starts)]
+        return [*findings, Finding("gradient", None, text, "set KERAS_BACKEND=tensorflow")]
+    head = replace(
+        head,
+        logits=entrance.before(head.logits),
+        probabilities=entrance.before(head.probabilities),
+    )
+    gradient = _guarded("gradient", _gradient, model, head, words, starts, entrance.least)
+    if entrance.frontend is None:
+        return [*findings, gradient]
+    return [*findings, _of_sounds(gradient), _guarded("silence", _silence, head, entrance)]
+
+
+def _of_sounds(gradient: Finding) -> Finding:
+    """Return the finding on the gradient at noise, which for sounds is no start of an ascent."""
+    saturated = gradient.ok is False and gradient.remedy.endswith("--objective logit")
+    return replace(gradient, ok=None) if saturated else gradient
+
+
+def _silence(head: Head, entrance: Entrance) -> Finding:
+    """Look at values and gradients for digital silence, with which recordings are padded."""
+    silent = tf.zeros((1, *entrance.shape))
+    with tf.GradientTape() as tape:
+        tape.watch(silent)
+        values = _probabilities_of(head)(silent)
+    gradient = tape.gradient(values, silent)
+    for what, found in (("outputs", values), ("gradient", gradient)):
+        if found is not None and not np.isfinite(found.numpy()).all():
+            return Finding(
+                "silence",
+                False,
+                f"for digital silence, the {what} of model and front end is not finite",
+                "look for logarithms, roots and divisions in the model that meet 0, and add a "
+                "small number there",
+            )
+    return Finding("silence", True, "values and gradient are finite for digital silence, too")
+
+
+_COUPLED = Finding(
+    "batch",
+    None,
+    "answers for one sample depend on the others in its batch: computed one by one, slower",
+    "to mend it, give its max, mean or normalisation axes without that of the batch",
+)
 
 
 def _values(model: keras.Model, head: Head, starts: np.ndarray) -> Finding:
@@ -251,81 +391,107 @@ def _values(model: keras.Model, head: Head, starts: np.ndarray) -> Finding:
             f"{wrong} of {outputs.size} outputs on noise are not finite numbers",
             "look for NaN in its weights; train it again, with a smaller learning rate",
         )
-    if head.kind == "softmax" and not _undone(head, starts, outputs):
+    if not _undone(head, starts, outputs):
+        name = _activation_name(head)
         return Finding(
             "values",
             False,
-            "its outputs are not the softmax of what goes into its last softmax",
-            "let a softmax over the words be the last that happens to them",
+            f"its outputs are not the {name} of what goes into its last {name}",
+            f"let a {name} over the words be the last that happens to them",
         )
     return Finding("values", True, f"finite, {outputs.min():.3g} to {outputs.max():.3g} on noise")
 
 
+def _activation_name(head: Head) -> str:
+    return "sigmoid" if "sigmoid" in head.kind else "softmax"
+
+
 def _undone(head: Head, starts: np.ndarray, outputs: np.ndarray) -> bool:
-    """Return whether the softmax of the logits gives the model's outputs."""
-    again = ops.convert_to_numpy(ops.softmax(ops.cast(head.logits(starts), "float32")))
+    """Return whether the softmax or sigmoid of the logits gives the model's outputs."""
+    if head.logits is None or head.kind in ("logits", "log-softmax"):
+        return True
+    if "sigmoid" in head.kind and not (outputs >= 0).all():
+        # The user called it a sigmoid; its outputs are the logits.
+        return True
+    again = ops.convert_to_numpy(_probabilities_of(head)(starts))
+    if outputs.shape[-1] == 1:
+        again = again[:, 1:]
     # Wide enough for models that compute in half precision.
     return again.shape == outputs.shape and bool(np.allclose(again, outputs, atol=1e-2))
 
 
 def _gradient(
-    model: keras.Model, head: Head, words: Sequence[str] | None, starts: np.ndarray
+    model: keras.Model,
+    head: Head,
+    words: Sequence[str] | None,
+    starts: np.ndarray,
+    least: float,
 ) -> Finding:
-    """Compare each word's gradient with the constant that the engine adds before dividing by it."""
-    count = model.output_shape[1]
+    """Compare the size of each word's gradient with the least that is enough."""
+    count = max(2, model.output_shape[1])
     names = list(words) if words and len(words) == count else [f"output {i}" for i in range(count)]
-    softmax = _gradient_sizes(_softmax_of(model, head), starts, count)
-    weak = [i for i in range(count) if not softmax[i] >= STABILIZER]
+    softmax = _gradient_sizes(_probabilities_of(head), starts, count)
+    weak = [i for i in range(count) if not softmax[i] >= least]
+    name = _activation_name(head)
     if not weak:
-        return Finding("gradient", True, f"of every word's softmax at least {softmax.min():.1e}")
+        return Finding("gradient", True, f"of every word's {name} at least {softmax.min():.1e}")
     listed = ", ".join(f"{names[i]} {softmax[i]:.1e}" for i in weak[:5])
     more = f" and {len(weak) - 5} more" if len(weak) > 5 else ""
     return Finding(
         "gradient",
         False,
-        f"of the softmax with respect to noise vanishes (below {STABILIZER:.0e}) for {len(weak)} "
+        f"of the {name} with respect to noise vanishes (below {least:.0e}) for {len(weak)} "
         f"of {count} words: {listed}{more}",
-        _gradient_remedy(head, starts, weak),
+        _gradient_remedy(head, starts, weak, least),
     )
 
 
-def _gradient_remedy(head: Head, starts: np.ndarray, weak: list[int]) -> str:
+def _gradient_remedy(head: Head, starts: np.ndarray, weak: list[int], least: float) -> str:
     if head.logits is None:
         return "let it end in a Dense, Softmax or Activation layer, then use --objective logit"
     logits = _gradient_sizes(head.logits, starts, max(weak) + 1)
-    if (logits[weak] >= STABILIZER).all():
-        return "the softmax is saturated: climb its logits with --objective logit"
+    if (logits[weak] >= least).all():
+        name = _activation_name(head)
+        return f"the {name} is saturated: climb its logits with --objective logit"
     return (
         "nor does that of the logits reach the input: look for layers that pass no gradient "
         "(rounding, integers, stop_gradient, dead relu), or train it again"
     )
 
 
-def _softmax_of(model: keras.Model, head: Head) -> Callable:
+def _probabilities_of(head: Head) -> Callable:
+    """Return a function to a model's probabilities, in single precision where it has logits."""
     if head.logits is None:
-        return lambda features: model(features, training=False)
-    return lambda features: ops.softmax(ops.cast(head.logits(features), "float32"))
+        return head.probabilities
+    return lambda features: head.activate(ops.cast(head.logits(features), "float32"))
 
 
 def _gradient_sizes(function: Callable, starts: np.ndarray, count: int) -> np.ndarray:
     """Return the root mean square of each output's gradient, its median over the starts.
 
     Args:
-        function: features [shape=(starts, frames, mels, 1)] to values [shape=(starts, outputs)].
-        starts: features.
+        function: features or sounds [shape=(starts, ...)] to values [shape=(starts, outputs)].
+        starts: features or sounds.
         count: number of outputs, the first ones.
 
     Returns:
         float32 [shape=(count,)]; 0 where an output does not depend on the features.
     """
-    features = tf.constant(starts)
-    sizes = np.zeros(count, np.float32)
-    for i in range(count):
+    # Every start with every output is a row, so that recurrent networks, which take as long for one
+    # sound as for many, are computed a few times only.
+    rows = np.repeat(np.arange(len(starts)), count), np.tile(np.arange(count), len(starts))
+
+    @tf.function(autograph=False)
+    def of_rows(some: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            tape.watch(features)
-            values = function(features)[:, i]
-        gradient = tape.gradient(values, features)
-        if gradient is not None:
-            squares = tf.reduce_mean(tf.square(gradient), axis=(1, 2, 3))
-            sizes[i] = np.median(np.sqrt(squares.numpy()))
-    return sizes
+            tape.watch(some)
+            values = tf.gather(function(some), outputs, batch_dims=1)
+        gradient = tape.gradient(values, some, unconnected_gradients="zero")
+        return tf.sqrt(tf.reduce_mean(tf.square(gradient), axis=range(1, starts.ndim)))
+
+    found = []
+    for span in spans(len(rows[0]), BLOCK_SIZE):
+        start, output = (pad_block(each[span], BLOCK_SIZE) for each in rows)
+        sizes = of_rows(tf.constant(starts[start]), tf.constant(output)).numpy()
+        found.append(sizes[: span.stop - span.start])
+    return np.median(np.concatenate(found).reshape(len(starts), count), axis=0)

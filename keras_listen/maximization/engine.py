@@ -22,6 +22,7 @@ from ..errors import ParameterError
 from ..models.blocks import BLOCK_SIZE, pad_block, spans
 from ..models.classifier import Classifier
 from ..models.rewrites import interruptible
+from ..models.sound_classifier import SoundClassifier
 from ..plugins.proxy import is_foreign
 from .ascent import OPTIMIZERS, Ascent, Slots
 from .blame import Objective, blame_gradient, blame_values, require_gradient
@@ -29,6 +30,8 @@ from .blame import Objective, blame_gradient, blame_values, require_gradient
 #: Added to the root mean square of a gradient before dividing by it. A gradient smaller than this
 #: is damped instead of normalised: the objective is saturated.
 STABILIZER = 1e-5
+#: Steps after which the phases are renewed that a SoundClassifier holds.
+_HELD = 10
 
 
 @dataclass(frozen=True)
@@ -146,9 +149,9 @@ class _Seen:
     def probabilities(self, features: tf.Tensor) -> tf.Tensor:
         if not self._classifier.has_logits:
             return self._once("probabilities", features)
-        key = ("softmax", id(features))
+        key = ("activate", id(features))
         if key not in self._outputs:
-            self._outputs[key] = (tf.nn.softmax(self.logits(features)), features)
+            self._outputs[key] = (self._classifier.activate(self.logits(features)), features)
         return self._outputs[key][0]
 
     def activations(self, features: tf.Tensor, layer: str) -> tf.Tensor:
@@ -206,6 +209,11 @@ class _Climber:
         self._decode = tf.function(lambda z: prior.decode(z), autograph=False)
         self._look = tf.function(self._look_once, autograph=False)
         self._step = tf.function(self._step_once, autograph=False)
+        self._hold = tf.function(lambda z: classifier.hold(prior.decode(z)), autograph=False)
+        self._renew = tf.function(
+            lambda z, held, last: classifier.renew(prior.decode(z), held, last=last),
+            autograph=False,
+        )
 
     def climb(self, z: np.ndarray, targets: np.ndarray, seeds: np.ndarray) -> Maximization:
         """Climb a padded block, and blame the component whose values are not finite.
@@ -236,14 +244,20 @@ class _Climber:
         """Take all steps of a block and compute its values at the end."""
         ascent, start_features = self._ascent, self._decode(z)
         start_z, state, curve = z, self._begin(z), []
+        held = self._held(z, None)
         for number in range(ascent.steps):
-            z, *seen, state = self._step(z, targets, seeds, tf.constant(number), state)
+            if number and number % _HELD == 0:
+                held = self._held(z, held)
+            z, *seen, state = self._step(z, targets, seeds, tf.constant(number), state, held)
             curve.append(seen)
-        features, values, probabilities = self._look(z, targets)
-        first = _reached(state.first, probabilities, targets, z, tf.constant(ascent.steps))
+        held = self._held(z, held, last=True)
+        features, values, probabilities = self._look(z, targets, held)
+        reached = self._are_reached(probabilities, targets)
+        first = _first_reached(state.first, reached, z, tf.constant(ascent.steps))
         if ascent.keep_best:
             _, z = _better(state.best, values, z)
-            features, values, probabilities = self._look(z, targets)
+            held = self._held(z, held, last=True)
+            features, values, probabilities = self._look(z, targets, held)
         return Maximization(
             start_z.numpy(),
             z.numpy(),
@@ -262,11 +276,21 @@ class _Climber:
         best = tf.fill([count], -np.inf), z
         return _AscentState(self._slots_of(z), best, (tf.fill([count], -1), z))
 
+    def _held(self, z: tf.Tensor, held: Any, *, last: bool = False) -> Any:
+        """Return what the classifier holds constant from here on: phases, or nothing."""
+        if not isinstance(self._classifier, SoundClassifier):
+            return ()
+        return self._hold(z) if held is None else self._renew(z, held, last)
+
+    def _listener(self, held: Any) -> Any:
+        """Return the classifier as the objective sees it in one step."""
+        return _Seen(self._classifier.holding(held) if held else self._classifier)
+
     def _look_once(
-        self, z: tf.Tensor, targets: tf.Tensor
+        self, z: tf.Tensor, targets: tf.Tensor, held: Any
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return features, values of the objective, and probabilities at `z`."""
-        seen = _Seen(self._classifier)
+        seen = self._listener(held)
         features = self._prior.decode(z)
         return features, self._objective(seen, features, targets), seen.probabilities(features)
 
@@ -277,6 +301,7 @@ class _Climber:
         seeds: tf.Tensor,
         number: tf.Tensor,
         state: _AscentState,
+        held: Any = (),
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, _AscentState]:
         """Take one step.
 
@@ -285,7 +310,7 @@ class _Climber:
             those before it; the state.
         """
         ascent, prior = self._ascent, self._prior
-        seen = _Seen(self._classifier)
+        seen = self._listener(held)
         with tf.GradientTape() as tape:
             tape.watch(z)
             features = prior.decode(z)
@@ -304,8 +329,14 @@ class _Climber:
         if ascent.stop_at is not None:
             change *= _column(_of_target(probabilities, targets) < ascent.stop_at, z)
         best = _better(state.best, values, z) if ascent.keep_best else state.best
-        state = _AscentState(slots, best, _reached(state.first, probabilities, targets, z, number))
+        reached = self._are_reached(probabilities, targets)
+        state = _AscentState(slots, best, _first_reached(state.first, reached, z, number))
         return z + change, values, probabilities, tf.reshape(rms, [-1]), state
+
+    def _are_reached(self, probabilities: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """Return which targets are predicted [shape=(batch,), bool]; where there is none, none."""
+        # Of a model with a sigmoid for each word, -1 also stands for no predicted word.
+        return (self._classifier.decide(probabilities) == targets) & (targets >= 0)
 
     def _blame(self, z: tf.Tensor, targets: tf.Tensor, seeds: tf.Tensor) -> Exception | None:
         """Return the error for the component that fails or gives values that are not finite."""
@@ -348,17 +379,12 @@ def _better(
     return tf.maximum(values, best_values), tf.where(improved > 0, z, best_z)
 
 
-def _reached(
-    first: tuple[tf.Tensor, tf.Tensor],
-    probabilities: tf.Tensor,
-    targets: tf.Tensor,
-    z: tf.Tensor,
-    number: tf.Tensor,
+def _first_reached(
+    first: tuple[tf.Tensor, tf.Tensor], reached: tf.Tensor, z: tf.Tensor, number: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Keep, for each sample, the first step and z at which the target is predicted."""
     first_step, first_z = first
-    predicted = tf.argmax(probabilities, axis=1, output_type=tf.int32)
-    now = (predicted == targets) & (first_step < 0)
+    now = reached & (first_step < 0)
 
     def keep() -> tf.Tensor:
         return tf.where(_column(now, z) > 0, z, first_z)

@@ -35,6 +35,24 @@ def logit(bundle: Any) -> Callable[..., Any]:
     return objective
 
 
+def log_probability(bundle: Any) -> Callable[..., Any]:
+    """The log of the target word's probability; unlike softmax, it hardly saturates."""
+    import tensorflow as tf
+
+    def objective(classifier: Any, features: Any, targets: Any) -> Any:
+        if not classifier.has_logits:
+            probabilities = classifier.probabilities(features)
+            # The smallest normal number: below, single precision has no gradient.
+            found = tf.math.log(tf.maximum(probabilities, 1.2e-38))
+        elif classifier.head.multilabel:
+            found = tf.math.log_sigmoid(classifier.logits(features))
+        else:
+            found = tf.nn.log_softmax(classifier.logits(features))
+        return tf.gather(found, targets, batch_dims=1)
+
+    return objective
+
+
 def neuron(
     bundle: Any,
     *,
@@ -84,4 +102,5 @@ def _position(text: str, layer: str, size: tuple[int, ...]) -> tuple[int, ...]:
 def register_objectives(register: Callable[..., None]) -> None:
     register("softmax", softmax)
     register("logit", logit)
+    register("log-probability", log_probability)
     register("neuron", neuron)

@@ -21,7 +21,8 @@ def setting(default: Any, help: str, **about: Any) -> Any:
     Args:
         default: its value where none is given.
         help: its line in `--help`.
-        about: for the command line: `choices`, `minimum`, or `path=True`.
+        about: for the command line: `choices`, `minimum`, `metavar`, `path=True`, and the name of
+            the `option` where it differs from the field's.
     """
     return field(default=default, metadata={"help": help, **about})
 

@@ -192,7 +192,10 @@ class Bundle:
 
         component = self.component(name)
         what = f"{name} of the bundle {self.root}"
-        return Classifier(component.model(), self.words, component.spec, what=what)
+        # Its networks are known: probing them would delay every start.
+        return Classifier(
+            component.model(), self.words, component.spec, what=what, batch_coupled=False
+        )
 
     def with_classifier(self, classifier: Classifier) -> Bundle:
         """Return a copy of this bundle with another classifier and that classifier's features.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,12 @@ from keras import ops
 
 from ..errors import ModelError, ParameterError, unknown
 from ..features import FeatureSpec
+from .batch_coupling import apart, is_batch_coupled
 from .blocks import BLOCK_SIZE, in_blocks
 from .formats.keras_file import open_model
+from .head import Compute, find_head, plainly
 from .problem import Problem
 from .rewrites import Rewritten, interruptible
-
-#: Turns a model into a function of features, in inference mode.
-Compute = Callable[[keras.Model], Callable]
-
-#: Layers that pass probabilities on as they are.
-_TRANSPARENT = (keras.layers.Dropout, keras.layers.Flatten, keras.layers.Reshape)
 
 
 class Classifier:
@@ -36,14 +32,26 @@ class Classifier:
 
     Args:
         model: takes features [shape=(batch, frames, mels, 1)] and returns one value a word
-            [shape=(batch, words)]: probabilities from a final softmax, or logits without one.
-        words: in the order of the model's outputs.
+            [shape=(batch, words)], or one value for two words [shape=(batch, 1)]; see
+            `keras_listen.models.head.Head` for what the values may be.
+        words: in the order of the model's outputs; of a single sigmoid, the word of 0 first.
         spec: the features it was trained on.
+        shape: of its input, with the batch, where a front end makes it instead of the features.
         what: its name in messages.
+        head: what its outputs are, one of `keras_listen.models.head.KINDS`; found out where None.
+        batch_coupled: whether its answer for one sample depends on the others in its batch; found
+            out where None.
+
+    Attributes:
+        head: see `keras_listen.models.head.Head`.
+        check: what should be said of it before results are trusted; None if nothing.
 
     Raises:
         ModelError: model, words and spec do not fit together.
+        ParameterError: there is no such head.
     """
+
+    check: str | None = None
 
     def __init__(
         self,
@@ -51,22 +59,53 @@ class Classifier:
         words: Sequence[str],
         spec: FeatureSpec | None = None,
         *,
+        shape: Sequence[int | None] | None = None,
         what: str = "the classifier",
+        head: str | None = None,
+        batch_coupled: bool | None = None,
     ):
         self.model, self.words, self.what = model, tuple(words), what
         self.spec = spec or FeatureSpec()
         self._taps: dict[str, keras.Model] = {}
-        self._compute: Compute = _plainly
+        self._compute: Compute = plainly
         self._computed: dict[str, Callable] = {}
-        if problems := check_shapes(model, self.words, self.spec):
+        if problems := check_shapes(model, self.words, shape or self.spec):
             raise ModelError(f"{what}: {problems[0]}")
-        self.head = find_head(model)
-        if self.head.kind == "sigmoid":
+        self._kind = head
+        self.head = find_head(model, kind=head)
+        if self.head.probabilities is None:
             raise ModelError(f"{what}: {self.head.problem}")
+        if batch_coupled is not None:
+            self.__dict__["batch_coupled"] = batch_coupled  # takes the cached property's place
+
+    @cached_property
+    def batch_coupled(self) -> bool:
+        """Whether the answer for one sample depends on the others in its batch.
+
+        Such a model, for instance one that takes a maximum over its whole input, is computed one
+        sample at a time.
+        """
+        # Logits and not probabilities, which hide differences where they are 0 or 1.
+        function = self.head.logits or self.head.probabilities
+        with _outside_of_graphs():
+            return is_batch_coupled(function, self.model.input_shape)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of the model: a line each."""
+        notes = []
+        if self.head.note:
+            notes.append(f"{self.what}: {self.head.note}; if that is wrong, name its head")
+        if self.batch_coupled:
+            notes.append(
+                f"{self.what}: answers for one sample depend on the others in its batch (such as "
+                "by a maximum over all of its input): computed one by one, slower"
+            )
+        return tuple(notes)
 
     @property
     def has_logits(self) -> bool:
-        """Whether logits are available, that is, the softmax can be bypassed exactly."""
+        """Whether logits are available, that is, the last activation can be bypassed exactly."""
         return self.head.logits is not None
 
     def require_logits(self) -> None:
@@ -75,22 +114,42 @@ class Classifier:
             raise ModelError(f"{self.what} has no logits: {self.head.problem}")
 
     def logits(self, features: Any) -> Any:
-        """Return logits, the input of the softmax [shape=(batch, words)].
+        """Return logits, the input of the softmax or sigmoid [shape=(batch, words)].
 
         Args:
             features: tensor [shape=(batch, frames, mels, 1), in [0, 1]].
 
         Raises:
-            ModelError: the softmax cannot be bypassed exactly.
+            ModelError: the last activation cannot be bypassed exactly.
         """
         self.require_logits()
-        return self.head.logits(features)
+        return self.apart(self.head.logits)(features)
 
     def probabilities(self, features: Any) -> Any:
-        """Return probabilities of the words [shape=(batch, words), rows sum to 1]."""
+        """Return probabilities of the words [shape=(batch, words)].
+
+        Rows sum to 1, unless the model ends in a sigmoid for each word.
+        """
         if self.head.logits is None:
-            return self._function("", self.model)(features)
-        return ops.softmax(self.head.logits(features))
+            return self.apart(self.head.probabilities)(features)
+        return self.activate(self.logits(features))
+
+    def activate(self, logits: Any) -> Any:
+        """Return the probabilities of logits [shape=(batch, words)]."""
+        return self.head.activate(logits)
+
+    def decide(self, probabilities: Any) -> Any:
+        """Return the position of the predicted word, -1 where none is.
+
+        Where each word has a sigmoid, none is predicted unless its probability is above 0.5.
+
+        Args:
+            probabilities: NumPy array or TensorFlow tensor [shape=(..., words)].
+
+        Returns:
+            integers [shape=(...)], of the same library.
+        """
+        return self.head.decide(probabilities)
 
     def activations(self, features: Any, layer: str) -> Any:
         """Return the output of the layer called `layer`.
@@ -98,7 +157,11 @@ class Classifier:
         Raises:
             ParameterError: no such layer.
         """
-        return self._function(layer, self._tap(layer))(features)
+        return self.apart(self._function(layer, self._tap(layer)))(features)
+
+    def apart(self, function: Callable) -> Callable:
+        """Return a function of features that computes each sample alone where they are coupled."""
+        return apart(function) if self.batch_coupled else function
 
     def layer_shape(self, layer: str) -> tuple[int, ...]:
         """Return the shape of a layer's output, without the batch.
@@ -116,12 +179,14 @@ class Classifier:
             layer, use, _ = tensor._keras_history
             entering = layer._inbound_nodes[use].input_tensors
             if layer.weights or not entering:
-                return keras.Model(_single(self.model.inputs), _single(entering or [tensor]))
+                return keras.Model(self.model.inputs[0], (entering or [tensor])[0])
             tensor = entering[0]
 
     @cached_property
     def rewritten(self) -> Classifier:
         """The same classifier, computed by the faster operations of `keras_listen.rewrites`."""
+        if self.batch_coupled:
+            return self
         other = copy.copy(self)
         made: list[Rewritten] = []
 
@@ -130,7 +195,7 @@ class Classifier:
             return made[-1]
 
         other._compute, other._computed = compute, {}
-        other.head = find_head(self.model, compute)
+        other.head = find_head(self.model, compute, self._kind)
         other.refresh = lambda: [each.refresh() for each in made]
         other.__dict__["rewritten"] = other  # takes the place of the cached property
         return other
@@ -147,12 +212,13 @@ class Classifier:
             if layer not in names:
                 raise ParameterError(unknown(f"layer of {self.what}", layer, names))
             output = self.model.get_layer(layer).output
-            self._taps[layer] = keras.Model(_single(self.model.inputs), output)
+            self._taps[layer] = keras.Model(self.model.inputs[0], output)
         return self._taps[layer]
 
     def predict(self, features: np.ndarray, *, block_size: int = BLOCK_SIZE) -> np.ndarray:
         """Return probabilities as NumPy [shape=(batch, words)], computed in fixed blocks."""
-        self.rewritten.refresh()
+        if refresh := getattr(self.rewritten, "refresh", None):
+            refresh()
         with interruptible():
             return in_blocks(self._compiled, np.asarray(features, np.float32), block_size)
 
@@ -176,102 +242,17 @@ class Classifier:
         return self.words.index(word)
 
 
-@dataclass(frozen=True)
-class Head:
-    """The end of a model and how to obtain its logits.
+def check_shapes(
+    model: keras.Model, words: Sequence[str], expected: FeatureSpec | Sequence[int | None]
+) -> list[Problem]:
+    """Return the ways in which model, words and input don't fit together, the input's first.
 
-    Attributes:
-        kind: "softmax", "logits", "hidden softmax" or "sigmoid".
-        logits: function from features to logits, or None where there is none.
-        problem: why there is none.
+    Args:
+        model: any.
+        words: in the order of its outputs.
+        expected: the features, or the shape that a front end gives, with the batch; None where any
+            size fits, as for the batch.
     """
-
-    kind: str
-    logits: Callable | None = None
-    problem: Problem | None = None
-
-
-def _plainly(model: keras.Model) -> Callable:
-    return lambda features: model(features, training=False)
-
-
-def find_head(model: keras.Model, compute: Compute = _plainly) -> Head:
-    """Find the final softmax of a model and a function to its logits, made by `compute`."""
-    layer, entering = _end(model)
-    activation = getattr(layer, "activation", None)
-    if activation is keras.activations.sigmoid:
-        return Head(
-            "sigmoid",
-            problem=Problem(
-                "it ends in a sigmoid",
-                "multi-label models are not supported, use a softmax over the words",
-            ),
-        )
-    if isinstance(layer, keras.layers.Softmax) or _is_plain(layer, keras.activations.softmax):
-        return Head("softmax", _tap_input(model, entering, compute))
-    if isinstance(layer, keras.layers.Dense) and activation is keras.activations.softmax:
-        return Head("softmax", _dense_logits(model, layer, entering, compute))
-    if activation is keras.activations.softmax or _sums_to_one(model):
-        return Head(
-            "hidden softmax",
-            problem=Problem(
-                "its softmax is not in a last Dense, Softmax or Activation layer",
-                "rebuild it to end in one, or use the objective softmax",
-            ),
-        )
-    return Head("logits", compute(model))
-
-
-def _single(inputs: list):
-    """Return the only input as a tensor: Keras treats a list of one differently."""
-    return inputs[0]
-
-
-def _end(model: keras.Model):
-    """Return the last layer that changes values, and its input in this model.
-
-    A layer may have been used in other models before, so the model's own graph is followed.
-    """
-    tensor = model.outputs[0]
-    while True:
-        layer, use, _ = tensor._keras_history
-        entering = layer._inbound_nodes[use].input_tensors
-        if not isinstance(layer, _TRANSPARENT):
-            # With more values than words, its softmax is over something else.
-            values = math.prod(size or 0 for size in tensor.shape[1:])
-            return (layer if values == model.output_shape[-1] else None), entering
-        tensor = entering[0]
-
-
-def _is_plain(layer, activation) -> bool:
-    return isinstance(layer, keras.layers.Activation) and layer.activation is activation
-
-
-def _tap_input(model: keras.Model, entering: list, compute: Compute, finish=lambda x: x):
-    """Return a function from features to the tensor `entering`, processed by `finish`."""
-    before = compute(keras.Model(_single(model.inputs), _single(entering)))
-    shape = (-1, model.output_shape[-1])
-    return lambda features: ops.reshape(finish(before(features)), shape)
-
-
-def _dense_logits(model: keras.Model, layer, entering: list, compute: Compute):
-    def linear(x):
-        x = ops.matmul(x, layer.kernel)
-        return x + layer.bias if layer.use_bias else x
-
-    return _tap_input(model, entering, compute, linear)
-
-
-def _sums_to_one(model: keras.Model) -> bool:
-    """Test by a probe whether outputs are probabilities, whatever layer they come from."""
-    shape = [4, *(64 if size is None else size for size in model.input_shape[1:])]
-    probe = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
-    out = ops.convert_to_numpy(model(probe, training=False))
-    return bool((out >= 0).all() and np.allclose(out.sum(axis=1), 1.0, atol=1e-3))
-
-
-def check_shapes(model: keras.Model, words: Sequence[str], spec: FeatureSpec) -> list[Problem]:
-    """Return the ways in which model, words and spec don't fit together, the input's first."""
     problems = []
     # Subclassed models have none, a Sequential without Input none before it is built.
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
@@ -280,11 +261,8 @@ def check_shapes(model: keras.Model, words: Sequence[str], spec: FeatureSpec) ->
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         ends = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
         return [Problem(f"the model has {ends}", "expected one of each")]
-    shape = tuple(model.input_shape)
-    if len(shape) != 4 or any(
-        have not in (None, want) for have, want in zip(shape[1:], spec.shape, strict=True)
-    ):
-        problems.append(_input_problem(shape, spec))
+    if problem := _input_problem(tuple(model.input_shape), expected):
+        problems.append(problem)
     if len(set(words)) != len(words):
         problems.append(Problem("the words are not all different"))
     outputs = tuple(model.output_shape)
@@ -292,7 +270,7 @@ def check_shapes(model: keras.Model, words: Sequence[str], spec: FeatureSpec) ->
         problems.append(
             Problem(f"the model's output has shape {outputs}", "expected (None, words)")
         )
-    elif outputs[1] != len(words):
+    elif outputs[1] != len(words) and (outputs[1], len(words)) != (1, 2):
         problems.append(
             Problem(
                 f"the model has {outputs[1]} outputs, but there are {len(words)} words",
@@ -302,17 +280,47 @@ def check_shapes(model: keras.Model, words: Sequence[str], spec: FeatureSpec) ->
     return problems
 
 
-def _input_problem(shape: tuple, spec: FeatureSpec) -> Problem:
-    return Problem(
-        f"the model takes input of shape {shape}, expected {(None, *spec.shape)}",
-        _input_remedy(shape, spec),
-    )
+def _outside_of_graphs() -> AbstractContextManager:
+    """Return a context in which values are computed even while TensorFlow traces a function."""
+    if keras.backend.backend() != "tensorflow":
+        return nullcontext()
+    import tensorflow as tf
+
+    return tf.init_scope()
+
+
+#: Fewer values than this, along one axis, are taken to be averages over time.
+_AVERAGES = 256
+
+
+def _input_problem(shape: tuple, expected: FeatureSpec | Sequence[int | None]) -> Problem | None:
+    """Return how a model's input shape differs from what is expected."""
+    spec = expected if isinstance(expected, FeatureSpec) else None
+    wanted = (None, *spec.shape) if spec else tuple(expected)
+    if len(shape) == len(wanted) and all(
+        None in (have, want) or have == want
+        for have, want in zip(shape[1:], wanted[1:], strict=True)
+    ):
+        return None
+    if _is_average(shape):
+        return Problem(
+            f"the model takes input of shape {shape}: averages over time, there is no time left to "
+            "listen to",
+            "use a model on frames over time, or on the waveform",
+        )
+    remedy = _input_remedy(shape, spec) if spec else _front_end_remedy(shape, wanted)
+    return Problem(f"the model takes input of shape {shape}, expected {wanted}", remedy)
+
+
+def _is_average(shape: tuple) -> bool:
+    """Return whether input is a small vector, in which no axis can be time."""
+    sizes = [size for size in shape[1:] if size != 1]
+    return len(sizes) == 1 and sizes[0] is not None and sizes[0] < _AVERAGES
 
 
 def _input_remedy(shape: tuple, spec: FeatureSpec) -> str:
     """Return what to do about an input of another shape than the features have."""
-    waveform = len(shape) == 2 or (len(shape) == 3 and shape[2] in (None, 1))
-    if waveform and (shape[1] is None or shape[1] >= 4000):
+    if _is_waveform(shape):
         return "models on waveforms are not supported"
     if len(shape) == 4 and shape[1:3] == (spec.n_mels, spec.frames):
         return "time comes first: put a Permute((2, 1, 3)) layer in front"
@@ -323,6 +331,30 @@ def _input_remedy(shape: tuple, spec: FeatureSpec) -> str:
     if len(shape) == 4 and shape[2] is not None and shape[2] <= 40 < spec.n_mels:
         return "models on MFCC are not supported, for fewer mel bands give a --spec file"
     return "give the features it was trained on with a --spec file"
+
+
+def _is_waveform(shape: tuple) -> bool:
+    short = len(shape) == 2 or (len(shape) == 3 and shape[2] in (None, 1))
+    return short and (shape[1] is None or shape[1] >= 4000)
+
+
+def _front_end_remedy(shape: tuple, wanted: tuple) -> str:
+    """Return what to do about an input of another shape than the front end gives."""
+    have, given = ([size for size in sizes[1:] if size != 1] for sizes in (shape, wanted))
+    if _is_waveform(shape) != _is_waveform(wanted):
+        return "choose another front end: " + (
+            "the model takes a waveform" if _is_waveform(shape) else "it gives a waveform"
+        )
+    if have == given:
+        return "only the channel axis differs: set the front end's channel axis"
+    if None not in (*have, *given):
+        if sorted(have) == sorted(given):
+            return "the axes stand in another order: set the front end's order of axes"
+        if math.prod(have) == math.prod(given):
+            return "one of them is flattened: set whether the front end's output is"
+    if _is_waveform(shape):
+        return "set the front end's length of sound"
+    return "set the front end's frames and bands to those of the model, or choose another one"
 
 
 def read_words(path: str | Path) -> tuple[str, ...]:
@@ -347,6 +379,10 @@ def load_classifier(
     spec: FeatureSpec | None = None,
     *,
     trust: bool = False,
+    head: str | None = None,
+    builder: str | None = None,
+    imports: Sequence[str] = (),
 ) -> Classifier:
-    """Open a Keras file as a classifier; see `Classifier` and `open_model`."""
-    return Classifier(open_model(path, trust=trust), words, spec, what=f"the model {path}")
+    """Open a model file as a classifier; see `Classifier` and `open_model`."""
+    model = open_model(path, trust=trust, builder=builder, imports=imports)
+    return Classifier(model, words, spec, what=f"the model {path}", head=head)

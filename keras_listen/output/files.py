@@ -178,6 +178,14 @@ def replace_folder(fresh: Path, target: Path) -> None:
 
 
 def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal.
+
+    That of a folder is of a list of its files, with their paths in it and their SHA-256.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(inner for inner in path.rglob("*") if inner.is_file())
+        listed = [f"{sha256(inner)}  {inner.relative_to(path).as_posix()}\n" for inner in files]
+        return hashlib.sha256("".join(listed).encode()).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -41,6 +41,7 @@ _BUILT_IN = (
     "maximization.objectives",
     "maximization.priors",
     "data.readers",
+    "models.frontends.components",
     "vocoders.griffin_lim",
     "vocoders.wavenet",
 )

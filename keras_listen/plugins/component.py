@@ -22,7 +22,7 @@ from .proxy import checked
 
 #: A further kind needs a hook in `hookspecs`, what its components must have in `proxy` and
 #: `return_checks`, a template in `scaffold`, and a check in `testing`.
-KINDS = ("prior", "objective", "vocoder", "reader")
+KINDS = ("prior", "objective", "vocoder", "reader", "frontend")
 OWN = "keras-listen"
 #: Names that mean "no component of this kind".
 _RESERVED = {("vocoder", "none")}
@@ -134,6 +134,8 @@ class Component:
         """File and line of the factory's definition, or None if unknown."""
         function = inspect.unwrap(self.factory)
         function = getattr(function, "func", function)
+        if not inspect.isroutine(function) and not inspect.isclass(function):
+            function = type(function)
         try:
             return f"{inspect.getsourcefile(function)}:{inspect.getsourcelines(function)[1]}"
         except (OSError, TypeError):
@@ -170,7 +172,7 @@ class Component:
         """Call the factory.
 
         Args:
-            bundle: passed to the factory; None for readers.
+            bundle: passed to the factory; None for readers and front ends.
             options: for the factory; strings are converted to the type of their option.
 
         Returns:

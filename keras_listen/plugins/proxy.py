@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,6 +38,7 @@ _NEEDED = {
     "objective": ((), ("__call__",)),
     "vocoder": (("spec",), ("synthesize",)),
     "reader": ((), ("__call__",)),
+    "frontend": (("sample_rate", "samples"), ("__call__",)),
 }
 
 
@@ -53,6 +54,14 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
+
+
+def _is_count_or_none(value: Any) -> bool:
+    return value is None or _is_count(value)
+
+
 #: By kind: name of an attribute, check of its value where there is one, what is expected.
 _FITTING: dict[str, tuple[tuple[str, Callable[[Any], bool], str], ...]] = {
     "prior": (
@@ -65,6 +74,10 @@ _FITTING: dict[str, tuple[tuple[str, Callable[[Any], bool], str], ...]] = {
     ),
     "vocoder": (),
     "reader": (),
+    "frontend": (
+        ("sample_rate", _is_count, "Hz, a whole number above 0"),
+        ("samples", _is_count_or_none, "a whole number above 0, or None"),
+    ),
 }
 
 

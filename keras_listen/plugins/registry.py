@@ -259,7 +259,7 @@ class Registry:
 
 
 def new_manager() -> pluggy.PluginManager:
-    """Return a plugin manager with the four hooks and no plugins."""
+    """Return a plugin manager with all hooks and no plugins."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     return manager

@@ -58,6 +58,19 @@ def _sounds(made: Any, result: Any, features: Any, seeds: Any) -> str:
     return ""
 
 
+def _inputs(made: Any, result: Any, sounds: Any) -> str:
+    """Check what a front end returned."""
+    shape = _known_shape(result) if hasattr(result, "shape") else None
+    if shape is None or len(shape) < 2:
+        return _differs(result, (sounds.shape[0], None))
+    return _differs(result, (sounds.shape[0], *shape[1:]))
+
+
+def _recording(made: Any, result: Any, sound: Any) -> str:
+    """Check what `fit(sound)` returned."""
+    return _differs(result, (made.samples,))
+
+
 def _seconds(made: Any, result: Any, *given: Any, **named: Any) -> str:
     """Check what `seconds_for(sounds, frames)` returned."""
     return "" if isinstance(result, Real) else f"returned {short(result)}; expected seconds"
@@ -73,6 +86,8 @@ CHECKS: dict[tuple[str, str], Callable[..., str]] = {
     ("objective", "__call__"): _values,
     ("vocoder", "synthesize"): _sounds,
     ("vocoder", "seconds_for"): _seconds,
+    ("frontend", "__call__"): _inputs,
+    ("frontend", "fit"): _recording,
 }
 
 

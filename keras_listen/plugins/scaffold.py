@@ -22,12 +22,14 @@ _ABOUT = {
     "objective": "The target's logit minus the mean of the others.",
     "vocoder": "Whispered features: noise with their spectrum.",
     "reader": "Sound files without their offset.",
+    "frontend": "The logarithm of a sound's power in short frames.",
 }
 _USE = {
     "prior": "keras-listen run --prior {name} -o prior.{name}.every=6",
     "objective": "keras-listen run --objective {name} -o objective.{name}.weight=0.5",
     "vocoder": "keras-listen run --vocoder {name} -o vocoder.{name}.level=0.5",
     "reader": "keras-listen run --start recordings/ --reader {name}",
+    "frontend": "keras-listen run --frontend {name} --classifier model.keras",
 }
 
 

@@ -18,6 +18,7 @@ or in the conftest.py at the top.
 import contextlib
 
 from .fixtures import IsolatedRegistry
+from .frontends import check_frontend
 from .objectives import check_objective
 from .priors import check_prior
 from .readers import check_reader
@@ -31,6 +32,7 @@ with contextlib.suppress(ImportError):
 __all__ = [
     "ContractBroken",
     "IsolatedRegistry",
+    "check_frontend",
     "check_objective",
     "check_prior",
     "check_reader",

@@ -173,7 +173,7 @@ def subject_of(
         ContractBroken: the factory breaks its contract.
         Unavailable: the component cannot work on this machine.
     """
-    if bundle is None and kind != "reader":
+    if bundle is None and kind not in ("reader", "frontend"):
         bundle = embedded_bundle()
     subject = Subject(component_of(kind, given), bundle, options)
     check_factory(subject)

@@ -43,7 +43,8 @@ def measure(bundle: Bundle, name: str, store: Store, split: str = "testing") -> 
     features, labels = store.batch(positions), store.labels[positions]
     figures: dict[str, Any] = {"split": split, "utterances": len(positions)}
     if name in CLASSIFIERS:
-        predicted = bundle.classifier_of(name).predict(features).argmax(axis=1)
+        classifier = bundle.classifier_of(name)
+        predicted = classifier.decide(classifier.predict(features))
         confusion = np.zeros((len(store.words),) * 2, int)
         np.add.at(confusion, (labels, predicted), 1)
         accuracy = float((predicted == labels).mean())
@@ -57,7 +58,8 @@ def measure(bundle: Bundle, name: str, store: Store, split: str = "testing") -> 
         figures["active_units"] = int((latents.var(axis=0) > ACTIVE_VARIANCE).sum())
     if "classifier" in bundle.names():
         for what, values in (("features", features), ("reconstructions", decoded)):
-            right = bundle.classifier.predict(values).argmax(axis=1) == labels
+            classifier = bundle.classifier
+            right = classifier.decide(classifier.predict(values)) == labels
             figures[f"accuracy_on_{what}"] = float(right.mean())
     return figures
 

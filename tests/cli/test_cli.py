@@ -175,7 +175,7 @@ def models(tmp_path_factory) -> Path:
     (folder / "corrupt.keras").write_bytes(
         good[: middle - 500] + bytes(1000) + good[middle + 500 :]
     )
-    (folder / "model.h5").write_bytes(good)
+    (folder / "model.h5").write_text("no model at all")
     inputs = keras.Input((90, 80, 1))
     doubled = keras.layers.Lambda(lambda x: 2 * x, output_shape=(90, 80, 1))(inputs)
     keras.Model(inputs, small_classifier(1)(doubled)).save(folder / "lambda.keras")
@@ -197,7 +197,7 @@ def models(tmp_path_factory) -> Path:
         ("text.keras", "words.txt", [], "text.keras is damaged"),
         ("empty.keras", "words.txt", [], "empty.keras is damaged"),
         ("corrupt.keras", "words.txt", [], "cannot open the model .*corrupt.keras"),
-        ("model.h5", "words.txt", [], r"no \.keras file.*model\.save"),
+        ("model.h5", "words.txt", [], r"model\.h5 is no HDF5 file.*model\.save"),
         ("lambda.keras", "words.txt", [], "Python code.*--trust-model"),
         ("good.keras", "three.txt", [], "4 outputs, but there are 3 words"),
         ("good.keras", "none.txt", [], "is empty; expected one word a line"),

@@ -18,6 +18,7 @@ from helpers import (
     digests,
     interrupted,
     read_table,
+    sigmoid_classifier,
     small_classifier,
 )
 
@@ -48,6 +49,38 @@ SILENT = {"vocoder": "none"}
 def found(bundle, tiny_store, tmp_path_factory):
     out = tmp_path_factory.mktemp("debug") / "debug"
     return debug(tiny_store.root, bundle=bundle, **SMALL, **QUICK, out=out)
+
+
+def test_where_each_word_has_a_sigmoid_none_may_be_heard(bundle, tiny_store, tmp_path):
+    root = shutil.copytree(bundle, tmp_path / "bundle")
+    load_bundle(root).add("classifier", {"model": sigmoid_classifier()})
+    everything = tiny_store.batch(np.arange(len(tiny_store.utterances)))
+    logits = np.asarray(load_bundle(root).classifier.logits(everything))
+    model = sigmoid_classifier(-float(np.median(logits[:, WORDS.index("up")])))
+    load_bundle(root).add("classifier", {"model": model})
+    done = debug(tiny_store.root, bundle=root, **SMALL, **SILENT, out=tmp_path / "debug")
+    rows, found = read_table(done.root / "points.csv"), results(done.root)
+    places = [i for i, u in enumerate(tiny_store.utterances) if u.file in {r["file"] for r in rows}]
+    raw = np.asarray(model(tiny_store.batch(np.array(places))))
+    heard = {
+        tiny_store.utterances[i].file: WORDS[p.argmax()] if p.max() > 0.5 else ""
+        for i, p in zip(places, raw, strict=True)
+    }
+    assert "" in heard.values()
+    for row in rows:
+        assert row["predicted"] == heard[row["file"]]
+        assert row["misclassified"] == str(int(row["predicted"] != row["word"]))
+    right = np.mean([row["predicted"] == row["word"] for row in rows])
+    assert found["accuracy"]["raw"] == pytest.approx(right)
+    assert np.sum(found["confusion"]) == sum(word != "" for word in heard.values())
+    missed = [row for row in rows if row["predicted"] == ""]
+    pairs = {(pair["word"], pair["predicted"]): pair["count"] for pair in found["confused_pairs"]}
+    counted = Counter(row["word"] for row in missed)
+    assert {word: n for (word, said), n in pairs.items() if said == "no word"} == counted
+    ticket = json.loads((done.root / "tickets" / missed[0]["id"] / "ticket.json").read_text())
+    assert (ticket["predicted"], ticket["neighbours"]["predicted"]) == ("", [])
+    assert ticket["first_step"] == int(missed[0]["first_step"])
+    assert 'heard as <b class="no">no word</b>' in (done.root / "index.html").read_text()
 
 
 @pytest.fixture

@@ -11,7 +11,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import HOSTILE, SMALL, WORDS, digests, interrupted, small_classifier
+from helpers import (
+    HOSTILE,
+    SMALL,
+    WORDS,
+    digests,
+    interrupted,
+    sigmoid_classifier,
+    small_classifier,
+)
 
 from keras_listen import evaluate, listen, load_bundle
 from keras_listen.errors import CorpusError, ModelError, ParameterError, RunError, SpecError
@@ -213,6 +221,25 @@ def test_the_cycle_rate_is_of_the_samples_that_were_spoken(bundle, tmp_path):
         options=["vocoder.griffin-lim.iterations=1"], out=tmp_path / "run",
     )  # fmt: skip
     assert line(found, "ae")["cycle"] == pytest.approx(run.summary["cycle"])
+
+
+def test_samples_in_which_no_word_is_predicted_count_as_failures(bundle, tmp_path):
+    root = shutil.copytree(bundle, tmp_path / "bundle")
+    load_bundle(root).add("classifier", {"model": sigmoid_classifier()})
+    load_bundle(root).add("referee", {"model": sigmoid_classifier()})
+    settings = {"bundle": root, "samples": 2, "steps": 3, "block_size": 2}
+    quick = {"vocoder": "griffin-lim", "options": ["vocoder.griffin-lim.iterations=1"]}
+    run = listen(prior="none", **settings, **quick, out=tmp_path / "run")
+    assert "" in {row["predicted"] for row in run.rows}
+    found = evaluate(
+        ["none"], ["softmax"], **settings, **quick, cycle_samples=2, out=tmp_path / "evaluation"
+    )
+    overall = line(found, "none")
+    for name in ("own success", "cycle"):
+        assert overall[name] == pytest.approx(run.summary[name])
+    assert overall["transfer, referee"] == pytest.approx(run.summary["transfer"])
+    clipped = np.mean([row["predicted_clipped"] == row["word"] for row in run.rows])
+    assert overall["clipped success"] == pytest.approx(clipped)
 
 
 def test_presets_are_settings_and_what_is_given_wins():

@@ -18,9 +18,11 @@ import soundfile
 from helpers import (
     HOSTILE,
     WORDS,
+    dense,
     digests,
     interrupted,
     read_table,
+    sigmoid_classifier,
     small_classifier,
     write_small_bundle,
 )
@@ -492,6 +494,43 @@ def test_own_models_with_and_without_softmax_are_the_same(bundle, own_model, tmp
     for with_softmax, without in zip(runs[:2], runs[2:], strict=True):
         for a, b in zip(with_softmax.rows, without.rows, strict=True):
             assert float(a["score_after"]) == pytest.approx(float(b["score_after"]), rel=1e-3)
+
+
+def test_of_a_sigmoid_for_each_word_none_may_be_predicted(bundle, own_model, tmp_path):
+    models = own_model("multi-label", sigmoid_classifier())
+    settings = {"bundle": bundle, "objective": "logit", "steps": 6, "block_size": 4, "samples": 2}
+    run = listen(prior="none", **settings, **models, **QUICK, out=tmp_path / "run")
+    classifier = load_classifier(models["classifier"], WORDS)
+    for row in run.rows:
+        features = np.load(run.root / f"{row['id']}.npy")[None, ..., None]
+        found = np.asarray(classifier.model(features))[0]
+        np.testing.assert_allclose(
+            float(row["probability"]), found[WORDS.index(row["word"])], rtol=1e-4
+        )
+        assert row["predicted"] == (WORDS[found.argmax()] if found.max() > 0.5 else "")
+        assert (row["first_success"] != "") >= (row["predicted"] == row["word"])
+    predicted = [row["predicted"] for row in run.rows]
+    assert {"", "up"} <= set(predicted)
+    # Whoever hears no word counts as well.
+    for name, column in (("own success", "predicted"), ("cycle", "cycle_predicted")):
+        assert run.summary[name] == np.mean([row[column] == row["word"] for row in run.rows])
+    assert "classifier hears <span" in (page := (run.root / "index.html").read_text())
+    assert "no word ✗" in " ".join(page.split())
+
+
+def test_one_sigmoid_is_a_classifier_of_two_words(bundle, own_model, tmp_path):
+    inputs = keras.Input((90, 80, 1))
+    flat = keras.layers.Flatten()(keras.layers.AveragePooling2D(10)(inputs))
+    models = own_model("single", keras.Model(inputs, dense(1, 3, activation="sigmoid")(flat)))
+    models["words_file"] = tmp_path / "two.txt"
+    models["words_file"].write_text("other\nup\n")
+    settings = {"bundle": bundle, "vocoder": "none", "steps": 20, "block_size": 2, "samples": 1}
+    run = listen(prior="none", **settings, **models, out=tmp_path / "run")
+    model = load_classifier(models["classifier"], ("other", "up")).model
+    for row, sign in zip(run.rows, (-1, 1), strict=True):
+        p = np.asarray(model(np.load(run.root / f"{row['id']}.npy")[None, ..., None]))[0, 0]
+        assert float(row["probability"]) == pytest.approx(p if sign > 0 else 1 - p, rel=1e-3)
+        assert row["predicted"] == row["word"]
 
 
 def test_own_model_needs_its_words(bundle, own_model, tmp_path):

@@ -29,7 +29,10 @@ from keras_listen.maximization.settings import AscentSettings
 
 #: Keywords that each function had before they were declared in one place.
 ASCENT = ("steps", "step_size", "optimizer", "shift", "gain", "stop_at", "keep_best")
-MODELS = ("bundle", "classifier", "words_file", "spec", "trust_model")
+MODELS = (
+    *("bundle", "classifier", "words_file", "spec", "trust_model", "frontend", "builder"),
+    "imports",
+)
 COMMON = ("options", "seed", "block_size", "resume", "track")
 FUNCTIONS = {
     "listen": ("prior", "objective", "vocoder", "words", "samples", "start", "reader", "out"),

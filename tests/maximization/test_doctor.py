@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from keras import layers
 
 from keras_listen.cli.doctor import doctor as command
+from keras_listen.errors import ParameterError
 from keras_listen.features import FeatureSpec
 from keras_listen.maximization.doctor import Finding, examine
 from keras_listen.maximization.engine import STABILIZER
@@ -150,6 +151,10 @@ def test_outputs_that_are_not_numbers(look):
     assert "gradient" not in found
 
 
+def mean_over_time() -> layers.Layer:
+    return layers.GlobalAveragePooling1D(data_format="channels_last")
+
+
 @pytest.mark.parametrize(
     ("tail", "ok", "said"),
     [
@@ -158,9 +163,12 @@ def test_outputs_that_are_not_numbers(look):
         ((layers.Dense(3), layers.Softmax()), True, "softmax"),
         ((layers.Dense(3), layers.Activation("softmax")), True, "softmax"),
         ((layers.Dense(3),), True, "logits"),
-        ((layers.Dense(3, activation="sigmoid"),), False, "it ends in a sigmoid"),
-        ((layers.Dense(3), layers.Activation("sigmoid")), False, "it ends in a sigmoid"),
-        ((keras.Sequential([layers.Dense(3), layers.Softmax()]),), None, "no logits"),
+        ((layers.Dense(3, activation="sigmoid"),), True, "a sigmoid for each word"),
+        ((layers.Dense(3), layers.Activation("sigmoid")), True, "a sigmoid for each word"),
+        ((layers.Dense(3), layers.Activation("log_softmax")), True, "log probabilities"),
+        ((keras.Sequential([layers.Dense(3), layers.Softmax()]),), True, "softmax"),
+        ((layers.Reshape((2, 36)), softmax(), mean_over_time()), None, "no logits"),
+        ((layers.Dense(3, "relu"),), None, "unsure: its outputs are never negative"),
     ],
 )
 def test_heads(look, tail, ok, said):
@@ -169,14 +177,54 @@ def test_heads(look, tail, ok, said):
     found = look(small(*copies))
     assert found["head"].ok is ok
     assert said in found["head"].text
-    assert problems(found) == (["head"] if ok is False else [])
+    assert "head" not in problems(found)
+
+
+@pytest.mark.parametrize(
+    ("activation", "said"),
+    [("sigmoid", "one sigmoid: the probability of the second word"), (None, "unsure: its one out")],
+)
+def test_one_output_for_two_words(look, activation, said):
+    found = look(small(layers.Dense(1, activation)), ("no", "yes"))
+    assert problems(found) == []
+    assert found["words"].text == "2 words for 1 output"
+    assert said in found["head"].text
+    assert look(small(layers.Dense(1, activation)), None)["words"].remedy == (
+        "give a words file of 2 lines: the word of 0, then that of 1"
+    )
+
+
+def test_a_softmax_over_one_output(look):
+    found = look(small(softmax(1)), ("no", "yes"))
+    assert problems(found) == ["head"]
+    assert "always 1" in found["head"].text
+
+
+def test_a_sigmoid_that_is_saturated(look):
+    model = small(layers.Dense(3, "sigmoid"))
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel, bias + np.array([0.0, 200.0, 0.0])])
+    found = look(model)
+    assert problems(found) == ["gradient"]
+    assert "of the sigmoid with respect to noise vanishes (below 1e-05) for 1 of 3 words: stop" in (
+        found["gradient"].text
+    )
+    assert found["gradient"].remedy == (
+        "the sigmoid is saturated: climb its logits with --objective logit"
+    )
+
+
+def test_a_head_that_the_user_names(look):
+    assert look(small(layers.Dense(3)), head="sigmoid")["head"].text.startswith("a sigmoid for eac")
+    with pytest.raises(ParameterError, match="no head is called 'sigmoids'; did you mean 'sigmoid"):
+        look(small(layers.Dense(3)), head="sigmoids")
 
 
 def test_a_hidden_softmax_that_is_saturated_cannot_use_logits(look):
-    inner = keras.Sequential([layers.Dense(3, bias_initializer="zeros"), layers.Softmax()])
-    model = small(inner)
-    kernel, bias = inner.layers[0].get_weights()
-    inner.layers[0].set_weights([kernel, bias + np.array([200.0, 0.0, 0.0])])
+    last = softmax()
+    model = small(layers.Reshape((2, 36)), last, mean_over_time())
+    kernel, bias = last.get_weights()
+    last.set_weights([kernel, bias + np.array([200.0, 0.0, 0.0])])
     found = look(model)
     assert problems(found) == ["gradient"]
     assert found["gradient"].remedy.startswith("let it end in")
@@ -295,9 +343,9 @@ def test_files_that_do_not_open(tmp_path):
         "short.keras": "damaged",
         "flipped.keras": "cannot open",
         "empty.keras": "damaged",
-        "old.h5": "no .keras file",
+        "old.h5": "no HDF5 file",
         "missing.keras": "there is no model file",
-        "folder.keras": "there is no model file",
+        "folder.keras": "a folder without saved_model.pb",
     }.items():
         found = by_name(examine(tmp_path / name))
         assert problems(found) == ["file"], name
@@ -421,6 +469,12 @@ def test_a_subclassed_model(look):
     model = Subclassed()
     model(np.zeros((1, *SHAPE), np.float32))
     found = look(model)
+    assert problems(found) == []
+    assert found["input shape"].text == str((None, *SHAPE))
+
+
+def test_a_subclassed_model_that_was_never_called(look):
+    found = look(Subclassed())
     assert problems(found) == ["input shape"]
     assert "keras.Model(x, model(x))" in found["input shape"].remedy
 

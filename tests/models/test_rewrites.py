@@ -332,7 +332,7 @@ def test_ctrl_c_inside_of_a_loop_is_not_lost(monkeypatch):
     def interrupted(work, count):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(operations, "_in_parts", interrupted)
+    monkeypatch.setattr(operations, "in_parts", interrupted)
     with pytest.raises(KeyboardInterrupt):
         classifier.predict(noise(3, 12, 12, 1))
 

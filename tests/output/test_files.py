@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
 
 from keras_listen.errors import RunError
-from keras_listen.output.files import Clock, csv_text, replace_folder, replacing, require_empty
+from keras_listen.output.files import (
+    Clock,
+    csv_text,
+    replace_folder,
+    replacing,
+    require_empty,
+    sha256,
+)
 
 
 def names(folder) -> list[str]:
@@ -78,3 +86,21 @@ def test_times_of_a_stage_add_up_over_calls(tmp_path):
     (tmp_path / "timing.json").write_text("{")
     with pytest.raises(RunError, match=r"timing\.json is damaged .*; delete it$"):
         Clock(tmp_path)
+
+
+def test_the_checksum_of_a_folder_tells_names_places_and_contents(tmp_path):
+    def folder(name: str, **files: str):
+        for path, text in files.items():
+            place = tmp_path / name / path.replace("__", "/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text)
+        return tmp_path / name
+
+    # As `sha256sum` lists the files, sorted by their paths.
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    listed = f"{empty}  a\n{empty}  b/c\n"
+    found = sha256(folder("one", b__c="", a=""))
+    assert found == hashlib.sha256(listed.encode()).hexdigest()
+    assert found == sha256(folder("same", a="", b__c=""))
+    others = {"text": {"a": "x", "b__c": ""}, "place": {"a": "", "c": ""}, "less": {"a": ""}}
+    assert len({found, *(sha256(folder(name, **files)) for name, files in others.items())}) == 4

@@ -45,6 +45,7 @@ EXAMPLES = {
     "margin.py": {"objective": ["margin", "surprise"]},
     "buzz.py": {"vocoder": ["buzz"]},
     "options.py": {"objective": ["certain"]},
+    "energy.py": {"frontend": ["energy"]},
 }
 #: Checked by its own test on the page.
 READER, READER_TEST = "raw.py", "test_raw.py"

@@ -67,7 +67,7 @@ def test_installed_plugins_are_found_by_their_entry_points(tmp_path):
         "keras-listen-broken": f"{missing} ({broken}:2)",
         "keras-listen-typo": f"{typo}:4: there is no hook register_reader (did you mean "
         "register_readers?); hooks are register_priors, register_objectives, register_vocoders, "
-        "register_readers",
+        "register_readers, register_frontends",
     }
     # Each is reported in one line, once.
     assert sorted(lines) == [

@@ -153,7 +153,7 @@ def test_a_misspelt_hook_is_named_with_its_place(loader, misspelt, meant):
     place = f"{hook.__code__.co_filename}:{hook.__code__.co_firstlineno}"
     assert loader.reason == (
         f"{place}: there is no hook {misspelt}{meant}; hooks are register_priors, "
-        "register_objectives, register_vocoders, register_readers"
+        "register_objectives, register_vocoders, register_readers, register_frontends"
     )
     # It is forgotten: the next plugin is judged by its own hooks.
     loader.load(plugin("good", register_readers=brings("good")))
@@ -194,7 +194,7 @@ def test_a_plugin_without_hooks_says_so(loader):
     loader.load(plugin())
     assert loader.reason == (
         "it has no hook; expected one of register_priors, register_objectives, register_vocoders, "
-        "register_readers, below @hookimpl"
+        "register_readers, register_frontends, below @hookimpl"
     )
 
 

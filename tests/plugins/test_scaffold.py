@@ -163,6 +163,8 @@ def test_a_package_is_installed_tested_and_used(kind, environment, recording, tm
     listed = environment.run("-m", "keras_listen", "plugins", folder=tmp_path)
     assert re.search(rf"^{kind} +slow +ready +keras-listen-slow 0\.1\.0 ", listed, re.MULTILINE)
 
+    if kind == "frontend":
+        return  # needs a model that takes what it computes
     command = [*RUNS[kind], *([recording] if kind == "reader" else [])]
     environment.run(
         "-m", "keras_listen", *command, "--word", "yes", "--out", "out", folder=tmp_path

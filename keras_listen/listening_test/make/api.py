@@ -13,7 +13,7 @@ from typing import Any, Unpack
 from ...data.store import Store
 from ...experiment.folder import open_folder
 from ...experiment.manifest import components_of, manifest_of, models_of
-from ...experiment.options import open_models
+from ...experiment.options import open_models, parse_options
 from ...experiment.referees import checksums, open_referees, require_fitting
 from ...experiment.settings import (
     CommandSettings,
@@ -169,7 +169,7 @@ def _plan(settings: StudySettings) -> Plan:
     names = {"prior": settings.prior, "objective": settings.objective, "vocoder": settings.vocoder}
     asked = published_combinations(names, real=settings.real)
     asked += [parse_combination(given, names) for given in settings.combinations]
-    bundle = open_models(shared.models)
+    bundle = open_models(shared.models, parse_options(shared.options))
     for word in settings.words:
         bundle.classifier.label(word)
     store = Store.open(settings.store)

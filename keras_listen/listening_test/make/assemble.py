@@ -155,6 +155,7 @@ def _table(
 ) -> list[dict[str, Any]]:
     """Return a row of manifest.csv for each recording."""
     scores, known = measured.scores, panel.classifier.words
+    heard = panel.heard(scores)
     words = [recording.cells["class_label"] for recording in recordings]
     distances = reference.distances(scores.activations, words)
     rows = []
@@ -162,10 +163,10 @@ def _table(
         label = known.index(words[i])
         row = {"name": recording.name, "timestamp": recording.name, **recording.cells}
         row |= {"audio_url": audio_url(recording.name), "gain": measured.gains[i]}
-        row |= _prediction("cycle", scores.own[i], label, known)
+        row |= _prediction("cycle", heard[0, i], scores.own[i, label], label, known)
         if len(scores.referees):
-            row |= _prediction("referee", scores.referees[0, i], label, known)
-            row["referees_agreeing"] = (scores.referees[:, i].argmax(axis=1) == label).mean()
+            row |= _prediction("referee", heard[1, i], scores.referees[0, i, label], label, known)
+            row["referees_agreeing"] = (heard[1:, i] == label).mean()
         row["spectral_flatness"] = measured.flatness[i]
         row["speech_band_share"] = measured.share[i]
         row["feature_distance"] = distances[i]
@@ -174,13 +175,12 @@ def _table(
 
 
 def _prediction(
-    name: str, probabilities: np.ndarray, label: int, words: Sequence[str]
+    name: str, place: int, probability: float, label: int, words: Sequence[str]
 ) -> dict[str, Any]:
     """Return the columns of one classifier's prediction for a recording."""
-    place = int(probabilities.argmax())
     return {
-        f"{name}_class": words[place],
-        f"{name}_probability": probabilities[label],
+        f"{name}_class": words[place] if place >= 0 else "",
+        f"{name}_probability": probability,
         f"{name}_success": int(place == label),
     }
 

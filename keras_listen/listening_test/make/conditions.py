@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, get_type_hints
 
 from ...errors import ParameterError, unknown
-from ...experiment.experiment import Experiment, resolve
+from ...experiment.experiment import Experiment, frontend_of, resolve
 from ...experiment.options import options_among, parse_options, require_used
 from ...maximization.settings import AscentSettings
 from ...models.bundle import Bundle
@@ -210,7 +210,8 @@ def make_conditions(
     """
     shared = parse_options(options)
     _require_vocoders(combinations)
-    _require_used(shared, combinations)
+    front = frontend_of(bundle)
+    _require_used(shared, combinations, front.values())
     conditions: list[Condition] = []
     vocoders: dict[Any, Any] = {}
     for combination in combinations:
@@ -228,7 +229,8 @@ def make_conditions(
         # Equal vocoders become one object, so that their recordings are synthesized together.
         key = experiment.components["vocoder"].full_name, *_of_vocoder(options)
         experiment = replace(experiment, vocoder=vocoders.setdefault(key, experiment.vocoder))
-        settings = asdict(own) | _all_options(experiment.components, options)
+        mine = {k: c for k, c in experiment.components.items() if k not in front}
+        settings = asdict(own) | _all_options(mine, options)
         settings = {name: _plain(value) for name, value in settings.items()}
         for start in combination.starts:
             names = {} if start == "real" else combination.names
@@ -249,11 +251,13 @@ def _require_vocoders(combinations: Sequence[Combination]) -> None:
         )
 
 
-def _require_used(options: Mapping, combinations: Sequence[Combination]) -> None:
-    """Refuse options of components that no combination has."""
+def _require_used(
+    options: Mapping, combinations: Sequence[Combination], others: Iterable[Component]
+) -> None:
+    """Refuse options of components that no combination has, nor the classifier."""
     registry = default_registry()
     names = {pair for combination in combinations for pair in combination.names.items()}
-    used = [registry.find(kind, name) for kind, name in sorted(names)]
+    used = [*(registry.find(kind, name) for kind, name in sorted(names)), *others]
     require_used(options, used, "no recording of the listening test")
 
 

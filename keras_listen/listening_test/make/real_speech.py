@@ -63,7 +63,7 @@ class RealSpeech:
         known = self._plan.panel.classifier.words
         labels = np.array([known.index(word) for word in self.words])
         probabilities = np.concatenate([self.scores.own[None], self.scores.referees])
-        right = (probabilities.argmax(axis=2) == labels).all(axis=0)
+        right = (self._plan.panel.heard(self.scores) == labels).all(axis=0)
         sure = probabilities[:, np.arange(len(labels)), labels].min(axis=0)
         taken: Counter[str] = Counter()
         turns = []

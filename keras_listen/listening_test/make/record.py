@@ -241,7 +241,8 @@ def _record_piece(
     samples = [recording.sample for recording in piece.recordings]
     seeds = np.stack([derive(seed, sample.word, sample.k) for sample in samples])
     sounds, gains = synthesize(vocoder, features, seeds, track)
-    scores = panel.score(np.stack([extract_fitted(y, spec) for y in sounds])[..., None])
+    again = np.stack([extract_fitted(sound, spec) for sound in sounds])
+    scores = panel.score(again[..., None], sounds)
     levels = [level_sound(y, spec.sample_rate) for y in sounds]
     for recording, (y, _, _) in zip(piece.recordings, levels, strict=True):
         write_wav(root / audio_url(recording.name), y, spec.sample_rate)

@@ -9,9 +9,11 @@ from functools import cached_property
 import numpy as np
 from keras import ops
 
+from ...experiment.hearing import predict_sounds
 from ...experiment.referees import predict_in_order
 from ...models.blocks import in_blocks
 from ...models.classifier import Classifier
+from ...models.sound_classifier import SoundClassifier
 
 #: The bundle's referee of the classifier's own architecture, which shares its blind spots.
 _TWIN = "referee"
@@ -58,17 +60,37 @@ class RefereePanel:
     def _activations(self) -> Callable[[np.ndarray], np.ndarray]:
         if self.eye is None:
             return lambda block: np.zeros((len(block), 0), np.float32)
-        model = self.referees[self.eye].penultimate
-        return lambda block: ops.convert_to_numpy(model(block, training=False)).reshape(
-            len(block), -1
-        )
+        referee = self.referees[self.eye]
+        model = referee.penultimate
+        compute = referee.apart(lambda block: model(block, training=False))
+        return lambda block: ops.convert_to_numpy(compute(block)).reshape(len(block), -1)
 
-    def score(self, features: np.ndarray) -> PanelScores:
-        """Score features of sounds [shape=(sounds, frames, mels, 1)], at least one."""
-        own = self._probabilities(self.classifier, features)
+    def score(self, features: np.ndarray, sounds: np.ndarray | None = None) -> PanelScores:
+        """Score sounds by their features.
+
+        Args:
+            features: of the sounds [shape=(sounds, frames, mels, 1)], at least one.
+            sounds: themselves, at the rate of the features; a classifier behind a front end hears
+                these where they are given [shape=(sounds, samples)].
+        """
+        if sounds is not None and isinstance(self.classifier, SoundClassifier):
+            rate, size = self.classifier.spec.sample_rate, self.block_size
+            own = predict_sounds(self.classifier, sounds, rate, block_size=size)
+        else:
+            own = self._probabilities(self.classifier, features)
         others = [self._probabilities(referee, features) for referee in self.referees.values()]
         referees = np.reshape(others, (len(others), *own.shape)).astype(np.float32)
         return PanelScores(own, referees, in_blocks(self._activations, features, self.block_size))
+
+    def heard(self, scores: PanelScores) -> np.ndarray:
+        """Return the positions of the words that classifier and referees predict from scores.
+
+        Returns:
+            [shape=(1 + referees, sounds)], the classifier's first; -1 where none is predicted.
+        """
+        models = (self.classifier, *self.referees.values())
+        judged = zip(models, (scores.own, *scores.referees), strict=True)
+        return np.stack([model.decide(probabilities) for model, probabilities in judged])
 
     def labels(self, features: np.ndarray) -> np.ndarray:
         """Return the positions of the words that classifier and first referee predict.
@@ -77,12 +99,12 @@ class RefereePanel:
             features: [shape=(sounds, frames, mels, 1)], perhaps none.
 
         Returns:
-            [shape=(sounds, 2)]; -1 for a referee where there is none.
+            [shape=(sounds, 2)]; -1 where no word is predicted, or there is no referee.
         """
         labels = np.full((len(features), 2), -1)
         models = (self.classifier, *self.referees.values())[:2]
         for column, model in enumerate(models if len(features) else ()):
-            labels[:, column] = self._probabilities(model, features).argmax(axis=1)
+            labels[:, column] = model.decide(self._probabilities(model, features))
         return labels
 
     def _probabilities(self, model: Classifier, features: np.ndarray) -> np.ndarray:

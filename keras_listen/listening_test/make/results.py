@@ -76,10 +76,10 @@ def _rates(
 ) -> dict[str, float | None]:
     """Return how often classifier and referees recognize the word in the sound, with intervals."""
     labels = np.array([panel.classifier.words.index(word) for word in words], int)
-    found = {"cycle": scores.own, **dict(zip(panel.referees, scores.referees, strict=True))}
+    found = dict(zip(("cycle", *panel.referees), panel.heard(scores), strict=True))
     rates: dict[str, float | None] = {}
-    for name, probabilities in found.items():
-        hits = int((probabilities[places].argmax(axis=1) == labels).sum()) if places else 0
+    for name, heard in found.items():
+        hits = int((heard[places] == labels).sum()) if places else 0
         rate = Rate(hits, len(places))
         low, high = rate.interval or (None, None)
         rates |= {name: rate.value, f"{name}_low": low, f"{name}_high": high}

@@ -196,7 +196,7 @@ def _features_by_stage(
     starts = None if utterances is None else utterances[..., 0]
     done = silent.compute(samples, starts).maximization
     targets = [silent.classifier.label(sample.word) for sample in samples]
-    reached = done.probabilities[-1].argmax(axis=1) == targets
+    reached = silent.classifier.decide(done.probabilities[-1]) == targets
     if utterances is None:
         return {"generated": done.features}, reached
     return {"before": done.start_features, "after": done.features}, reached

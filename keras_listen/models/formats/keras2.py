@@ -30,6 +30,7 @@ from ..classifier import Classifier
 from ..networks.autoencoder import build_decoder, build_encoder
 from ..networks.classifier import build_classifier
 from ..provenance import made_with
+from .hdf5 import as_text, opened, read_names
 
 #: Layers without effect in inference.
 _PASSIVE = ("InputLayer", "Dropout")
@@ -45,8 +46,6 @@ _SETTINGS = (
     "strides",
     "target_shape",
 )
-#: Errors of h5py, and of reading a damaged description.
-_DAMAGES = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 
 Models = Mapping[str, keras.Model]
 
@@ -175,14 +174,8 @@ def _opened(path: Path) -> Iterator[h5py.File]:
             f"{path} is no HDF5 file, or its beginning is damaged; expected what Keras 2 writes "
             "with model.save('model.h5') or model.save_weights('weights.h5')"
         )
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except _DAMAGES as error:
-        text = " ".join(str(error).split())[:120]
-        raise ModelError(
-            f"{path} is damaged or cut short ({text}); copy or save it anew"
-        ) from error
+    with opened(path) as file:
+        yield file
 
 
 def _tensors(file: h5py.File, path: Path) -> list[tuple[str, h5py.Dataset]]:
@@ -195,15 +188,15 @@ def _tensors(file: h5py.File, path: Path) -> list[tuple[str, h5py.Dataset]]:
     root = file["model_weights"] if whole else file
     tensors = [
         (name, root[layer][name])
-        for layer in _names(root, "layer_names")
-        for name in _names(root[layer], "weight_names")
+        for layer in read_names(root, "layer_names")
+        for name in read_names(root[layer], "weight_names")
     ]
     if not tensors:
         raise ModelError(
             f"{path} has no weights in the layout of Keras 2 (groups that layer_names lists); save "
             "the network in the Keras that trained it, with model.save_weights('weights.h5')"
         )
-    if _text(root.attrs.get("backend", "")) == "theano":
+    if as_text(root.attrs.get("backend", "")) == "theano":
         raise ModelError(
             f"{path} was saved by Keras on Theano, which stores convolutions mirrored; open it in "
             "Keras 2 on TensorFlow and save it there"
@@ -216,22 +209,6 @@ def _tensors(file: h5py.File, path: Path) -> list[tuple[str, h5py.Dataset]]:
                 f"in {path}, tensor {name} is of type {tensor.dtype}; expected floating point"
             )
     return tensors
-
-
-def _names(group: h5py.Group, attribute: str) -> list[str]:
-    """Return a list of names; Keras splits one that is too long for HDF5 into numbered pieces."""
-    if attribute in group.attrs:
-        return [_text(name) for name in group.attrs[attribute]]
-    names: list[str] = []
-    piece = 0
-    while f"{attribute}{piece}" in group.attrs:
-        names += [_text(name) for name in group.attrs[f"{attribute}{piece}"]]
-        piece += 1
-    return names
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 def _require_words(
@@ -290,7 +267,7 @@ def _require_network(file: h5py.File, models: Sequence[keras.Model], complaint: 
     """
     if "model_config" not in file.attrs:
         return
-    described = list(_walk(json.loads(_text(file.attrs["model_config"]))))
+    described = list(_walk(json.loads(as_text(file.attrs["model_config"]))))
     inputs = described[0][1].get("batch_input_shape") or described[0][1].get("batch_shape")
     expected = list(models[0].input_shape)
     # The number of utterances at the front may have been fixed.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..problem import ModelFileError, Problem
+from .recognise import HDF5, SAVED_MODEL, recognise
 
 if TYPE_CHECKING:
     import keras
@@ -18,52 +19,53 @@ if TYPE_CHECKING:
 _WEIGHTS = "model.weights.h5"
 
 
-def open_model(path: str | Path, *, trust: bool = False) -> keras.Model:
-    """Open a `.keras` file without running code from it.
+def open_model(
+    path: str | Path,
+    *,
+    trust: bool = False,
+    builder: str | None = None,
+    imports: Sequence[str] = (),
+) -> keras.Model:
+    """Open a model file as a functional Keras model, without running code from it.
+
+    Takes `.keras` archives of Keras 3 and 2, whole-model `.h5` files of both, SavedModel folders,
+    and with `builder` also files of weights alone.
 
     Args:
-        path: the file.
+        path: the file, or the folder of a SavedModel.
         trust: allow the file to carry Python code (lambda layers). Only for files you made.
+        builder: "module:function", which is called without arguments and returns the network; the
+            file's weights are loaded into it and its description is not looked at.
+        imports: modules to import before, which register layers of their own.
+
+    Returns:
+        The model, with known inputs and outputs; only a model of a class of its own that does not
+        tell its input shape is returned as it is.
 
     Raises:
         ModelFileError: the file is missing, damaged, of another format, needs custom layers, or
-            holds code while `trust` is false.
+            holds code while `trust` is false; or the builder or an import fails.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ModelFileError(Problem(f"there is no model file {path}"))
-    if path.suffix != ".keras":
-        remedy = "open it in the Keras that wrote it and call model.save('model.keras')"
-        raise ModelFileError(Problem(f"{path} is no .keras file", remedy))
-    if not zipfile.is_zipfile(path):
-        text = f"the model {path} is damaged: it is no complete .keras archive"
-        raise ModelFileError(Problem(text))
-    # Takes seconds, so not before there is a file to open.
-    import keras
+    kind, path = recognise(Path(path))
+    # Keras takes seconds to start, so not before there is a file to open.
+    from .builder import build_network, import_modules
 
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=not trust)
-    except Exception as error:
-        reason, remedy = _explain(error)
-        problem = Problem(f"cannot open the model {path}: {reason}", remedy)
-        raise ModelFileError(problem) from error
+    import_modules(imports)
+    model = None if builder is None else build_network(builder)
+    if kind == SAVED_MODEL:
+        if model is not None:
+            text = f"{path} is a SavedModel, which has its network in it"
+            raise ModelFileError(Problem(text, "open it without a builder"))
+        from .saved_model import open_saved_model
 
+        return open_saved_model(path)
+    if kind == HDF5:
+        from .hdf5_file import open_hdf5
 
-def _explain(error: Exception) -> tuple[str, str]:
-    """Return why Keras cannot open a file, and how to mend that."""
-    text = " ".join(str(error).split())
-    if missing := re.search(r"Could not locate \w+ '([^']+)'", text):
-        return (
-            f"it needs a custom class that is not there ({missing[1]})",
-            "register it with keras.saving.register_keras_serializable and import it first, or "
-            "rebuild the model from Keras's own layers",
-        )
-    if "safe_mode" in text or "lambda" in text.lower() or "unsafe" in text.lower():
-        return (
-            "it holds Python code (a lambda), which could do anything on this machine",
-            "if you made it yourself, pass --trust-model (trust=True)",
-        )
-    return f"{type(error).__name__}: {text[:200]}", "the file is damaged or from a newer Keras"
+        return open_hdf5(path, trust=trust, model=model)
+    from .keras_archive import open_archive
+
+    return open_archive(path, trust=trust, model=model)
 
 
 def save_model(model: keras.Model, path: str | Path, *, compact: bool = False) -> None:

@@ -83,7 +83,7 @@ class _Plan:
                 maps[part], starts, weights, bias, self.pool, self.length, y[part], choice[part]
             )
 
-        _in_parts(work, len(x))
+        in_parts(work, len(x))
         return y, choice
 
     def back(self, dy: np.ndarray, choice: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -96,7 +96,7 @@ class _Plan:
                 dy[part], choice[part], self.starts, weights, self.pool, self.length, maps[part]
             )
 
-        _in_parts(work, len(dy))
+        in_parts(work, len(dy))
         return dx
 
 
@@ -134,7 +134,7 @@ def convolve_enlarged(
         def work(part: slice) -> None:
             kernels.add_up_taps(products[part], bias, factors, margins, floor, y[part])
 
-        _in_parts(work, len(y))
+        in_parts(work, len(y))
         return y
 
     def back(dy, y):
@@ -143,7 +143,7 @@ def convolve_enlarged(
         def work(part: slice) -> None:
             kernels.add_up_taps_back(dy[part], y[part], factors, margins, floor, products[part])
 
-        _in_parts(work, len(dy))
+        in_parts(work, len(dy))
         return products
 
     @tf.custom_gradient
@@ -180,7 +180,7 @@ def _aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
     return memory[first : first + size].view(dtype).reshape(shape)
 
 
-def _in_parts(work: Callable[[slice], None], count: int) -> None:
+def in_parts(work: Callable[[slice], None], count: int) -> None:
     """Call `work` for parts of the samples, one on each processor core."""
     pool, threads = _pool()
     size = max(1, -(-count // threads))

@@ -1,0 +1,197 @@
+"""A classifier whose input is not the priors' features: it hears them as sound.
+
+It takes the place of a `Classifier` everywhere, and takes the same features.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ..features import FeatureSpec
+from .blocks import BLOCK_SIZE, in_blocks
+from .classifier import Classifier
+from .formats.keras_file import open_model
+from .rewrites import interruptible
+from .sound_path import Phase, SoundPath
+
+#: Iterations of Griffin-Lim: for the first phases, when they are renewed, and for the last ones.
+#: More change neither success nor agreement of referees, see docs/decisions.md.
+_FIRST, _RENEWED, _LAST = 4, 1, 8
+
+
+class SoundClassifier:
+    """A classifier behind a front end, as a function of a prior's features.
+
+    Its methods are those of `Classifier`, so that objectives and the engine need not know. Called
+    outside of an ascent, they estimate the phases of their sounds anew.
+
+    Args:
+        network: takes what the front end gives.
+        frontend: from sound to the network's input, see `keras_listen.hookspecs`.
+        spec: of the priors' features.
+
+    Attributes:
+        words, what: as in `Classifier`.
+        path: from features to the network's input.
+    """
+
+    def __init__(self, network: Classifier, frontend: Any, spec: FeatureSpec):
+        self.network, self.frontend, self.spec = network, frontend, spec
+        self.words, self.what, self.check = network.words, network.what, None
+        self.path = SoundPath(spec, frontend)
+
+    def __getattr__(self, name: str) -> Any:
+        # What does not depend on features: labels, head, layers.
+        if name.startswith("_") or name == "network":
+            raise AttributeError(name)
+        return getattr(self.network, name)
+
+    def hold(self, features: tf.Tensor) -> Phase:
+        """Return phases for features [shape=(batch, frames, mels, 1)], from nothing."""
+        return self.path.begin(features, _FIRST)
+
+    def renew(self, features: tf.Tensor, phase: Phase, *, last: bool = False) -> Phase:
+        """Return phases for features that have moved; better ones for the last features."""
+        return self.path.refresh(features, phase, _LAST if last else _RENEWED)
+
+    def holding(self, phase: Phase) -> Holding:
+        """Return the classifier whose sounds have these phases."""
+        return Holding(self, phase)
+
+    def logits(self, features: tf.Tensor) -> tf.Tensor:
+        """Return logits [shape=(batch, words)]; see `Classifier.logits`."""
+        return self.holding(self.hold(features)).logits(features)
+
+    def probabilities(self, features: tf.Tensor) -> tf.Tensor:
+        """Return probabilities of the words [shape=(batch, words)]."""
+        return self.holding(self.hold(features)).probabilities(features)
+
+    def activations(self, features: tf.Tensor, layer: str) -> tf.Tensor:
+        """Return the output of the layer called `layer`."""
+        return self.holding(self.hold(features)).activations(features, layer)
+
+    @cached_property
+    def rewritten(self) -> SoundClassifier:
+        """The same classifier, its network computed by the faster operations of rewrites."""
+        other = copy.copy(self)
+        other.network = self.network.rewritten
+        other.__dict__["rewritten"] = other  # takes the place of the cached property
+        return other
+
+    def predict(self, features: np.ndarray, *, block_size: int = BLOCK_SIZE) -> np.ndarray:
+        """Return probabilities of features as NumPy [shape=(samples, words)]."""
+        return self._predict(self._of_features, np.asarray(features, np.float32), block_size)
+
+    def predict_sounds(
+        self, sounds: Sequence[np.ndarray], *, block_size: int = BLOCK_SIZE
+    ) -> np.ndarray:
+        """Return probabilities of recordings, through the front end alone.
+
+        Args:
+            sounds: at the front end's sample rate [shape=(any,)], at least one.
+            block_size: sounds computed together.
+
+        Returns:
+            [shape=(sounds, words)].
+        """
+        fitted = np.stack([self.fit(sound) for sound in sounds])
+        return self._predict(self._of_sounds, fitted, block_size)
+
+    def fit(self, sound: np.ndarray) -> np.ndarray:
+        """Bring a recording at the front end's sample rate to the length that it takes.
+
+        Args:
+            sound: [shape=(any,)].
+
+        Returns:
+            float32 [shape=(samples,)].
+        """
+        sound = np.asarray(sound, np.float32)
+        if (fit := getattr(self.frontend, "fit", None)) and self.frontend.samples:
+            return fit(sound)
+        kept = sound[: self.path.samples]
+        return np.pad(kept, (0, self.path.samples - len(kept)))
+
+    def _predict(self, function: Callable, array: np.ndarray, block_size: int) -> np.ndarray:
+        self.network.rewritten.refresh()
+        with interruptible():
+            return in_blocks(function, array, block_size)
+
+    @cached_property
+    def _of_features(self) -> Callable:
+        return tf.function(self.rewritten.probabilities, reduce_retracing=True, autograph=False)
+
+    @cached_property
+    def _of_sounds(self) -> Callable:
+        network = self.network.rewritten
+
+        def compute(sounds: tf.Tensor) -> tf.Tensor:
+            return network.probabilities(self.frontend(sounds))
+
+        return tf.function(compute, reduce_retracing=True, autograph=False)
+
+
+def load_sound_classifier(
+    path: str | Path,
+    words: Sequence[str],
+    frontend: Any,
+    spec: FeatureSpec,
+    *,
+    trust: bool = False,
+    head: str | None = None,
+    builder: str | None = None,
+    imports: Sequence[str] = (),
+) -> SoundClassifier:
+    """Open a model file as a classifier behind a front end.
+
+    Args:
+        path: of the file or folder.
+        words: in the order of the model's outputs.
+        frontend: from sound to its input.
+        spec: of the priors' features.
+        trust, builder, imports: see `open_model`.
+        head: kind of its head; found out where None.
+
+    Raises:
+        ModelError: the file cannot be opened, or model, words and front end do not fit together.
+    """
+    model = open_model(path, trust=trust, builder=builder, imports=imports)
+    what, samples = f"the model {path}", SoundPath(spec, frontend).samples
+    given = frontend(tf.zeros((1, samples)))
+    network = Classifier(model, words, shape=(None, *given.shape[1:]), what=what, head=head)
+    return SoundClassifier(network, frontend, spec)
+
+
+class Holding:
+    """A SoundClassifier whose sounds have given phases, for one step of an ascent."""
+
+    def __init__(self, classifier: SoundClassifier, phase: Phase):
+        self._classifier, self._phase = classifier, phase
+        self._input: tuple[tf.Tensor, tf.Tensor] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._classifier, name)
+
+    def logits(self, features: tf.Tensor) -> tf.Tensor:
+        return self._classifier.network.logits(self._heard(features))
+
+    def probabilities(self, features: tf.Tensor) -> tf.Tensor:
+        return self._classifier.network.probabilities(self._heard(features))
+
+    def activations(self, features: tf.Tensor, layer: str) -> tf.Tensor:
+        return self._classifier.network.activations(self._heard(features), layer)
+
+    def _heard(self, features: tf.Tensor) -> tf.Tensor:
+        """Return the network's input; it is computed once for the same features."""
+        if self._input is None or self._input[0] is not features:
+            self._input = features, self._classifier.path(features, self._phase)
+        return self._input[1]

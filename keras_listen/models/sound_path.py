@@ -1,0 +1,116 @@
+"""From a prior's features to the input of a classifier that hears something else.
+
+    features -> linear magnitudes -> held phase -> sound -> sample rate and length -> front end
+
+Priors decode one kind of features; a classifier that others made takes another. What fits both is
+sound. Every part has a gradient but the phase: a few iterations of fast Griffin-Lim estimate it for
+the current magnitudes, and it is held constant until it is estimated again. Sounds are then linear
+in the magnitudes.
+
+References:
+    Perraudin, Balazs and Sondergaard, "A Fast Griffin-Lim Algorithm", WASPAA 2013.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ..features import FeatureSpec, mel_basis
+from .synthesis import Synthesis
+
+
+class Phase(NamedTuple):
+    """Held phases of spectra, as points on the unit circle.
+
+    Attributes:
+        real, imaginary: [shape=(batch, frames, bins), float32].
+    """
+
+    real: tf.Tensor
+    imaginary: tf.Tensor
+
+
+class SoundPath:
+    """Turns features into a front end's output, by way of sound.
+
+    Args:
+        spec: of the features.
+        frontend: from sound to a classifier's input, see `keras_listen.hookspecs`.
+
+    Attributes:
+        samples: length of the sounds that the front end gets, in samples at its rate.
+    """
+
+    def __init__(self, spec: FeatureSpec, frontend: Any):
+        self.spec, self.frontend = spec, frontend
+        # NumPy, because tensors would belong to the graph in which they are first used.
+        basis = mel_basis(spec)
+        bins = int(np.flatnonzero(basis.any(axis=0))[-1]) + 1
+        self._inverse = np.linalg.pinv(basis).T[:, :bins].astype(np.float32)
+        self._synthesis = Synthesis(spec, bins, frontend.sample_rate, frontend.samples)
+        self.samples = self._synthesis.samples
+        angle = np.random.default_rng(0).uniform(0, 2 * np.pi, (spec.frames, bins))
+        self._first = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+
+    def __call__(self, features: tf.Tensor, phase: Phase) -> tf.Tensor:
+        """Return the classifier's input of features [shape=(batch, frames, mels, 1)]."""
+        return self.frontend(self.sound(features, phase))
+
+    def sound(self, features: tf.Tensor, phase: Phase) -> tf.Tensor:
+        """Return the sounds that the front end gets [shape=(batch, samples), at its rate].
+
+        Those of a longer window stand in its middle; of a shorter one they are the beginning.
+        """
+        synthesis = self._synthesis
+
+        @tf.custom_gradient
+        def apply(magnitude: tf.Tensor) -> Any:
+            sounds = _computed(synthesis.sounds, magnitude, *phase)
+            sounds.set_shape((magnitude.shape[0], synthesis.samples))
+
+            def gradient(change: tf.Tensor) -> tf.Tensor:
+                found = _computed(synthesis.transposed, change, *phase)
+                found.set_shape(magnitude.shape)
+                return found
+
+            return sounds, gradient
+
+        return apply(self.magnitudes(features))
+
+    def magnitudes(self, features: tf.Tensor) -> tf.Tensor:
+        """Return linear magnitudes [shape=(batch, frames, bins)]; features of 0 are silent."""
+        spec = self.spec
+        scale = -spec.floor_db * spec.power / 20 * math.log(10)
+        offset = (spec.floor_db + spec.reference_db) * spec.power / 20 * math.log(10)
+        mel = tf.exp(scale * features[..., 0] + offset)
+        # What becomes 0 in a feature is silence here, or the floor of all bands would be noise.
+        linear = tf.nn.relu(tf.matmul(tf.nn.relu(mel - math.exp(offset)), self._inverse))
+        # A root has no finite gradient at 0.
+        return linear if spec.power == 1 else tf.sqrt(linear + 1e-12) - 1e-6
+
+    def begin(self, features: tf.Tensor, iterations: int = 16) -> Phase:
+        """Estimate phases from the same random ones for every sample; there is no gradient."""
+        shape = tf.concat([tf.shape(features)[:1], self._first[0].shape], 0)
+        first = Phase(*(tf.broadcast_to(part, shape) for part in self._first))
+        return self.refresh(features, first, iterations)
+
+    def refresh(self, features: tf.Tensor, phase: Phase, iterations: int) -> Phase:
+        """Improve phases for current features by iterations of Griffin-Lim; no gradient."""
+        magnitude = tf.stop_gradient(self.magnitudes(features))
+
+        def compute(*arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return self._synthesis.refresh(*arrays, iterations)
+
+        found = tf.numpy_function(compute, [magnitude, *phase], (tf.float32,) * 2, stateful=False)
+        for part in found:
+            part.set_shape(magnitude.shape)
+        return Phase(*found)
+
+
+def _computed(function: Any, *tensors: tf.Tensor) -> tf.Tensor:
+    """Return what a function of NumPy arrays computes."""
+    return tf.numpy_function(function, tensors, tf.float32, stateful=False)

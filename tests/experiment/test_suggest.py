@@ -1,0 +1,232 @@
+"""`doctor --suggest` finds the front end that a model was trained with, by recordings alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from helpers import assert_one_line
+from keras import layers
+from spoken import split, train
+
+from keras_listen.experiment.candidates import Candidate, dimensions_of, forms_of, seeds_of
+from keras_listen.experiment.chosen_model import read_listen_file
+from keras_listen.experiment.hearing import counted, recordings_by_word, spaced
+from keras_listen.experiment.suggest import Trial
+from keras_listen.models.frontends.front_end import FrontEnd
+from keras_listen.plugins import default_registry
+
+#: Words of the models that are trained here on real speech.
+SPOKEN = ("left", "no", "stop", "yes")
+#: Words of MLPerf Tiny's model, in the order of its outputs.
+TINY = ["down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", "silence", "unknown"]
+#: Logarithms of mel bands as TensorFlow's guides compute them.
+LN_MEL = {
+    "frame": 640,
+    "step": 320,
+    "fft": 1024,
+    "power": 1.0,
+    "mel_scale": "kaldi",
+    "fmax": 4000.0,
+}
+
+
+@pytest.fixture(scope="module")
+def speech(real_speech, tmp_path_factory):
+    """Real recordings to train on, and a folder with others to test on."""
+    root = tmp_path_factory.mktemp("speech")
+    return split(real_speech, SPOKEN, 120, root / "testing"), root / "testing"
+
+
+def write_words(folder: Path, words) -> None:
+    (folder / "words.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+
+
+def test_the_front_end_of_a_tutorial(call, speech, tmp_path):
+    recordings, testing = speech
+    train(tmp_path / "model.keras", recordings, "tf-simple-audio")
+    write_words(tmp_path, SPOKEN)
+    given = ["model.keras", "--words-file", "words.txt", "--audio", testing, "--per-word", 20]
+
+    # The project's own features of this shape open without a word, and are heard by chance.
+    (tmp_path / "features.toml").write_text("frames = 124\nn_mels = 129\n")
+    done = call("doctor", *given, "--spec", "features.toml")
+    assert done.status == 1
+    assert "ok      input shape  (None, 124, 129, 1)" in done.out
+    assert "PROBLEM recordings" in done.out
+
+    done = call("doctor", *given, "--suggest")
+    assert done.status == 0, done.out + done.err
+    found = read_listen_file("listen.toml")
+    assert (found.frontend, dict(found.settings)) == ("tf-simple-audio", {})
+    assert found.checked["accuracy"] > 0.6
+    assert "chosen: tf-simple-audio" in done.out
+    assert "written: listen.toml" in done.out
+    assert call("doctor", "listen.toml", "--audio", testing).status == 0
+
+
+@pytest.mark.slow
+def test_the_front_end_of_logarithms_of_mel_bands(call, speech, tmp_path):
+    recordings, testing = speech
+    train(tmp_path / "model.keras", recordings, "mel", LN_MEL)
+    write_words(tmp_path, SPOKEN)
+    given = ["model.keras", "--words-file", "words.txt", "--audio", testing]
+    (tmp_path / "features.toml").write_text("frames = 49\nn_mels = 40\n")
+    assert call("doctor", *given, "--spec", "features.toml").status == 1
+    options = [("-o", f"frontend.mel.{key}={value}") for key, value in LN_MEL.items()]
+    done = call("doctor", *given, "--frontend", "mel", *sum(options, ()), "--write", "true.toml")
+    assert done.status == 0
+
+    assert call("doctor", *given, "--suggest").status == 0
+    true, found = read_listen_file("true.toml"), read_listen_file("listen.toml")
+    assert found.frontend == "mel"
+    assert found.settings["step"] == 320
+    assert found.checked["accuracy"] > true.checked["accuracy"] - 0.05
+
+
+@pytest.mark.slow
+def test_the_front_end_of_a_published_model(call, real_speech, tmp_path):
+    if not (models := os.environ.get("KERAS_LISTEN_MODELS")):
+        pytest.skip("KERAS_LISTEN_MODELS is unset: no models that other people made")
+    write_words(tmp_path, TINY)
+    model = Path(models) / "tinykws_saved" / "kws_ref_model"
+    given = [model, "--words-file", "words.txt", "--audio", real_speech, "--per-word", 20]
+    assert call("doctor", *given, "--suggest").status == 0
+    found = read_listen_file("listen.toml")
+    assert (found.frontend, dict(found.settings)) == ("mlperf-tiny-kws", {})
+    assert found.checked["accuracy"] > 0.88
+
+
+@pytest.mark.slow
+def test_the_own_features_need_no_front_end(call, tiny_corpus, tmp_path):
+    words = ("down", "stop", "up")
+    train(tmp_path / "model.keras", recordings_by_word([tiny_corpus], words), "features")
+    write_words(tmp_path, words)
+    given = ["model.keras", "--words-file", "words.txt", "--audio", tiny_corpus]
+    done = call("doctor", *given, "--suggest", "--per-word", 6)
+    assert done.status == 0, done.out + done.err
+    found = read_listen_file("listen.toml")
+    assert found.frontend is None
+    done = call("doctor", *given, "--suggest")
+    assert_one_line(done, "listen.toml exists already; name another file with --write")
+
+
+def random_model(path: Path, shape: tuple[int, ...], outputs: int = 3) -> None:
+    keras.utils.set_random_seed(0)
+    start = keras.Input(shape)
+    x = layers.Dense(outputs, activation="softmax")(layers.Flatten()(start))
+    keras.Model(start, x).save(path)
+
+
+def test_a_model_that_hears_nothing(call, tiny_corpus, tmp_path):
+    random_model(tmp_path / "model.keras", (16000, 1))
+    write_words(tmp_path, ("down", "stop", "up"))
+    given = ["--words-file", "words.txt", "--audio", tiny_corpus, "--suggest"]
+    done = call("doctor", "model.keras", *given)
+    assert done.status == 1
+    assert "no front end hears the words: the best reaches" in done.out
+    assert "(chance 33.3 %, needed 50.0 %)" in done.out
+    assert not Path("listen.toml").exists()
+
+
+def test_what_suggest_needs(call, tiny_corpus, tmp_path):
+    random_model(tmp_path / "model.keras", (98, 40, 1))
+    given = ["doctor", "model.keras", "--suggest"]
+    assert_one_line(
+        call(*given), "--suggest tries front ends on recordings; give some with --audio"
+    )
+    done = call(*given, "--audio", tiny_corpus)
+    assert_one_line(done, "has 3 outputs, but no words were given; give a words file of 3 lines")
+    write_words(tmp_path, ("down", "up"))
+    done = call(*given, "--audio", tiny_corpus, "--words-file", "words.txt")
+    assert_one_line(done, "has 3 outputs, but there are 2 words")
+    random_model(tmp_path / "model.keras", (4, 5, 6, 7))
+    write_words(tmp_path, ("down", "stop", "up"))
+    done = call(*given, "--audio", tiny_corpus, "--words-file", "words.txt")
+    assert_one_line(done, r"input of shape \(None, 4, 5, 6, 7\), which no front end gives")
+
+
+SHAPES = [
+    (124, 129, 1),
+    (49, 40, 1),
+    (49, 10, 1),
+    (98, 40),
+    (40, 98),
+    (1, 64, 101),
+    (30, 1, 40),
+    (128, 44, 1),
+    (99, 13),
+    (99, 39, 1),
+    (31, 13, 1),
+    (None, 40),
+    (490,),
+    (16000,),
+    (16000, 1),
+    (None,),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_candidates_give_what_the_model_takes(shape):
+    forms = forms_of(shape)
+    candidates = []
+    for form in forms:
+        seeds = seeds_of(form)
+        candidates += seeds
+        candidates += [each for those in dimensions_of(seeds[0], form) for each in those]
+    assert len(candidates) > len(forms)
+    # A few of them, as filter banks take a moment.
+    for candidate in spaced(candidates, 6):
+        whole = candidate.whole()
+        silence = np.zeros((1, whole.length or whole.sample_rate), np.float32)
+        given = FrontEnd(whole)(silence).shape[1:]
+        assert len(given) == len(shape)
+        assert all(want in (None, have) for want, have in zip(shape, given, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("shape", "name"),
+    [
+        ((124, 129, 1), "tf-simple-audio"),
+        ((49, 10, 1), "mlperf-tiny-kws"),
+        ((99, 13), "python-speech-features"),
+        ((98, 23), "kaldi-fbank"),
+        ((20, 44), "librosa-mfcc"),
+        ((128, 44), "librosa-logmel"),
+        ((128, 32), "keras-melspectrogram"),
+        ((124, 129), "keras-stftspectrogram"),
+        ((96, 64), "yamnet"),
+    ],
+)
+def test_every_preset_is_tried_as_it_is(shape, name):
+    assert any(Candidate(name) in seeds_of(form) for form in forms_of(shape))
+
+
+def test_candidates_keep_only_what_differs():
+    plain = Candidate("mel")
+    assert plain.but(step=160, level="as_is", coefficients=13) == plain
+    assert plain.but(step=320).but(step=160) == plain
+    changed = plain.but(step=320, level="peak")
+    front = default_registry().create("frontend", "mel", None, changed.settings)
+    sound = np.random.default_rng(0).normal(0, 0.1, (1, 16000)).astype(np.float32)
+    np.testing.assert_array_equal(front(sound), FrontEnd(changed.whole())(sound))
+
+
+def trial(*right: int) -> Trial:
+    """A trial of recordings of two words that were heard right or wrong."""
+    right = np.array(right, bool)
+    spoken = ["no" if i % 2 else "yes" for i in range(len(right))]
+    heard = [word if ok else "" for word, ok in zip(spoken, right, strict=True)]
+    return Trial(Candidate("mel"), right, counted(spoken, heard), np.log(np.where(right, 0.9, 0.1)))
+
+
+def test_trials_tie_within_what_chance_gives():
+    better = trial(*[1] * 40)
+    assert trial(*[1] * 39, 0).ties(better)
+    assert trial(*[1] * 38, 0, 0).ties(better)
+    # The exact binomial test of 10 to 0 gives p = 0.002.
+    assert not trial(*[1] * 30, *[0] * 10).ties(better)
+    assert better.ties(trial(*[1] * 30, *[0] * 10))

@@ -1,0 +1,128 @@
+"""From features to the sound that a front end gets, and back."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.signal
+import tensorflow as tf
+
+from keras_listen.features import FeatureSpec, extract_fitted
+from keras_listen.models.sound_path import SoundPath
+
+SPEC = FeatureSpec()
+
+
+def front(rate: int = 22050, samples: int | None = None) -> SimpleNamespace:
+    """A front end that lets sound through."""
+    return SimpleNamespace(sample_rate=rate, samples=samples)
+
+
+def vowel(rate: int = 22050) -> np.ndarray:
+    """A second of a pulse train through two resonances, louder in the middle."""
+    time = np.arange(rate) / rate
+    pulses = (np.diff(np.floor(120 * time), prepend=0) > 0).astype(float)
+    for frequency in (700, 1200):
+        radius, angle = 0.98, 2 * np.pi * frequency / rate
+        pulses = scipy.signal.lfilter([1], [1, -2 * radius * np.cos(angle), radius**2], pulses)
+    return pulses * np.hanning(rate)
+
+
+@pytest.fixture(scope="module")
+def features() -> tf.Tensor:
+    return tf.constant(extract_fitted(vowel(), SPEC)[None, ..., None])
+
+
+def test_a_sound_has_the_features_that_it_was_made_of(features):
+    path = SoundPath(SPEC, front())
+    sound = path.sound(features, path.begin(features, 64))[0].numpy()
+    assert sound.shape == (22272,)
+    again = extract_fitted(sound, SPEC)
+    # In tenths of a dB of the 100 that features span, over what is above the floor.
+    heard = features[0, ..., 0].numpy() > 0.2
+    assert np.abs(again - features[0, ..., 0])[heard].mean() < 0.03
+
+
+def test_more_iterations_fit_the_magnitudes_better(features):
+    path = SoundPath(SPEC, front())
+
+    def error(iterations: int) -> float:
+        again = extract_fitted(
+            path.sound(features, path.begin(features, iterations))[0].numpy(), SPEC
+        )
+        return float(np.abs(again - features[0, ..., 0].numpy()).mean())
+
+    assert error(32) < error(4) < error(0)
+
+
+def test_features_of_zero_are_silence():
+    path = SoundPath(SPEC, front(16000))
+    silent = tf.zeros((2, *SPEC.shape))
+    with tf.GradientTape() as tape:
+        tape.watch(silent)
+        sound = path.sound(silent, path.begin(silent))
+    assert np.abs(sound).max() < 1e-6
+    gradient = tape.gradient(sound, silent)
+    assert gradient is None or np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_resampling_agrees_with_scipy_below_the_transition(features, rate):
+    there, here = SoundPath(SPEC, front()), SoundPath(SPEC, front(rate))
+    phase = there.begin(features)
+    whole, resampled = there.sound(features, phase)[0], here.sound(features, phase)[0]
+    common = np.gcd(22050, rate)
+    expected = scipy.signal.resample_poly(whole, rate // common, 22050 // common)
+    length = min(len(expected), len(resampled))
+    spectra = [np.abs(np.fft.rfft(y[:length])) for y in (expected, resampled)]
+    below = int(0.85 * min(rate, 22050) / 2 * length / rate)
+    difference = np.linalg.norm(spectra[0][:below] - spectra[1][:below])
+    assert difference < 0.02 * np.linalg.norm(spectra[0][:below])
+
+
+def test_the_sound_stands_in_the_middle_of_a_longer_window(features):
+    path = SoundPath(SPEC, front(22050, 44100))
+    sound = path.sound(features, path.begin(features))[0].numpy()
+    before = (44100 - 22272) // 2
+    assert sound.shape == (44100,)
+    assert not sound[:before].any()
+    assert not sound[before + 22272 :].any()
+    assert sound[before : before + 22272].any()
+
+
+def test_a_shorter_window_gets_the_beginning(features):
+    whole, part = SoundPath(SPEC, front()), SoundPath(SPEC, front(22050, 16000))
+    phase = whole.begin(features)
+    np.testing.assert_array_equal(
+        part.sound(features, phase), whole.sound(features, phase)[:, :16000]
+    )
+
+
+def test_the_gradient_is_that_of_finite_differences(features):
+    path = SoundPath(SPEC, front(16000, 16000))
+    phase = path.begin(features)
+    weights = tf.constant(np.random.default_rng(0).normal(size=(1, 16000)), tf.float32)
+
+    def value(x: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(weights * path.sound(x, phase))
+
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        found = value(features)
+    gradient = tape.gradient(found, features).numpy()
+    # The loudest place: elsewhere single precision would drown the difference.
+    place = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
+    step = np.zeros_like(gradient)
+    step[place] = 1e-3
+    numeric = (value(features + step) - value(features - step)) / 2e-3
+    assert float(numeric) == pytest.approx(gradient[place], rel=0.02)
+
+
+def test_phases_do_not_depend_on_the_batch(features):
+    path = SoundPath(SPEC, front())
+    other = tf.reverse(features, [1])
+    alone = path.begin(features).real
+    beside = path.begin(tf.concat([other, features], 0)).real[1:]
+    np.testing.assert_allclose(alone, beside, atol=1e-3)
