@@ -284,7 +284,8 @@ class _Climber:
 
     def _listener(self, held: Any) -> Any:
         """Return the classifier as the objective sees it in one step."""
-        return _Seen(self._classifier.holding(held) if held else self._classifier)
+        nothing = isinstance(held, tuple)
+        return _Seen(self._classifier if nothing else self._classifier.holding(held))
 
     def _look_once(
         self, z: tf.Tensor, targets: tf.Tensor, held: Any
