@@ -31,7 +31,7 @@ from .blame import Objective, blame_gradient, blame_values, require_gradient
 #: is damped instead of normalised: the objective is saturated.
 STABILIZER = 1e-5
 #: Steps after which the phases are renewed that a SoundClassifier holds.
-_HELD = 10
+_HELD = 20
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from .sound_path import SoundPath
 
 #: Iterations of Griffin-Lim: for the first phases, when they are renewed, and for the last ones.
 #: More change neither success nor agreement of referees, see docs/decisions.md.
-_FIRST, _RENEWED, _LAST = 4, 1, 8
+_FIRST, _RENEWED, _LAST = 4, 1, 4
 
 
 class SoundClassifier:
