@@ -187,12 +187,28 @@ def window(spec: FeatureSpec) -> np.ndarray:
 @lru_cache(maxsize=8)
 def mel_basis(spec: FeatureSpec) -> np.ndarray:
     """Return the mel filter bank [shape=(mels, 1 + n_fft // 2), non-negative]."""
+    basis = mel_filters(spec, spec.sample_rate, spec.n_fft)
+    basis.setflags(write=False)
+    return basis
+
+
+def mel_filters(spec: FeatureSpec, sample_rate: int, n_fft: int) -> np.ndarray:
+    """Return the filters of a spec's bands for spectra of another rate or length.
+
+    Args:
+        spec: of the bands.
+        sample_rate: in Hz.
+        n_fft: length of the transform, in samples.
+
+    Returns:
+        [shape=(mels, 1 + n_fft // 2), non-negative]; bands above half the rate are empty.
+    """
     # Slow to import, and needed for features only, not for their spec.
     import librosa
 
-    basis = librosa.filters.mel(
-        sr=spec.sample_rate,
-        n_fft=spec.n_fft,
+    return librosa.filters.mel(
+        sr=sample_rate,
+        n_fft=n_fft,
         n_mels=spec.n_mels,
         fmin=spec.fmin,
         fmax=spec.fmax,
@@ -200,8 +216,6 @@ def mel_basis(spec: FeatureSpec) -> np.ndarray:
         norm=None if spec.mel_norm == "none" else spec.mel_norm,
         dtype=np.float64,
     )
-    basis.setflags(write=False)
-    return basis
 
 
 def count_frames(length: int, spec: FeatureSpec) -> int:

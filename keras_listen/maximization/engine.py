@@ -31,7 +31,7 @@ from .blame import Objective, blame_gradient, blame_values, require_gradient
 #: is damped instead of normalised: the objective is saturated.
 STABILIZER = 1e-5
 #: Steps after which the phases are renewed that a SoundClassifier holds.
-_HELD = 10
+_HELD = 20
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,8 @@ class _Climber:
 
     def _listener(self, held: Any) -> Any:
         """Return the classifier as the objective sees it in one step."""
-        return _Seen(self._classifier.holding(held) if held else self._classifier)
+        nothing = isinstance(held, tuple)
+        return _Seen(self._classifier if nothing else self._classifier.holding(held))
 
     def _look_once(
         self, z: tf.Tensor, targets: tf.Tensor, held: Any

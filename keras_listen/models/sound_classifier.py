@@ -19,11 +19,11 @@ from .blocks import BLOCK_SIZE, in_blocks
 from .classifier import Classifier
 from .formats.keras_file import open_model
 from .rewrites import interruptible
-from .sound_path import Phase, SoundPath
+from .sound_path import SoundPath
 
 #: Iterations of Griffin-Lim: for the first phases, when they are renewed, and for the last ones.
 #: More change neither success nor agreement of referees, see docs/decisions.md.
-_FIRST, _RENEWED, _LAST = 4, 1, 8
+_FIRST, _RENEWED, _LAST = 4, 1, 4
 
 
 class SoundClassifier:
@@ -53,15 +53,15 @@ class SoundClassifier:
             raise AttributeError(name)
         return getattr(self.network, name)
 
-    def hold(self, features: tf.Tensor) -> Phase:
+    def hold(self, features: tf.Tensor) -> tf.Tensor:
         """Return phases for features [shape=(batch, frames, mels, 1)], from nothing."""
         return self.path.begin(features, _FIRST)
 
-    def renew(self, features: tf.Tensor, phase: Phase, *, last: bool = False) -> Phase:
+    def renew(self, features: tf.Tensor, phase: tf.Tensor, *, last: bool = False) -> tf.Tensor:
         """Return phases for features that have moved; better ones for the last features."""
         return self.path.refresh(features, phase, _LAST if last else _RENEWED)
 
-    def holding(self, phase: Phase) -> Holding:
+    def holding(self, phase: tf.Tensor) -> Holding:
         """Return the classifier whose sounds have these phases."""
         return Holding(self, phase)
 
@@ -172,7 +172,7 @@ def load_sound_classifier(
 class Holding:
     """A SoundClassifier whose sounds have given phases, for one step of an ascent."""
 
-    def __init__(self, classifier: SoundClassifier, phase: Phase):
+    def __init__(self, classifier: SoundClassifier, phase: tf.Tensor):
         self._classifier, self._phase = classifier, phase
         self._input: tuple[tf.Tensor, tf.Tensor] | None = None
 

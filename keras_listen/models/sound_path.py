@@ -1,6 +1,6 @@
 """From a prior's features to the input of a classifier that hears something else.
 
-    features -> linear magnitudes -> held phase -> sound -> sample rate and length -> front end
+    features -> linear magnitudes -> held phase -> sound of the model's rate and length -> front end
 
 Priors decode one kind of features; a classifier that others made takes another. What fits both is
 sound. Every part has a gradient but the phase: a few iterations of fast Griffin-Lim estimate it for
@@ -14,24 +14,13 @@ References:
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ..features import FeatureSpec, mel_basis
+from ..features import FeatureSpec
 from .synthesis import Synthesis
-
-
-class Phase(NamedTuple):
-    """Held phases of spectra, as points on the unit circle.
-
-    Attributes:
-        real, imaginary: [shape=(batch, frames, bins), float32].
-    """
-
-    real: tf.Tensor
-    imaginary: tf.Tensor
 
 
 class SoundPath:
@@ -47,33 +36,32 @@ class SoundPath:
 
     def __init__(self, spec: FeatureSpec, frontend: Any):
         self.spec, self.frontend = spec, frontend
-        # NumPy, because tensors would belong to the graph in which they are first used.
-        basis = mel_basis(spec)
-        bins = int(np.flatnonzero(basis.any(axis=0))[-1]) + 1
-        self._inverse = np.linalg.pinv(basis).T[:, :bins].astype(np.float32)
-        self._synthesis = Synthesis(spec, bins, frontend.sample_rate, frontend.samples)
+        self._synthesis = Synthesis(spec, frontend.sample_rate, frontend.samples)
         self.samples = self._synthesis.samples
-        angle = np.random.default_rng(0).uniform(0, 2 * np.pi, (spec.frames, bins))
-        self._first = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+        # NumPy, because tensors would belong to the graph in which they are first used.
+        shape = spec.frames, self._synthesis.bins
+        angle = np.random.default_rng(0).uniform(0, 2 * np.pi, shape)
+        self._first = np.exp(1j * angle).astype(np.complex64)
 
-    def __call__(self, features: tf.Tensor, phase: Phase) -> tf.Tensor:
+    def __call__(self, features: tf.Tensor, phase: tf.Tensor) -> tf.Tensor:
         """Return the classifier's input of features [shape=(batch, frames, mels, 1)]."""
         return self.frontend(self.sound(features, phase))
 
-    def sound(self, features: tf.Tensor, phase: Phase) -> tf.Tensor:
+    def sound(self, features: tf.Tensor, phase: tf.Tensor) -> tf.Tensor:
         """Return the sounds that the front end gets [shape=(batch, samples), at its rate].
 
+        Phases are points on the unit circle [shape=(batch, frames, bins), complex64].
         Those of a longer window stand in its middle; of a shorter one they are the beginning.
         """
         synthesis = self._synthesis
 
         @tf.custom_gradient
         def apply(magnitude: tf.Tensor) -> Any:
-            sounds = _computed(synthesis.sounds, magnitude, *phase)
+            sounds = _computed(synthesis.sounds, magnitude, phase)
             sounds.set_shape((magnitude.shape[0], synthesis.samples))
 
             def gradient(change: tf.Tensor) -> tf.Tensor:
-                found = _computed(synthesis.transposed, change, *phase)
+                found = _computed(synthesis.transposed, change, phase)
                 found.set_shape(magnitude.shape)
                 return found
 
@@ -88,27 +76,25 @@ class SoundPath:
         offset = (spec.floor_db + spec.reference_db) * spec.power / 20 * math.log(10)
         mel = tf.exp(scale * features[..., 0] + offset)
         # What becomes 0 in a feature is silence here, or the floor of all bands would be noise.
-        linear = tf.nn.relu(tf.matmul(tf.nn.relu(mel - math.exp(offset)), self._inverse))
+        linear = tf.nn.relu(tf.matmul(tf.nn.relu(mel - math.exp(offset)), self._synthesis.inverse))
         # A root has no finite gradient at 0.
         return linear if spec.power == 1 else tf.sqrt(linear + 1e-12) - 1e-6
 
-    def begin(self, features: tf.Tensor, iterations: int = 16) -> Phase:
+    def begin(self, features: tf.Tensor, iterations: int = 16) -> tf.Tensor:
         """Estimate phases from the same random ones for every sample; there is no gradient."""
-        shape = tf.concat([tf.shape(features)[:1], self._first[0].shape], 0)
-        first = Phase(*(tf.broadcast_to(part, shape) for part in self._first))
-        return self.refresh(features, first, iterations)
+        shape = tf.concat([tf.shape(features)[:1], self._first.shape], 0)
+        return self.refresh(features, tf.broadcast_to(self._first, shape), iterations)
 
-    def refresh(self, features: tf.Tensor, phase: Phase, iterations: int) -> Phase:
+    def refresh(self, features: tf.Tensor, phase: tf.Tensor, iterations: int) -> tf.Tensor:
         """Improve phases for current features by iterations of Griffin-Lim; no gradient."""
         magnitude = tf.stop_gradient(self.magnitudes(features))
 
-        def compute(*arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def compute(*arrays: np.ndarray) -> np.ndarray:
             return self._synthesis.refresh(*arrays, iterations)
 
-        found = tf.numpy_function(compute, [magnitude, *phase], (tf.float32,) * 2, stateful=False)
-        for part in found:
-            part.set_shape(magnitude.shape)
-        return Phase(*found)
+        found = tf.numpy_function(compute, [magnitude, phase], tf.complex64, stateful=False)
+        found.set_shape(magnitude.shape)
+        return found
 
 
 def _computed(function: Any, *tensors: tf.Tensor) -> tf.Tensor:

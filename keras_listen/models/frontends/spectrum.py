@@ -119,7 +119,6 @@ class Spectrum:
 
     def __call__(self, sounds: Any) -> Any:
         """Return magnitudes [shape=(batch, frames, bins)] of sounds [shape=(batch, samples)]."""
-
         settings = self.settings
         frames = self.windowed(sounds)
         if self._kernels is not None:

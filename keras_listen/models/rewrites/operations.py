@@ -74,8 +74,8 @@ class _Plan:
         # Terms that fill up have no weight; they may begin anywhere.
         spare = np.zeros((len(self.starts), weights.shape[1] - self.starts.shape[1]), np.int64)
         starts = np.concatenate([self.starts, spare], axis=1)
-        y = _aligned((len(x), *self.result), np.float32)
-        choice = _aligned((len(x), filters, self.stretch), np.int32)
+        y = aligned((len(x), *self.result), np.float32)
+        choice = aligned((len(x), filters, self.stretch), np.int32)
         maps = x.reshape(-1, *self.size)
 
         def work(part: slice) -> None:
@@ -88,7 +88,7 @@ class _Plan:
 
     def back(self, dy: np.ndarray, choice: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         weights = _filled(kernel.reshape(-1, self.result[-1]), 1)
-        dx = _aligned((len(dy), *self.size, 1), np.float32)
+        dx = aligned((len(dy), *self.size, 1), np.float32)
         maps = dx.reshape(-1, *self.size)
 
         def work(part: slice) -> None:
@@ -129,7 +129,7 @@ def convolve_enlarged(
     bias = tf.tile(tf.convert_to_tensor(bias), [width * factors[1]])
 
     def forward(products, bias):
-        y = _aligned((len(products), *large), np.float32)
+        y = aligned((len(products), *large), np.float32)
 
         def work(part: slice) -> None:
             kernels.add_up_taps(products[part], bias, factors, margins, floor, y[part])
@@ -138,7 +138,7 @@ def convolve_enlarged(
         return y
 
     def back(dy, y):
-        products = _aligned((len(dy), *small), np.float32)
+        products = aligned((len(dy), *small), np.float32)
 
         def work(part: slice) -> None:
             kernels.add_up_taps_back(dy[part], y[part], factors, margins, floor, products[part])
@@ -172,7 +172,7 @@ def _filled(weights: np.ndarray, axis: int) -> np.ndarray:
     return np.ascontiguousarray(np.pad(weights, padding))
 
 
-def _aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
+def aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
     """Return an empty array that TensorFlow takes over without copying it."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory = np.empty(size + 64, np.uint8)
