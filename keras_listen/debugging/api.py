@@ -200,12 +200,12 @@ def _plan(settings: DebugSettings) -> _DebugPlan:
     debug_set = DebugSet.of(silent, store, positions, experiment.vocoder, *corpus)
     recorded, missing = find_recordings(debug_set, settings.audio) if settings.audio else ([], [])
     if isinstance(experiment.classifier, SoundClassifier):
-        debug_set = _heard(debug_set, recorded)
+        debug_set, missing = _heard(debug_set, recorded)
     return _DebugPlan(settings, debug_set, recorded, [*experiment.notes, *notes, *missing])
 
 
-def _heard(debug_set: DebugSet, recorded: Sequence[Sample]) -> DebugSet:
-    """Return the debug set of those utterances that have a recording.
+def _heard(debug_set: DebugSet, recorded: Sequence[Sample]) -> tuple[DebugSet, list[str]]:
+    """Return the debug set of those utterances that have a recording, and a note of the others.
 
     Raises:
         ParameterError: no folder of recordings was given.
@@ -216,8 +216,11 @@ def _heard(debug_set: DebugSet, recorded: Sequence[Sample]) -> DebugSet:
             "store has only features; give --audio with the corpus that it was prepared from"
         )
     there = {sample.start for sample in recorded}
-    kept = [sample.start in there for sample in debug_set.samples]
-    return debug_set if all(kept) else debug_set.with_positions(debug_set.positions[kept])
+    kept = np.array([sample.start in there for sample in debug_set.samples])
+    if kept.all():
+        return debug_set, []
+    note = f"{(~kept).sum()} of {len(kept)} recordings are not under {debug_set.corpus}; left out"
+    return debug_set.with_positions(debug_set.positions[kept]), [note]
 
 
 def _compute(plan: _DebugPlan, root: Path, clock: Clock, track: Track) -> list[str]:

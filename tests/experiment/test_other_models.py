@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -210,6 +211,20 @@ def test_debug_hears_the_recordings(bundle, described, model, tiny_store, tiny_c
         spectrum = tf.abs(tf.signal.stft(sound[None], 255, 128))[..., None]
         probabilities = np.asarray(model(spectrum, training=False))[0]
         assert row["predicted"] == HEARD[probabilities.argmax()]
+
+
+def test_debug_leaves_out_what_has_no_recording(
+    bundle, described, tiny_store, tiny_corpus, tmp_path
+):
+    corpus = shutil.copytree(tiny_corpus, tmp_path / "corpus")
+    first = next(u for u in tiny_store.utterances if u.split == "testing")
+    (corpus / first.file).unlink()
+    settings = {"steps": 1, "block_size": 4, "tickets": 0, "vocoder": "none"}
+    settings |= {"bundle": bundle, "classifier": described, "audio": corpus}
+    found = debug(tiny_store.root, out=tmp_path / "debug", **settings)
+    assert len(found.rows) == 17
+    assert first.file not in {row["file"] for row in found.rows}
+    assert any("1 of 18 recordings" in note for note in found.results["notes"])
 
 
 def test_debug_without_recordings_says_what_to_give(call, bundle, described, tiny_store):

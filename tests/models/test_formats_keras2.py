@@ -16,7 +16,7 @@ from keras_listen.models.formats.keras_file import open_model
 @pytest.fixture(scope="module")
 def k2():
     """Keras 2 itself, the truth."""
-    return pytest.importorskip("tf_keras", reason="tf_keras is not installed (extra dev)")
+    return pytest.importorskip("tf_keras", reason="tf_keras is not installed (extra test)")
 
 
 def dense(k2):

@@ -132,7 +132,7 @@ def test_what_keras_3_exports(tmp_path, values):
 
 
 def test_what_keras_2_writes_with_its_optimizer(tmp_path, values):
-    k2 = pytest.importorskip("tf_keras", reason="tf_keras is not installed (extra dev)")
+    k2 = pytest.importorskip("tf_keras", reason="tf_keras is not installed (extra test)")
     x = inputs = k2.layers.Input((RATE,))
     x = k2.layers.DepthwiseConv2D(3)(k2.layers.Reshape((8, 10, 10))(x))
     x = k2.layers.Dropout(0.5)(k2.layers.Flatten()(k2.layers.BatchNormalization()(x)))
@@ -154,7 +154,7 @@ def test_a_real_one(real_models):
     values = np.random.default_rng(0).normal(0, 3, (3, 49, 10, 1)).astype(np.float32)
     np.testing.assert_allclose(np.sum(model(values), axis=1), 1, atol=1e-5)
     # Without this package TensorFlow cannot restore the optimizer.
-    pytest.importorskip("tf_keras", reason="tf_keras is not installed (extra dev)")
+    pytest.importorskip("tf_keras", reason="tf_keras is not installed (extra test)")
     loaded = tf.saved_model.load(str(real_models / "tinykws_saved" / "kws_ref_model"))
     (expected,) = loaded.signatures["serving_default"](tf.constant(values)).values()
     np.testing.assert_allclose(model(values), expected, atol=1e-6)
