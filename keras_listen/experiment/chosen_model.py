@@ -121,6 +121,8 @@ def chosen_model(choice: ModelChoice) -> ChosenModel | None:
         over["frontend"] = choice.frontend
         if choice.frontend != model.frontend:
             over["settings"] = {}
+    if choice.head:
+        over["head"] = choice.head
     if choice.builder:
         over["builder"] = choice.builder
     if choice.imports:
@@ -141,7 +143,12 @@ def _stray(choice: ModelChoice) -> str | None:
     """Return what describes a classifier where none was given."""
     if choice.words_file or choice.spec:
         return "a words file or a spec"
-    names = {"frontend": "a front end", "builder": "--model", "imports": "--import"}
+    names = {
+        "frontend": "a front end",
+        "head": "a head",
+        "builder": "--model",
+        "imports": "--import",
+    }
     return next((text for name, text in names.items() if getattr(choice, name)), None)
 
 

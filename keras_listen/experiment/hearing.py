@@ -24,6 +24,7 @@ from ..output.files import sha256
 from ..plugins import default_registry
 from ..vocoders.synthesis import write_wav
 from .chosen_model import ChosenModel
+from .rates import Rate
 
 #: Magnitude that counts as full scale, and share of such samples that speech never reaches.
 _FULL, _MANY = 0.99, 0.002
@@ -175,6 +176,12 @@ class Hearing:
     def is_heard(self) -> bool:
         """Whether the classifier hears its words."""
         return self.accuracy >= self.bound
+
+    @property
+    def is_no_luck(self) -> bool:
+        """Whether so many would hardly be heard by chance (below 2.5 %)."""
+        low, _ = Rate(sum(self.hits), sum(self.recordings)).interval
+        return low > self.chance
 
     def __str__(self) -> str:
         return (
@@ -358,13 +365,12 @@ def check_note(model: ChosenModel) -> str | None:
     if not checked:
         return (
             f"{name} was never checked on recordings, so its front end may be wrong and these "
-            f"results without meaning; check it: keras-listen doctor {model.files[0]} --audio "
-            "RECORDINGS"
+            f"results without meaning; check it: {_command(model)}"
         )
     if checked.get("of") != fingerprint(model):
         return (
             f"{name} or its front end has changed since it was checked on recordings; check it "
-            f"again: keras-listen doctor {model.files[0]} --audio RECORDINGS"
+            f"again: {_command(model)}"
         )
     if not checked.get("accuracy", 0) >= checked.get("bound", 1):
         return (
@@ -373,3 +379,15 @@ def check_note(model: ChosenModel) -> str | None:
             "wrong, and these results are without meaning"
         )
     return None
+
+
+def _command(model: ChosenModel) -> str:
+    """Return the command that checks a model on recordings and keeps the result."""
+    given = model.files[0] if model.files else model.path
+    if given.endswith(".toml"):
+        return f"keras-listen doctor {given} --audio RECORDINGS"
+    return (
+        f"keras-listen doctor {given} --words-file WORDS --audio RECORDINGS --suggest, which finds "
+        "a front end and writes a listen.toml; where you know it, give --frontend NAME and --write "
+        "listen.toml instead of --suggest"
+    )

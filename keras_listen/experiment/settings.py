@@ -31,6 +31,7 @@ class SharedKeywords(AscentKeywords, total=False):
     spec: str | Path | None
     trust_model: bool | None
     frontend: str | None
+    head: str | None
     builder: str | None
     imports: Iterable[str] | None
     options: Iterable[str] | Mapping[str, Any] | None
@@ -50,6 +51,7 @@ class ModelChoice:
         trust_model: open the file even if it holds Python code.
         frontend: name of the front end that makes its input from sound; None where it takes the
             project's own features.
+        head: what its outputs are, see `models.head.KINDS`; found out where None.
         builder: "module:function" that builds the network, for a file of weights.
         imports: modules to import first, which register custom layers.
     """
@@ -67,6 +69,9 @@ class ModelChoice:
         None,
         "Makes its input from sound, see keras-listen plugins.  [the default features]",
         metavar="NAME",
+    )
+    head: str | None = setting(
+        None, "What its outputs are, such as softmax or logits.  [found out]", metavar="KIND"
     )
     builder: str | None = setting(
         None,
@@ -96,7 +101,7 @@ class ModelChoice:
 
         What came later stands there where it was given, so that older folders can be resumed.
         """
-        later = ("frontend", "builder", "imports")
+        later = ("frontend", "head", "builder", "imports")
         about = asdict(self) | {"imports": list(self.imports)}
         return {name: value for name, value in about.items() if value or name not in later}
 

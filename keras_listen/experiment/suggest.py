@@ -164,11 +164,29 @@ def suggest(
     model = described_model(choice, head=head, options=options)
     network = _open(model, trust=choice.trust_model)
     recordings, _ = sorted_recordings(audio, network.words, most=per_word)
-    search = Search(network, recordings, reader)
+    # Of many front ends one is right by luck: others recordings than those that it was chosen by
+    # tell whether it was.
+    kept = {word: paths[1::2] for word, paths in recordings.items() if len(paths) > 1}
+    if len(kept) < 2:
+        raise ParameterError(
+            "--suggest needs two recordings of two words at least: it chooses by half of them and "
+            "checks with the others; give more recordings"
+        )
+    search = Search(network, {word: paths[::2] for word, paths in recordings.items()}, reader)
     ranked = search.run(model, track)
     best, notes = _chosen(ranked)
     if best is None:
         return Suggestion(ranked, None, notes, None)
+    heard = search.check(best, kept)
+    if not (heard.is_heard and heard.is_no_luck):
+        note = (
+            f"no front end hears the words: {best.name} is the best on the recordings it was "
+            f"chosen by ({100 * best.accuracy:.1f} %), but of others {heard}, which may be luck; "
+            "the words or their order are wrong, the recordings too few, or the model has a front "
+            "end that was not tried: set it with --frontend"
+        )
+        return Suggestion(ranked, None, (note,), None)
+    notes = (*notes, f"checked: {heard}, none of which it was chosen by")
     # The project's own features need no front end: priors decode them directly.
     own = best.candidate == Candidate("features")
     found = dataclasses.replace(
@@ -177,7 +195,7 @@ def suggest(
         frontend=None if own else best.name,
         settings=best.candidate.settings,
     )
-    write_listen_file(target, found, checked_table(found, best.heard))
+    write_listen_file(target, found, checked_table(found, heard))
     return Suggestion(ranked, best, notes, target)
 
 
@@ -231,10 +249,15 @@ class Search:
     def run(self, model: ChosenModel, track: Track) -> list[Trial]:
         """Try candidates, and return the best by their accuracy on all recordings.
 
+        Raises:
+            CorpusError: recordings of fewer than two words can be read.
+
         Args:
             model: whose front end is tried too.
             track: progress.
         """
+        # Fails here where nothing can be read, and not in every trial.
+        self._few.sounds(16000, 1, "start")
         origin: dict[Candidate, Form] = {}
         for form in self.forms:
             for seed in seeds_of(form):
@@ -262,6 +285,11 @@ class Search:
         hopeful = [trial for trial in plain if trial.ties(final[0]) and trial not in final]
         ranked = [self._hear(trial.candidate, self._all) for trial in [*final, *hopeful]]
         return sorted(filter(None, ranked), key=lambda trial: trial.merit, reverse=True)
+
+    def check(self, trial: Trial, recordings: Mapping[str, Sequence[Path]]) -> Hearing:
+        """Return what is heard of other recordings through the front end of a trial."""
+        self._spectra.clear()
+        return self._hear(trial.candidate, Heard(recordings, self._reader)).heard
 
     def attempt(self, candidate: Candidate) -> Trial | None:
         """Try a candidate on a few recordings; None if it does not fit. It is tried once."""
@@ -387,8 +415,8 @@ class Heard:
             paths = [path for _, path in self._labelled]
             sounds, kept, self.failed = read_sounds(paths, sample_rate, reader=self._reader)
             self.spoken = [self._labelled[i][0] for i in kept]
-            self._read[sample_rate] = sounds
             counted(self.spoken, self.spoken, self.failed)
+            self._read[sample_rate] = sounds
         return np.stack([fit(sound, samples, align) for sound in self._read[sample_rate]])
 
     def labels(self, classifier: Classifier) -> np.ndarray:

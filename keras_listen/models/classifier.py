@@ -321,16 +321,19 @@ def _is_average(shape: tuple) -> bool:
 def _input_remedy(shape: tuple, spec: FeatureSpec) -> str:
     """Return what to do about an input of another shape than the features have."""
     if _is_waveform(shape):
-        return "models on waveforms are not supported"
-    if len(shape) == 4 and shape[1:3] == (spec.n_mels, spec.frames):
-        return "time comes first: put a Permute((2, 1, 3)) layer in front"
-    if len(shape) == 3:
-        return "the channel axis is missing: put a Reshape layer in front"
-    if shape[-1] not in (None, 1):
-        return "features have one channel"
-    if len(shape) == 4 and shape[2] is not None and shape[2] <= 40 < spec.n_mels:
-        return "models on MFCC are not supported, for fewer mel bands give a --spec file"
-    return "give the features it was trained on with a --spec file"
+        return "it takes a waveform: name its front end, --frontend waveform"
+    find = "--frontend NAME, or let keras-listen doctor find it with --audio RECORDINGS --suggest"
+    if [size for size in shape[1:] if size != 1] == [spec.frames, spec.n_mels] or (
+        len(shape) == 4 and shape[1:3] == (spec.n_mels, spec.frames)
+    ):
+        return (
+            "its axes differ: give --frontend features with -o frontend.features.layout=..., such "
+            f"as time,bands; or if it takes other features, name its front end with {find}"
+        )
+    return (
+        f"name its front end with {find}; if it takes the default features with other settings, "
+        "give these with a --spec file"
+    )
 
 
 def _is_waveform(shape: tuple) -> bool:
@@ -346,10 +349,16 @@ def _front_end_remedy(shape: tuple, wanted: tuple) -> str:
             "the model takes a waveform" if _is_waveform(shape) else "it gives a waveform"
         )
     if have == given:
-        return "only the channel axis differs: set the front end's channel axis"
+        return (
+            "only the channel axis differs: set the front end's layout, such as time,bands or "
+            "time,bands,channel"
+        )
     if None not in (*have, *given):
         if sorted(have) == sorted(given):
-            return "the axes stand in another order: set the front end's order of axes"
+            return (
+                "the axes stand in another order: set the front end's layout, such as "
+                "bands,time,channel"
+            )
         if math.prod(have) == math.prod(given):
             return "one of them is flattened: set whether the front end's output is"
     if _is_waveform(shape):

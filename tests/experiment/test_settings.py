@@ -30,8 +30,8 @@ from keras_listen.maximization.settings import AscentSettings
 #: Keywords that each function had before they were declared in one place.
 ASCENT = ("steps", "step_size", "optimizer", "shift", "gain", "stop_at", "keep_best")
 MODELS = (
-    *("bundle", "classifier", "words_file", "spec", "trust_model", "frontend", "builder"),
-    "imports",
+    *("bundle", "classifier", "words_file", "spec", "trust_model", "frontend", "head"),
+    *("builder", "imports"),
 )
 COMMON = ("options", "seed", "block_size", "resume", "track")
 FUNCTIONS = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import soundfile
 from helpers import assert_one_line
 from keras import layers
 from spoken import split, train
@@ -230,3 +231,40 @@ def test_trials_tie_within_what_chance_gives():
     # The exact binomial test of 10 to 0 gives p = 0.002.
     assert not trial(*[1] * 30, *[0] * 10).ties(better)
     assert better.ties(trial(*[1] * 30, *[0] * 10))
+
+
+def test_a_model_that_knows_nothing_is_not_certified(call, sound, tmp_path):
+    """The best of many front ends is right on the few recordings that it was chosen by."""
+    rng = np.random.default_rng(0)
+    for word in ("down", "up"):
+        (tmp_path / "rec" / word).mkdir(parents=True)
+        for take in range(12):
+            noise = rng.normal(0, 0.1, 16000)
+            soundfile.write(tmp_path / "rec" / word / f"{take}.wav", noise, 16000)
+    inputs = keras.Input((49, 40, 1))
+    x = layers.Flatten()(layers.AveragePooling2D(4)(inputs))
+    keras.Model(inputs, layers.Dense(2, activation="softmax")(x)).save(tmp_path / "model.keras")
+    write_words(tmp_path, ("down", "up"))
+    given = ["model.keras", "--words-file", "words.txt", "--audio", "rec", "--suggest"]
+    done = call("doctor", *given)
+    assert done.status == 1
+    assert "no front end hears the words" in done.out
+    assert not (tmp_path / "listen.toml").exists()
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_recordings_of_which_none_can_be_used(call, tmp_path, silent):
+    for word in ("down", "up"):
+        (tmp_path / "rec" / word).mkdir(parents=True)
+        for take in range(3):
+            path = tmp_path / "rec" / word / f"{take}.wav"
+            if silent:
+                soundfile.write(path, np.zeros(16000), 16000)
+            else:
+                path.write_bytes(b"no sound")
+    inputs = keras.Input((49, 40, 1))
+    x = layers.Flatten()(inputs)
+    keras.Model(inputs, layers.Dense(2, activation="softmax")(x)).save(tmp_path / "model.keras")
+    write_words(tmp_path, ("down", "up"))
+    given = ["model.keras", "--words-file", "words.txt", "--audio", "rec", "--suggest"]
+    assert_one_line(call("doctor", *given), "recordings of 0 words could be read; expected two")

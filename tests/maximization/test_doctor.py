@@ -241,13 +241,13 @@ def test_a_softmax_along_another_axis(look):
 @pytest.mark.parametrize(
     ("shape", "said"),
     [
-        ((80, 90, 1), "time comes first: put a Permute"),
-        ((90, 13, 1), "models on MFCC are not supported"),
-        ((90, 40, 1), "for fewer mel bands give a --spec file"),
-        ((16000, 1), "models on waveforms are not supported"),
-        ((16000,), "models on waveforms are not supported"),
-        ((90, 80), "the channel axis is missing"),
-        ((90, 80, 3), "features have one channel"),
+        ((80, 90, 1), "its axes differ: give --frontend features"),
+        ((90, 13, 1), "name its front end with --frontend NAME"),
+        ((90, 40, 1), "with other settings, give these with a --spec file"),
+        ((16000, 1), "it takes a waveform: name its front end, --frontend waveform"),
+        ((16000,), "it takes a waveform: name its front end, --frontend waveform"),
+        ((90, 80), "its axes differ: give --frontend features"),
+        ((90, 80, 3), "name its front end with --frontend NAME"),
         ((98, 80, 1), "--spec file"),
     ],
 )

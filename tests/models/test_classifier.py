@@ -243,17 +243,20 @@ MISFITS = {
         lambda: chain(layers.Dense(6), layers.Reshape((2, 3))),
         r"the model's output has shape \(None, 2, 3\); expected \(None, words\)",
     ),
-    "mels first": (lambda: with_input(80, 90, 1), r"put a Permute\(\(2, 1, 3\)\) layer in front"),
-    "no channel": (lambda: with_input(90, 80), "the channel axis is missing: put a Reshape layer"),
-    "no channel, any length": (lambda: with_input(None, 80), "the channel axis is missing"),
-    "three channels": (lambda: with_input(90, 80, 3), "features have one channel"),
-    "waveform": (lambda: with_input(16000), "models on waveforms are not supported"),
-    "waveform with channel": (lambda: with_input(16000, 1), "models on waveforms are not supp"),
-    "mfcc": (lambda: with_input(90, 13, 1), "models on MFCC are not supported"),
+    "mels first": (lambda: with_input(80, 90, 1), "its axes differ: give --frontend features"),
+    "no channel": (lambda: with_input(90, 80), "its axes differ: give --frontend features"),
+    "no channel, any length": (lambda: with_input(None, 80), "name its front end with --frontend"),
+    "three channels": (lambda: with_input(90, 80, 3), "name its front end with --frontend"),
+    "waveform": (lambda: with_input(16000), "it takes a waveform: name its front end"),
+    "waveform with channel": (
+        lambda: with_input(16000, 1),
+        "it takes a waveform: name its front end",
+    ),
+    "mfcc": (lambda: with_input(90, 13, 1), "name its front end with --frontend"),
     "other frames": (
         lambda: with_input(98, 80, 1),
-        r"takes input of shape \(None, 98, 80, 1\), expected \(None, 90, 80, 1\); give the features"
-        " it was trained on with a --spec file",
+        r"takes input of shape \(None, 98, 80, 1\), expected \(None, 90, 80, 1\); name its front end"
+        ".*with other settings, give these with a --spec file",
     ),
 }
 

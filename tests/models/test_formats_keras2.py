@@ -201,6 +201,17 @@ def test_outputs_are_those_of_keras_2(tmp_path, k2, name):
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_the_optimizer_of_a_compiled_model_is_left_alone(tmp_path, k2, suffix):
+    model = k2.Sequential([k2.layers.Input((6,)), k2.layers.Dense(3, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    x = np.random.default_rng(0).normal(size=(8, 6)).astype(np.float32)
+    model.fit(x, np.arange(8) % 3, verbose=0)
+    model.save(tmp_path / f"model.{suffix}")
+    opened = open_model(tmp_path / f"model.{suffix}")
+    np.testing.assert_allclose(opened(x), model(x), atol=1e-6)
+
+
 def test_functions_of_tensorflow_are_called_by_name(tmp_path, k2):
     import tensorflow as tf
 

@@ -359,8 +359,8 @@ def test_the_shape_that_a_front_end_gives_is_taken(shape, expected):
 @pytest.mark.parametrize(
     ("shape", "expected", "remedy"),
     [
-        ((49, 10), (None, 10, 49), "the axes stand in another order: set the front end's order"),
-        ((49, 10), (None, 49, 10, 1), "only the channel axis differs: set the front end's channel"),
+        ((49, 10), (None, 10, 49), "the axes stand in another order: set the front end's layout"),
+        ((49, 10), (None, 49, 10, 1), "only the channel axis differs: set the front end's layout"),
         ((490,), (None, 49, 10), "one of them is flattened"),
         ((49, 10), (None, 98, 13), "set the front end's frames and bands"),
         ((16000,), (None, 49, 10), "choose another front end: the model takes a waveform"),

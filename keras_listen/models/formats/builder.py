@@ -58,7 +58,7 @@ def build_network(builder: str) -> keras.Model:
     try:
         with _current_folder():
             model = function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = f"the builder {builder} failed: {_brief(error)}"
         remedy = "it is called without arguments; call it in Python and mend it"
         raise ModelFileError(Problem(text, remedy)) from error
@@ -158,7 +158,7 @@ def _import(name: str, what: str) -> ModuleType:
     try:
         with _current_folder():
             return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name is not None
         if absent and f"{name}.".startswith(f"{error.name}."):
             text = f"there is no module {name} ({what}) in {Path.cwd()} or among installed packages"

@@ -88,19 +88,27 @@ def set_tree(root: Network | keras.Model, group: h5py.Group, path: Path) -> None
         ModelFileError: a layer's weights are missing, left over or of another shape.
     """
     model = root.model if isinstance(root, Network) else root
-    done = _set_group(root, group, path)
+    # Of a compiled model its optimizer's state is there too, which listening does not need.
+    done = _set_group(root, group, path, leave="optimizer")
     if missing := [weight.path for weight in model.weights if weight.path not in done]:
         text = f"it has no weights for {', '.join(missing[:3])}"
         raise _unfit(text)
 
 
-def _set_group(item: Any, group: h5py.Group, path: Path) -> set[str]:
-    """Set the weights in a group; return the paths of those that were set."""
+def _set_group(item: Any, group: h5py.Group, path: Path, leave: str = "") -> set[str]:
+    """Set the weights in a group; return the paths of those that were set.
+
+    Args:
+        item: network or layer.
+        group: of the archive.
+        path: of the archive, for messages.
+        leave: name of a group in it that is left alone.
+    """
     done: set[str] = set()
     if not isinstance(item, Network) and "vars" in group and len(group["vars"]):
         done |= _set_own(item, group["vars"], path)
     for name, inner in group.items():
-        if name == "vars" or not _has_arrays(inner):
+        if name in ("vars", leave) or not _has_arrays(inner):
             continue
         held = _held(item, name)
         if isinstance(held, Mapping):
