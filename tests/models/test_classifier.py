@@ -255,7 +255,7 @@ MISFITS = {
     "mfcc": (lambda: with_input(90, 13, 1), "name its front end with --frontend"),
     "other frames": (
         lambda: with_input(98, 80, 1),
-        r"takes input of shape \(None, 98, 80, 1\), expected \(None, 90, 80, 1\); name its front end"
+        r"takes input of shape \(None, 98, 80, 1\), expected \(None, 90, 80, 1\); name its"
         ".*with other settings, give these with a --spec file",
     ),
 }

@@ -76,6 +76,10 @@ def _finish(layer: keras.layers.Layer | Network) -> None:
             each.finalize_state()
 
 
+#: What an archive of a compiled model has beside its layers; listening does not need it.
+_COMPILED = ("optimizer", "metrics")
+
+
 def set_tree(root: Network | keras.Model, group: h5py.Group, path: Path) -> None:
     """Set the weights of an archive, whose groups follow attributes and classes of layers.
 
@@ -88,27 +92,26 @@ def set_tree(root: Network | keras.Model, group: h5py.Group, path: Path) -> None
         ModelFileError: a layer's weights are missing, left over or of another shape.
     """
     model = root.model if isinstance(root, Network) else root
-    # Of a compiled model its optimizer's state is there too, which listening does not need.
-    done = _set_group(root, group, path, leave="optimizer")
+    done = _set_group(root, group, path, leave=_COMPILED)
     if missing := [weight.path for weight in model.weights if weight.path not in done]:
         text = f"it has no weights for {', '.join(missing[:3])}"
         raise _unfit(text)
 
 
-def _set_group(item: Any, group: h5py.Group, path: Path, leave: str = "") -> set[str]:
+def _set_group(item: Any, group: h5py.Group, path: Path, leave: Sequence[str] = ()) -> set[str]:
     """Set the weights in a group; return the paths of those that were set.
 
     Args:
         item: network or layer.
         group: of the archive.
         path: of the archive, for messages.
-        leave: name of a group in it that is left alone.
+        leave: names of groups in it that are left alone.
     """
     done: set[str] = set()
     if not isinstance(item, Network) and "vars" in group and len(group["vars"]):
         done |= _set_own(item, group["vars"], path)
     for name, inner in group.items():
-        if name in ("vars", leave) or not _has_arrays(inner):
+        if name in ("vars", *leave) or not _has_arrays(inner):
             continue
         held = _held(item, name)
         if isinstance(held, Mapping):
