@@ -4,7 +4,7 @@
 
 MODELS has the folders of the table below. Their front ends are those that their authors describe;
 where the order of the classes is not published, words are numbers. Each is maximized with the prior
-vae (60 steps of 0.05, log probabilities), spoken by griffin-lim, and heard again from the sound
+vae (60 steps of its own size, log probabilities), spoken by griffin-lim, and heard again from the sound
 files by its own pipeline. With a corpus of Speech Commands, those with known words first hear its
 testing recordings.
 """
@@ -157,7 +157,7 @@ def _listen(bundle, prior: str, samples: int) -> tuple[float, float, float]:
     from keras_listen.experiment.referees import open_referees
     from keras_listen.maximization.settings import AscentSettings
 
-    ascent = AscentSettings(steps=60, step_size=None if prior == "none" else 0.05)
+    ascent = AscentSettings(steps=60)
     names = {"prior": prior, "objective": "log-probability", "vocoder": "griffin-lim"}
     experiment = resolve(bundle, **names, ascent=ascent)
     words = bundle.classifier.words
