@@ -4,9 +4,9 @@
 
 MODELS has the folders of the table below. Their front ends are those that their authors describe;
 where the order of the classes is not published, words are numbers. Each is maximized with the prior
-vae (60 steps of its own size, log probabilities), spoken by griffin-lim, and heard again from the sound
-files by its own pipeline. With a corpus of Speech Commands, those with known words first hear its
-testing recordings.
+vae (60 steps of its own size, log probabilities), spoken by griffin-lim, and heard again from the
+sound files by its own pipeline. With a corpus of Speech Commands, those with known words first hear
+its testing recordings.
 """
 
 from __future__ import annotations
