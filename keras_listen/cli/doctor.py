@@ -86,7 +86,7 @@ def doctor(context: click.Context, file: str, more: tuple[str, ...], **given: An
 
     audio = room.gathered(file, given.pop("audio"), more)
     choice = ModelChoice.of({**given, "classifier": file})
-    about = {name: given[name] for name in ("head", "options", "reader", "write")}
+    about = {name: given[name] for name in ("options", "reader", "write")}
     about["per_word"] = given["per_word"] or room.PER_WORD
     if given["suggest"]:
         done = suggest(choice, audio=audio, track=bar, **about)

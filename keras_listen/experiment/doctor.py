@@ -46,24 +46,18 @@ class Examination:
 
 
 def described_model(
-    choice: ModelChoice,
-    *,
-    head: str | None = None,
-    options: Iterable[str] | Mapping[str, Any] = (),
+    choice: ModelChoice, *, options: Iterable[str] | Mapping[str, Any] = ()
 ) -> ChosenModel:
     """Return the description of a model with its front end's options among its settings.
 
     Args:
         choice: of the user, with a classifier.
-        head: kind of its head; that of its `listen.toml` or found out where None.
         options: of its front end, as `frontend.NAME.KEY=VALUE`.
 
     Raises:
         ListenError: a file cannot be read, or something is not understood.
     """
     model = chosen_model(choice)
-    if head:
-        model = dataclasses.replace(model, head=head)
     component = model.frontend_component()
     found = {} if component is None else {"frontend": component}
     given = options_in_use(parse_options(option_texts(options)), found)
@@ -76,7 +70,6 @@ def described_model(
 def examine_model(
     choice: ModelChoice,
     *,
-    head: str | None = None,
     options: Iterable[str] | Mapping[str, Any] = (),
     audio: Sequence[str | Path] = (),
     per_word: int = PER_WORD,
@@ -90,7 +83,7 @@ def examine_model(
 
     Args:
         choice: of the user, with a classifier.
-        head, options: see `described_model`.
+        options: see `described_model`.
         audio: recordings, see `hearing.recordings_by_word`.
         per_word: so many of each word at most.
         reader: name of the reader of recordings.
@@ -99,7 +92,7 @@ def examine_model(
     Raises:
         ListenError: an argument cannot be used, or there are no recordings of two words.
     """
-    model = described_model(choice, head=head, options=options)
+    model = described_model(choice, options=options)
     component = model.frontend_component()
     if per_word < 1:
         raise ParameterError(f"per word is {per_word}; expected at least 1")

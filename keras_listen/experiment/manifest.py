@@ -37,7 +37,7 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
         "words": list(experiment.classifier.words),
         "spec": experiment.classifier.spec.to_dict(),
         "models": models_of(experiment.bundle, command),
-        **frontend_of(experiment.classifier),
+        **frontend_settings(experiment.classifier),
         "vocoder": dict(getattr(experiment.vocoder, "files", {})),
         "block_size": experiment.block_size,
         "threads": os.cpu_count(),
@@ -100,7 +100,7 @@ def models_of(bundle: Bundle, command: Mapping[str, Any]) -> dict[str, Any]:
     return files | {Path(path).name: sha256(path) for path in (chosen.files if chosen else ())}
 
 
-def frontend_of(classifier: Any) -> dict[str, Any]:
+def frontend_settings(classifier: Any) -> dict[str, Any]:
     """Return all settings of a classifier's front end, as "frontend"; nothing where it has none."""
     if not isinstance(classifier, SoundClassifier):
         return {}

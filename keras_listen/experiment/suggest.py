@@ -135,7 +135,6 @@ def suggest(
     choice: ModelChoice,
     *,
     audio: Sequence[str | Path],
-    head: str | None = None,
     options: Iterable[str] | Mapping[str, Any] = (),
     per_word: int = PER_WORD,
     reader: str = "soundfile",
@@ -147,7 +146,7 @@ def suggest(
     Args:
         choice: of the user, with a classifier; its front end, if it has one, is tried too.
         audio: recordings, see `hearing.recordings_by_word`.
-        head, options: see `doctor.described_model`.
+        options: see `doctor.described_model`.
         per_word: so many recordings of each word at most.
         reader: name of the reader of recordings.
         write: the new file; `listen.toml` where None.
@@ -161,7 +160,7 @@ def suggest(
         raise ParameterError("--suggest tries front ends on recordings; give some with --audio")
     target = Path(write or "listen.toml")
     require_new(target)
-    model = described_model(choice, head=head, options=options)
+    model = described_model(choice, options=options)
     network = _open(model, trust=choice.trust_model)
     recordings, _ = sorted_recordings(audio, network.words, most=per_word)
     # Of many front ends one is right by luck: others recordings than those that it was chosen by

@@ -18,6 +18,7 @@ from ..features import FeatureSpec
 from .blocks import BLOCK_SIZE, in_blocks
 from .classifier import Classifier
 from .formats.keras_file import open_model
+from .frontends.sound import fit
 from .rewrites import interruptible
 from .sound_path import SoundPath
 
@@ -113,11 +114,9 @@ class SoundClassifier:
         Returns:
             float32 [shape=(samples,)].
         """
-        sound = np.asarray(sound, np.float32)
-        if (fit := getattr(self.frontend, "fit", None)) and self.frontend.samples:
-            return fit(sound)
-        kept = sound[: self.path.samples]
-        return np.pad(kept, (0, self.path.samples - len(kept)))
+        if (own := getattr(self.frontend, "fit", None)) and self.frontend.samples:
+            return own(np.asarray(sound, np.float32))
+        return fit(sound, self.path.samples)
 
     def _predict(self, function: Callable, array: np.ndarray, block_size: int) -> np.ndarray:
         self.network.rewritten.refresh()
