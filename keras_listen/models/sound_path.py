@@ -61,24 +61,24 @@ class SoundPath:
             sounds.set_shape((magnitude.shape[0], synthesis.samples))
 
             def gradient(change: tf.Tensor) -> tf.Tensor:
-                found = _computed(synthesis.transposed, change, phase)
+                found = _computed(synthesis.transposed, change, magnitude, phase)
                 found.set_shape(magnitude.shape)
                 return found
 
             return sounds, gradient
 
-        return apply(self.magnitudes(features))
+        return apply(self._magnitudes(features))
 
-    def magnitudes(self, features: tf.Tensor) -> tf.Tensor:
-        """Return linear magnitudes [shape=(batch, frames, bins)]; features of 0 are silent."""
+    def _magnitudes(self, features: tf.Tensor) -> tf.Tensor:
+        """Return linear magnitudes [shape=(batch, frames, bins)]; those below 0 are silence."""
         spec = self.spec
         scale = -spec.floor_db * spec.power / 20 * math.log(10)
         offset = (spec.floor_db + spec.reference_db) * spec.power / 20 * math.log(10)
         mel = tf.exp(scale * features[..., 0] + offset)
         # What becomes 0 in a feature is silence here, or the floor of all bands would be noise.
-        linear = tf.nn.relu(tf.matmul(tf.nn.relu(mel - math.exp(offset)), self._synthesis.inverse))
+        linear = tf.matmul(tf.nn.relu(mel - math.exp(offset)), self._synthesis.inverse)
         # A root has no finite gradient at 0.
-        return linear if spec.power == 1 else tf.sqrt(linear + 1e-12) - 1e-6
+        return linear if spec.power == 1 else tf.sqrt(tf.nn.relu(linear) + 1e-12) - 1e-6
 
     def begin(self, features: tf.Tensor, iterations: int = 16) -> tf.Tensor:
         """Estimate phases from the same random ones for every sample; there is no gradient."""
@@ -87,7 +87,7 @@ class SoundPath:
 
     def refresh(self, features: tf.Tensor, phase: tf.Tensor, iterations: int) -> tf.Tensor:
         """Improve phases for current features by iterations of Griffin-Lim; no gradient."""
-        magnitude = tf.stop_gradient(self.magnitudes(features))
+        magnitude = tf.stop_gradient(self._magnitudes(features))
 
         def compute(*arrays: np.ndarray) -> np.ndarray:
             return self._synthesis.refresh(*arrays, iterations)

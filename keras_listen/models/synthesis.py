@@ -14,6 +14,7 @@ import numpy as np
 import scipy.fft
 
 from ..features import FeatureSpec, count_samples, left_padding, mel_filters, window
+from . import synthesis_loops as loops
 from .rewrites.operations import aligned, in_parts
 
 #: Momentum of fast Griffin-Lim.
@@ -76,7 +77,7 @@ class Synthesis:
         """Synthesize sounds.
 
         Args:
-            magnitude: [shape=(batch, frames, bins), float32].
+            magnitude: what is below 0 counts as 0 [shape=(batch, frames, bins), float32].
             phase: on the unit circle, of the same shape [complex64].
 
         Returns:
@@ -86,20 +87,23 @@ class Synthesis:
         sounds.fill(0)
 
         def work(part: slice) -> None:
+            padded = np.empty(len(self._level), np.float32)
             for i in range(part.start, part.stop):
-                padded = self._overlap(self._frames(magnitude[i] * phase[i]))
+                self._overlap(magnitude[i], phase[i], padded)
                 sound = padded[self._kept][: self.samples]
                 sounds[i, self._before : self._before + len(sound)] = sound
 
         in_parts(work, len(magnitude))
         return sounds
 
-    def transposed(self, change: np.ndarray, phase: np.ndarray) -> np.ndarray:
+    def transposed(
+        self, change: np.ndarray, magnitude: np.ndarray, phase: np.ndarray
+    ) -> np.ndarray:
         """Return the gradient of the magnitudes, given that of the sounds.
 
         Args:
             change: [shape=(batch, samples), float32].
-            phase: as for `sounds`.
+            magnitude, phase: as for `sounds`.
 
         Returns:
             float32 [shape=(batch, frames, bins)].
@@ -113,8 +117,9 @@ class Synthesis:
                 mine = change[i, self._before : self._before + self._length]
                 padded[start : start + len(mine)] = mine
                 spectrum = self._spectrum(padded * self._level)
-                along = spectrum * np.conj(phase[i])
-                np.multiply(along.real, self._weights, out=gradient[i])
+                loops.project_on_phases(
+                    _parts(spectrum), _parts(phase[i]), magnitude[i], self._weights, gradient[i]
+                )
 
         in_parts(work, len(change))
         return gradient
@@ -124,10 +129,12 @@ class Synthesis:
         found = aligned(phase.shape, np.complex64)
 
         def work(part: slice) -> None:
+            padded = np.empty(len(self._level), np.float32)
             for i in range(part.start, part.stop):
                 mine, before = phase[i], None
                 for _ in range(iterations):
-                    again = self._spectrum(self._overlap(self._frames(magnitude[i] * mine)))
+                    self._overlap(magnitude[i], mine, padded)
+                    again = self._spectrum(padded)[:, : self.bins]
                     ahead = again if before is None else again + MOMENTUM * (again - before)
                     before, mine = again, _unit(ahead)
                 found[i] = mine
@@ -135,27 +142,23 @@ class Synthesis:
         in_parts(work, len(magnitude))
         return found
 
-    def _frames(self, spectrum: np.ndarray) -> np.ndarray:
-        """Return windowed frames of one sound [shape=(frames, frame)]."""
-        frames = scipy.fft.irfft(spectrum, self._n_fft, overwrite_x=True)[:, : self.spec.n_fft]
-        frames *= self._window
-        return frames
-
-    def _overlap(self, frames: np.ndarray) -> np.ndarray:
-        """Add frames up and undo the windows [shape=(padded samples,)]."""
-        hop, count = self.spec.hop_length, len(frames)
-        parts = -(-self.spec.n_fft // hop)
-        total = np.zeros((count + parts - 1, hop), np.float32)
-        for k in range(parts):
-            piece = frames[:, k * hop : (k + 1) * hop]
-            total[k : k + count, : piece.shape[1]] += piece
-        return total.reshape(-1)[: len(self._level)] * self._level
+    def _overlap(self, magnitude: np.ndarray, phase: np.ndarray, padded: np.ndarray) -> None:
+        """Write the padded sound of one sample's spectra [shape=(padded samples,)]."""
+        spectrum = np.empty(phase.shape, np.complex64)
+        loops.place_on_phases(magnitude, _parts(phase), _parts(spectrum))
+        frames = scipy.fft.irfft(spectrum, self._n_fft, overwrite_x=True)
+        loops.overlap(frames, self._window, self.spec.hop_length, self._level, padded)
 
     def _spectrum(self, padded: np.ndarray) -> np.ndarray:
-        """Return the spectra of one padded sound [shape=(frames, bins), complex64]."""
-        frames = np.lib.stride_tricks.sliding_window_view(padded, self.spec.n_fft)
-        windowed = frames[:: self.spec.hop_length] * self._window
-        return scipy.fft.rfft(windowed, self._n_fft, overwrite_x=True)[:, : self.bins]
+        """Return the spectra of a padded sound, all bins [shape=(frames, any), complex64]."""
+        frames = np.empty((self.spec.frames, self._n_fft), np.float32)
+        loops.cut(padded, self._window, self.spec.hop_length, frames)
+        return scipy.fft.rfft(frames, overwrite_x=True)
+
+
+def _parts(values: np.ndarray) -> np.ndarray:
+    """Return a view of complex values as real and imaginary parts [shape=(frames, bins, 2)]."""
+    return values.view(np.float32).reshape(*values.shape, 2)
 
 
 def _unit(spectrum: np.ndarray) -> np.ndarray:

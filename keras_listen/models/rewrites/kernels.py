@@ -10,7 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-_compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
 #: Stretches are a multiple of this many values, so that nothing is left over for a slow last part.
 STRETCH = 32
 #: Terms that are added at once.
@@ -18,19 +18,19 @@ TERMS = 4
 _ZERO = np.float32(0)
 
 
-@_compiled
+@compiled
 def _fill(target, value):
     for n in range(len(target)):
         target[n] = value
 
 
-@_compiled
+@compiled
 def _add(target, values):
     for n in range(len(target)):
         target[n] += values[n]
 
 
-@_compiled
+@compiled
 def _add_products(target, weights, a, b, c, d):
     """Add four weighted stretches."""
     p, q, r, s = weights[0], weights[1], weights[2], weights[3]
@@ -38,7 +38,7 @@ def _add_products(target, weights, a, b, c, d):
         target[n] += p * a[n] + q * b[n] + r * c[n] + s * d[n]
 
 
-@_compiled
+@compiled
 def _take_larger(best, choice, values, number, new_best, new_choice):
     """Write the largest value so far, and the number of where it was first found.
 
@@ -51,25 +51,25 @@ def _take_larger(best, choice, values, number, new_best, new_choice):
         new_choice[n] = number if more else choice[n]
 
 
-@_compiled
+@compiled
 def _where_chosen(target, values, choice, number):
     for n in range(len(target)):
         target[n] = values[n] if choice[n] == number else _ZERO
 
 
-@_compiled
+@compiled
 def _where_above(target, values, outputs, floor):
     for n in range(len(target)):
         target[n] = values[n] if outputs[n] > floor else _ZERO
 
 
-@_compiled
+@compiled
 def _at_least(target, values, floor):
     for n in range(len(target)):
         target[n] = values[n] if values[n] > floor else floor
 
 
-@_compiled
+@compiled
 def _split(x, height, width, planes):
     """Part a map by the remainders of its places [shape=(height * width, values)].
 
@@ -85,7 +85,7 @@ def _split(x, height, width, planes):
                 plane[q] = line[q * width]
 
 
-@_compiled
+@compiled
 def _join(planes, height, width, x):
     """Undo `_split`."""
     across = -(-x.shape[1] // width)
@@ -98,7 +98,7 @@ def _join(planes, height, width, x):
                 line[q * width] = plane[q]
 
 
-@_compiled
+@compiled
 def convolve_and_pool(x, starts, weights, bias, pool, length, y, choice):
     """Write the largest of each window of a rectified convolution, and which one it was.
 
@@ -150,7 +150,7 @@ def convolve_and_pool(x, starts, weights, bias, pool, length, y, choice):
                     line_of_y[q] = found[q]
 
 
-@_compiled
+@compiled
 def convolve_and_pool_back(dy, choice, starts, weights, pool, length, dx):
     """Write the gradient of `convolve_and_pool` with respect to `x`.
 
@@ -194,7 +194,7 @@ def convolve_and_pool_back(dy, choice, starts, weights, pool, length, dx):
         _join(planes, height, width, dx[s])
 
 
-@_compiled
+@compiled
 def _add_strided(target, to, source, start, count, channels):
     """Add `count` groups of channels; `to` and `start` are the first place and the step."""
     for q in range(count):
@@ -207,7 +207,7 @@ def _add_strided(target, to, source, start, count, channels):
                 target[n + c] += source[m + c]
 
 
-@_compiled
+@compiled
 def _places(tap, phase, factor, margin, width):
     """Say which columns of the small map a column of the kernel meets, at one phase of the large.
 
@@ -219,7 +219,7 @@ def _places(tap, phase, factor, margin, width):
     return first + offset, first, min(width, width - offset) - first
 
 
-@_compiled
+@compiled
 def add_up_taps(products, bias, factors, margins, floor, y):
     """Write the convolution of an enlarged map, from the products of the small one.
 
@@ -257,7 +257,7 @@ def add_up_taps(products, bias, factors, margins, floor, y):
             _at_least(y[s, i], total, floor)
 
 
-@_compiled
+@compiled
 def add_up_taps_back(dy, y, factors, margins, floor, products):
     """Write the gradient of `add_up_taps` with respect to `products`.
 
