@@ -282,6 +282,14 @@ class _Climber:
             return ()
         return self._hold(z) if held is None else self._renew(z, held, last)
 
+    def _moved(self, held: Any, number: tf.Tensor, seeds: tf.Tensor) -> Any:
+        """Return held phases as the transforms of a step move them, along with the features."""
+        if not isinstance(held, tuple):
+            for transform in self._ascent.transforms:
+                if hasattr(transform, "move_phases"):
+                    held = transform.move_phases(held, number, seeds)
+        return held
+
     def _listener(self, held: Any) -> Any:
         """Return the classifier as the objective sees it in one step."""
         nothing = isinstance(held, tuple)
@@ -311,7 +319,7 @@ class _Climber:
             those before it; the state.
         """
         ascent, prior = self._ascent, self._prior
-        seen = self._listener(held)
+        seen = self._listener(self._moved(held, number, seeds))
         with tf.GradientTape() as tape:
             tape.watch(z)
             features = prior.decode(z)

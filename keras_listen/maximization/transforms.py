@@ -31,9 +31,15 @@ class Shift:
             )
 
     def __call__(self, features: tf.Tensor, step: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        return _shift(features, self._by(step, seeds))
+
+    def move_phases(self, phases: tf.Tensor, step: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        """Shift phases [shape=(batch, frames, bins)] as the features are, whose sound they are."""
+        return _moved(phases, self._by(step, seeds))
+
+    def _by(self, step: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         share = _uniform(seeds, step, 1)
-        by = tf.cast(tf.floor(share * (2 * self.frames + 1)), tf.int32) - self.frames
-        return _shift(features, by)
+        return tf.cast(tf.floor(share * (2 * self.frames + 1)), tf.int32) - self.frames
 
 
 @dataclass(frozen=True)
@@ -61,14 +67,15 @@ def _shift(features: tf.Tensor, by: tf.Tensor) -> tuple[tf.Tensor, Callable]:
     The gradient is a shift the other way; that of a gather would add up rows one by one.
     """
 
-    def move(values: tf.Tensor, by: tf.Tensor) -> tf.Tensor:
-        frames = tf.shape(values)[1]
-        source = tf.range(frames)[None] - by[:, None]
-        inside = tf.cast((source >= 0) & (source < frames), values.dtype)
-        taken = tf.gather(values, tf.clip_by_value(source, 0, frames - 1), batch_dims=1)
-        return taken * inside[..., None, None]
+    return _moved(features, by), lambda gradient: (_moved(gradient, -by), None)
 
-    return move(features, by), lambda gradient: (move(gradient, -by), None)
+
+def _moved(values: tf.Tensor, by: tf.Tensor) -> tf.Tensor:
+    frames = tf.shape(values)[1]
+    source = tf.range(frames)[None] - by[:, None]
+    inside = tf.cast((source >= 0) & (source < frames), values.dtype)
+    taken = tf.gather(values, tf.clip_by_value(source, 0, frames - 1), batch_dims=1)
+    return taken * tf.reshape(inside, [-1, frames] + [1] * (len(values.shape) - 2))
 
 
 def _uniform(seeds: tf.Tensor, step: tf.Tensor, purpose: int) -> tf.Tensor:

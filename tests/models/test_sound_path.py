@@ -11,6 +11,7 @@ import scipy.signal
 import tensorflow as tf
 
 from keras_listen.features import FeatureSpec, extract_fitted
+from keras_listen.maximization.transforms import Shift
 from keras_listen.models.sound_path import SoundPath
 
 SPEC = FeatureSpec()
@@ -114,6 +115,21 @@ def test_a_shorter_window_gets_the_beginning(features):
     np.testing.assert_array_equal(
         part.sound(features, phase), whole.sound(features, phase)[:, :16000]
     )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_shifted_features_and_phases_are_the_shifted_sound(features, seed):
+    path, shift = SoundPath(SPEC, front()), Shift(8)
+    key = tf.constant(0), tf.constant([[seed, 0]], tf.uint32)
+    phases = path.begin(features, 8)
+    sound = path.sound(features, phases)[0].numpy()
+    moved = path.sound(shift(features, *key), shift.move_phases(phases, *key))[0].numpy()
+    best = max(range(-8, 9), key=lambda by: moved @ np.roll(sound, by * SPEC.hop_length))
+    assert best != 0
+    # Frames at the ends leave or are silent; those between are the same samples.
+    inside = slice(10 * SPEC.hop_length, -10 * SPEC.hop_length)
+    expected = np.roll(sound, best * SPEC.hop_length)[inside]
+    np.testing.assert_allclose(moved[inside], expected, atol=1e-5 * np.abs(sound).max())
 
 
 def test_the_gradient_is_that_of_finite_differences(features):
