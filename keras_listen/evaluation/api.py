@@ -10,6 +10,7 @@ from typing import Any, Unpack
 
 from ..data.store import Store
 from ..errors import ParameterError
+from ..experiment.chosen_model import chosen_model
 from ..experiment.experiment import frontend_of, resolve
 from ..experiment.folder import require_same
 from ..experiment.manifest import components_of, manifest_of
@@ -176,9 +177,10 @@ def plan_evaluation(settings: EvaluationSettings) -> tuple[Grid, dict[str, Any]]
     options = parse_options(settings.shared.options)
     found = _components(settings)
     used = [c for mine in found.values() for c in mine.values()]
-    used += frontend_of(settings.shared.models).values()
+    chosen = chosen_model(settings.shared.models)
+    used += frontend_of(chosen).values()
     require_used(options, used, "no cell of the evaluation")
-    opened = open_models(settings.shared.models, options)
+    opened = open_models(settings.shared.models, options, chosen)
     cells = _cells(settings, opened, found, options)
     spoken = settings.cycle_samples if cells[0].speaker else 0
     starts = None if settings.start == "noise" else Store.open(settings.start)
