@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,14 +14,17 @@ import pytest
 import soundfile
 import soxr
 import tensorflow as tf
-from helpers import WORDS, assert_one_line, dense, digests, read_table
+from helpers import HOSTILE, WORDS, assert_one_line, dense, digests, read_table
+from markupsafe import escape
 
 from keras_listen import debug, evaluate, listen, load_bundle
 from keras_listen.errors import ListenError, ModelError, ParameterError
+from keras_listen.evaluation.results import NOTE
 from keras_listen.experiment import chosen_model, hearing
 from keras_listen.experiment.chosen_model import read_listen_file
 from keras_listen.experiment.hearing import Hearing, checked_table, fingerprint
 from keras_listen.experiment.referees import MatchedReferee
+from keras_listen.output.pages import percent
 
 #: Of the model: three that the bundle's referee knows, and one that it does not.
 HEARD = ("up", "stop", "down", "marvin")
@@ -103,6 +107,18 @@ def test_a_model_that_was_never_checked_is_said_to_be(done):
     page = (done.root / "index.html").read_text(encoding="utf-8")
     assert "never checked on recordings" in page
     assert "keras-listen doctor" in page
+
+
+def test_the_table_by_word_has_what_referees_hear_in_the_sounds(done):
+    page = (done.root / "index.html").read_text(encoding="utf-8")
+    table = page.split('aria-label="rates by word"')[1].split("</table>")[0]
+    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', table)
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
+    found = {row[0]: row[heads.index("referee cycle")] for row in rows}
+    expected = {word: [row for row in done.rows if row["word"] == word] for word in HEARD}
+    for word, mine in expected.items():
+        share = np.mean([row["referee_cycle_predicted"] == word for row in mine])
+        assert found[word] == percent(None if word == "marvin" else share)
 
 
 def checked(described, folder, accuracy: float):
@@ -223,6 +239,16 @@ def test_evaluate_counts_referees_where_they_know_the_word(bundle, described, tm
     assert rows["up"]["transfer, referee"] is not None
     assert rows["up"]["cycle"] is not None
     assert check_of(found.root) is None
+    assert found.note == json.loads((found.root / "results.json").read_text("utf-8"))["note"]
+    assert found.note.startswith(NOTE)
+    assert found.note.removeprefix(NOTE) == (
+        " The classifier hears all features as sound, through its front end tf-simple-audio; the "
+        "referees hear the same features, without sound. For the cycle rate it hears the vocoder's "
+        "sound as a recording. Words of classifier and referees are matched by name. Not known to "
+        "referee, and left out of transfer and joint success there: marvin. Known to referee "
+        f"alone, and no agreement where heard there: {HOSTILE}."
+    )
+    assert str(escape(found.note)) in (found.root / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_referee_of_other_words_is_none_of_the_classifiers(bundle):
