@@ -185,7 +185,7 @@ def test_the_readme_leads_from_a_model_to_a_page(real_speech, tmp_path, monkeypa
     }
     for name, target in links.items():
         (tmp_path / name).symlink_to(target)
-    spoken = recordings_by_word([real_speech], words["tutorial"], most=80)
+    spoken = recordings_by_word([real_speech], words["tutorial"], most=120)
     train(tmp_path / "tutorial.keras", spoken, "tf-simple-audio")
 
     monkeypatch.chdir(tmp_path)
@@ -193,7 +193,7 @@ def test_the_readme_leads_from_a_model_to_a_page(real_speech, tmp_path, monkeypa
     for line in lines:
         command = shlex.split(line)
         # A recurrent network of 36 words takes a while.
-        few = ["--per-word", "3" if "attrnn" in line else "12"]
+        few = ["--per-word", "3" if "attrnn" in line else "20"]
         call(*command, *(SHORT if command[1] == "run" else few))
     heard = {name: read_listen_file(f"{name}.toml").checked["accuracy"] for name in words}
     assert heard["tiny"] > 0.88
