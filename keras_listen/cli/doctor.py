@@ -120,9 +120,10 @@ def _by_word(heard: Hearing) -> list[list[str]]:
 
 
 def _show_suggestion(done: Suggestion) -> None:
-    rows = [["front end", "settings", "accuracy"]]
+    rows = [["front end", "settings", "accuracy", ""]]
     for trial in done.ranked:
-        rows.append([trial.name, trial.changed_text, f"{100 * trial.accuracy:.1f} %"])
+        mark = "chosen" if trial is done.best else ""
+        rows.append([trial.name, trial.changed_text, f"{100 * trial.accuracy:.1f} %", mark])
     click.echo(table(rows))
     for note in done.notes:
         click.echo(note)

@@ -82,11 +82,10 @@ def evaluate(context: click.Context, from_npz: str | None, **settings: Any) -> N
         return
     # Not earlier: TensorFlow starts without its notices first.
     from ..evaluation import api
-    from ..evaluation.results import NOTE
 
     done = api.evaluate(**settings, track=bar)
     click.echo(table(_overall(done.rows)))
-    click.echo(NOTE)
+    click.echo(done.note)
     click.echo(f"page: {done.root / 'index.html'}")
 
 
@@ -108,11 +107,10 @@ def _require_alone(context: click.Context) -> None:
 def _show_published(folder: str, out: str) -> None:
     # Not earlier: see `evaluate`.
     from ..evaluation.api import evaluate_published
-    from ..evaluation.published import NOTE
 
     done = evaluate_published(folder, out)
     click.echo(table(_overall(done.rows)))
-    click.echo(NOTE)
+    click.echo(done.note)
     click.echo(f"heatmap: {done.root / 'heatmap.png'}")
 
 

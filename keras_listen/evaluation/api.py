@@ -10,6 +10,7 @@ from typing import Any, Unpack
 
 from ..data.store import Store
 from ..errors import ParameterError
+from ..experiment.chosen_model import chosen_model
 from ..experiment.experiment import frontend_of, resolve
 from ..experiment.folder import require_same
 from ..experiment.manifest import components_of, manifest_of
@@ -26,7 +27,14 @@ from .grid import Cell, Grid, run_grid
 from .page import write_published_report, write_report
 from .published import NOTE as PUBLISHED_NOTE
 from .published import SEPARATE, read_published, require_referee, write_published
-from .results import NOTE, count_grid, count_real_speech, published_rows, result_rows
+from .results import (
+    NOTE,
+    count_grid,
+    count_real_speech,
+    note_of,
+    published_rows,
+    result_rows,
+)
 from .settings import EvaluationSettings
 
 log = logging.getLogger("keras_listen")
@@ -39,10 +47,12 @@ class Evaluation:
     Attributes:
         root: its folder.
         rows: rates by prior, objective and word, see `evaluation.results.result_rows`.
+        note: what explains them.
     """
 
     root: Path
     rows: list[dict[str, Any]]
+    note: str = NOTE
 
 
 @shares_settings
@@ -136,12 +146,13 @@ def _conclude(grid: Grid, root: Path, manifest: Mapping[str, Any], *, npz: bool)
     counted = count_grid(grid, root)
     speech = count_real_speech(grid) if grid.speech is not None else None
     lines = result_rows(grid, counted, speech)
-    write_json(root / "results.json", {"schema": 1, "note": NOTE, "rows": lines})
+    note = note_of(grid)
+    write_json(root / "results.json", {"schema": 1, "note": note, "rows": lines})
     write_text(root / "results.csv", csv_text(lines))
     if npz:
         write_published(root, grid)
     write_report(root, grid, manifest, counted, lines)
-    return Evaluation(root, lines)
+    return Evaluation(root, lines, note)
 
 
 def evaluate_published(folder: str | Path, out: str | Path = "evaluation") -> Evaluation:
@@ -164,7 +175,7 @@ def evaluate_published(folder: str | Path, out: str | Path = "evaluation") -> Ev
     write_json(root / "results.json", about)
     write_text(root / "results.csv", csv_text(lines))
     write_published_report(root, words, counted, SEPARATE)
-    return Evaluation(root, lines)
+    return Evaluation(root, lines, PUBLISHED_NOTE)
 
 
 def plan_evaluation(settings: EvaluationSettings) -> tuple[Grid, dict[str, Any]]:
@@ -176,9 +187,10 @@ def plan_evaluation(settings: EvaluationSettings) -> tuple[Grid, dict[str, Any]]
     options = parse_options(settings.shared.options)
     found = _components(settings)
     used = [c for mine in found.values() for c in mine.values()]
-    used += frontend_of(settings.shared.models).values()
+    chosen = chosen_model(settings.shared.models)
+    used += frontend_of(chosen).values()
     require_used(options, used, "no cell of the evaluation")
-    opened = open_models(settings.shared.models, options)
+    opened = open_models(settings.shared.models, options, chosen)
     cells = _cells(settings, opened, found, options)
     spoken = settings.cycle_samples if cells[0].speaker else 0
     starts = None if settings.start == "noise" else Store.open(settings.start)

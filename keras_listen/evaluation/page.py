@@ -13,7 +13,7 @@ from ..output.files import write_text
 from ..output.pages import render
 from ..output.plots import literal, save_both, save_figure
 from .grid import Grid
-from .results import ALL, NOTE, GroupResults, pool_groups
+from .results import ALL, GroupResults, note_of, pool_groups
 
 #: Words whose examples are drawn at most, and words that are named along an axis: more would make
 #: pictures larger than matplotlib can draw.
@@ -59,7 +59,7 @@ def write_report(
         examples=any(cell.experiment.uses_targets for cell in grid.cells),
         words=len(words),
         shown=SHOWN,
-        note=NOTE,
+        note=note_of(grid),
         all_words=ALL,
     )
     write_text(root / "index.html", text)

@@ -11,22 +11,25 @@ import numpy as np
 
 from ..experiment.chunks import read_chunk
 from ..experiment.rates import PooledSpread, Rate, Spread
-from ..experiment.referees import knows, predict_in_order
+from ..experiment.referees import MatchedReferee, knows, predict_in_order
 from ..models.blocks import BLOCK_SIZE, spans
 from ..models.classifier import Classifier
+from ..models.sound_classifier import SoundClassifier
 from .grid import UNHEARD, Grid
 
 #: Stands in the column of the objective for starts that are not maximized.
 UNTOUCHED = "untouched"
 #: Stands for all words in the column of the word; "all" may be a word.
 ALL = "all words"
-#: Explains the intervals wherever they are shown.
+#: Explains the intervals wherever they are shown; see `note_of`.
 NOTE = (
     "95 % intervals, by Wilson, over starts, given these trained models: they say nothing of other "
     "trainings. Transfer is a share of all starts, as published. Diversity, within "
     "words, and the distance to the nearest training utterance of the word are root mean square "
     "differences of features."
 )
+#: Words that a note lists at most.
+_LISTED = 12
 
 
 @dataclass(eq=False)
@@ -266,6 +269,55 @@ def count_real_speech(grid: Grid) -> dict[str, GroupResults]:
         if known := utterances.neighbours(word):
             group.start_nearest = _summed_distances(known.nearest(features))
     return found
+
+
+def note_of(grid: Grid) -> str:
+    """Return what explains the rates of an evaluation, and what its referees are compared in.
+
+    Of a classifier that hears through a front end it says which way sounds go, and which words only
+    one side knows.
+    """
+    if not isinstance(grid.classifier, SoundClassifier):
+        return NOTE
+    name = grid.cells[0].experiment.components["frontend"].name
+    way = f"The classifier hears all features as sound, through its front end {name}"
+    if grid.referees:
+        way += "; the referees hear the same features, without sound"
+    found = [NOTE, f"{way}."]
+    if grid.speech is not None:
+        found.append("Real speech is heard from the features of the store, not from recordings.")
+    if grid.cycle_samples:
+        found.append("For the cycle rate it hears the vocoder's sound as a recording.")
+    return " ".join([*found, *_words_apart(grid)])
+
+
+def _words_apart(grid: Grid) -> list[str]:
+    """Say which words only the classifier, or only some referees, know."""
+    known = grid.classifier.words
+    groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for name, one in grid.referees.items():
+        if isinstance(one, MatchedReferee):
+            unknown = tuple(word for word in known if word not in one.known)
+            more = tuple(word for word in one.referee.words if word not in one.known)
+            groups.setdefault((unknown, more), []).append(name)
+    found = ["Words of classifier and referees are matched by name."] if groups else []
+    for (unknown, more), names in groups.items():
+        who = ", ".join(names)
+        if unknown:
+            found.append(
+                f"Not known to {who}, and left out of transfer and joint success there: "
+                f"{_listed(unknown)}."
+            )
+        if more:
+            found.append(
+                f"Known to {who} alone, and no agreement where heard there: {_listed(more)}."
+            )
+    return found
+
+
+def _listed(words: Sequence[str]) -> str:
+    more = f" and {len(words) - _LISTED} more" if len(words) > _LISTED else ""
+    return ", ".join(words[:_LISTED]) + more
 
 
 def pool_groups(groups: Mapping[str, GroupResults]) -> GroupResults:

@@ -25,7 +25,7 @@ from ..plugins import Component, Registry, default_registry
 from ..plugins.proxy import fault
 from ..seeds import derive
 from ..vocoders.synthesis import synthesize
-from .chosen_model import chosen_model
+from .chosen_model import ChosenModel, chosen_model
 from .hearing import predict_sounds
 from .options import Options, open_models, options_in_use
 from .samples import Sample, slug, unique_samples
@@ -230,17 +230,20 @@ def resolve(
     registry = registry or default_registry()
     names = {"prior": prior, "objective": objective, "vocoder": vocoder}
     found = {k: registry.find(k, n) for k, n in names.items() if (k, n) != ("vocoder", "none")}
-    given, front = options or {}, frontend_of(models)
+    chosen = chosen_model(models) if isinstance(models, ModelChoice) else None
+    given, front = options or {}, frontend_of(models if isinstance(models, Bundle) else chosen)
     options = options_in_use(given, found | front)
     for kind, component in found.items():
         component.convert_options(options.get(kind, {}))
-    bundle = open_models(models, given) if isinstance(models, ModelChoice) else models
+    bundle = models if isinstance(models, Bundle) else open_models(models, given, chosen)
     notes: list[str] = []
     made: dict[str, Any] = {"vocoder": None}
     for kind in tuple(found):
         made[kind], found[kind] = _make(registry, found[kind], bundle, options, notes)
     classifier: Classifier | SoundClassifier = bundle.classifier
-    notes += [*classifier.notes, *filter(None, [classifier.check])]
+    notes += classifier.notes
+    if classifier.origin and classifier.origin.note:
+        notes.append(classifier.origin.note)
     _require_spec("prior", made["prior"])
     classifier.spec.require(made["prior"].spec, f"the {found['prior'].described}")
     if made["vocoder"] is not None:
@@ -260,15 +263,17 @@ def resolve(
     )
 
 
-def frontend_of(models: ModelChoice | Bundle) -> dict[str, Component]:
-    """Return the front end of the classifier in a choice or bundle, by its kind, if it has one."""
-    if isinstance(models, ModelChoice):
-        chosen = chosen_model(models)
-        component = chosen.frontend_component() if chosen else None
-    elif isinstance(models.classifier, SoundClassifier):
+def frontend_of(models: ChosenModel | Bundle | None) -> dict[str, Component]:
+    """Return the front end of a classifier, by its kind, if it has one.
+
+    Args:
+        models: the classifier's description, None for a bundle's own; or an open bundle.
+    """
+    component = None
+    if isinstance(models, ChosenModel):
+        component = models.frontend_component()
+    elif models is not None and isinstance(models.classifier, SoundClassifier):
         component = models.classifier.frontend.watched_component
-    else:
-        component = None
     return {} if component is None else {"frontend": component}
 
 

@@ -19,6 +19,7 @@ from ..errors import CorpusError, ReadError
 from ..features import extract_fitted, require_sound
 from ..models.blocks import BLOCK_SIZE
 from ..models.classifier import Classifier
+from ..models.provenance import Origin
 from ..models.sound_classifier import SoundClassifier
 from ..output.files import sha256
 from ..plugins import default_registry
@@ -329,10 +330,17 @@ def checked_table(model: ChosenModel, heard: Hearing) -> dict[str, Any]:
     }
 
 
-def fingerprint(model: ChosenModel) -> str:
-    """Return a digest of all that a check depends on: the file, and how it is used."""
+def fingerprint(model: ChosenModel, digest: str | None = None) -> str:
+    """Return a digest of all that a check depends on: the file, and how it is used.
+
+    Args:
+        model: the user's description.
+        digest: SHA-256 of its file, where that is known already.
+    """
+    if digest is None and Path(model.path).exists():
+        digest = sha256(model.path)
     parts = [
-        sha256(model.path) if Path(model.path).exists() else None,
+        digest,
         model.words,
         model.spec.to_dict() if model.spec else None,
         model.frontend,
@@ -359,15 +367,30 @@ def _plain_settings(model: ChosenModel) -> dict[str, str]:
     return texts
 
 
-def check_note(model: ChosenModel) -> str | None:
+def origin_of(model: ChosenModel) -> Origin:
+    """Return where a classifier comes from, with what doctor found out about it.
+
+    Its files are read once, for manifests and to tell whether the check is still of this model.
+    """
+    digests = {path: sha256(path) for path in model.files}
+    checked = None
+    if model.checked:
+        # A user may have written dates or tables beside what doctor writes.
+        checked = {k: v for k, v in model.checked.items() if isinstance(v, (str, int, float))}
+        checked["current"] = checked.get("of") == fingerprint(model, digests.get(model.path))
+    files = {Path(path).name: digest for path, digest in digests.items()}
+    return Origin(files, checked, _check_note(model, checked))
+
+
+def _check_note(model: ChosenModel, checked: Mapping[str, Any] | None) -> str | None:
     """Return what a user should know before trusting results on a classifier; None if nothing."""
-    checked, name = model.checked, model.path
+    name = model.path
     if not checked:
         return (
             f"{name} was never checked on recordings, so its front end may be wrong and these "
             f"results without meaning; check it: {_command(model)}"
         )
-    if checked.get("of") != fingerprint(model):
+    if not checked["current"]:
         return (
             f"{name} or its front end has changed since it was checked on recordings; check it "
             f"again: {_command(model)}"

@@ -12,11 +12,8 @@ from ..models.bundle import Bundle
 from ..models.provenance import made_with
 from ..models.rewrites import enabled as rewrites_enabled
 from ..models.sound_classifier import SoundClassifier
-from ..output.files import sha256
 from ..plugins import Component, default_registry
-from .chosen_model import chosen_model
 from .experiment import Experiment
-from .settings import ModelChoice
 
 SCHEMA = 1
 
@@ -27,7 +24,13 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
     Args:
         experiment: with its components.
         command: the settings, as the user gave them.
+
+    Returns:
+        versions, components, words, features, checksums of models and more; of a classifier that
+        the user brings also "checked": the table that doctor keeps in `listen.toml`, with
+        "current", whether it is of this model with these settings; None if it was never checked.
     """
+    origin = experiment.classifier.origin
     return {
         "schema": SCHEMA,
         "command": dict(command),
@@ -36,7 +39,8 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
         "notes": list(experiment.notes),
         "words": list(experiment.classifier.words),
         "spec": experiment.classifier.spec.to_dict(),
-        "models": models_of(experiment.bundle, command),
+        "models": models_of(experiment.bundle),
+        **({"checked": origin.checked} if origin else {}),
         **frontend_settings(experiment.classifier),
         "vocoder": dict(getattr(experiment.vocoder, "files", {})),
         "block_size": experiment.block_size,
@@ -93,11 +97,10 @@ def _components(
         yield "reader", default_registry().find("reader", command["reader"])
 
 
-def models_of(bundle: Bundle, command: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the checksums of a bundle's files and of a command's own model files."""
-    chosen = chosen_model(ModelChoice.of(command))
+def models_of(bundle: Bundle) -> dict[str, Any]:
+    """Return checksums of a bundle's files, and of a classifier's that the user brings."""
     files = {name: bundle.component(name).files for name in bundle.names()}
-    return files | {Path(path).name: sha256(path) for path in (chosen.files if chosen else ())}
+    return files | dict(origin.files if (origin := bundle.classifier.origin) else {})
 
 
 def frontend_settings(classifier: Any) -> dict[str, Any]:

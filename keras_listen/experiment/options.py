@@ -16,25 +16,28 @@ from ..models.classifier import Classifier, load_classifier
 from ..models.sound_classifier import SoundClassifier, load_sound_classifier
 from ..plugins import KINDS, Component
 from .chosen_model import ChosenModel, chosen_model
-from .hearing import check_note
+from .hearing import origin_of
 from .settings import ModelChoice
 
 #: Values of options by kind and name of their component.
 Options = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
-def open_models(choice: ModelChoice, options: Options | None = None) -> Bundle:
+def open_models(
+    choice: ModelChoice, options: Options | None = None, model: ChosenModel | None = None
+) -> Bundle:
     """Open the chosen bundle, with the chosen classifier in its place.
 
     Args:
         choice: of the user.
         options: of components, those of a front end among them.
+        model: from `chosen_model`, where that was called already.
 
     Raises:
         ListenError: a file is missing, damaged or does not fit.
     """
     bundle = load_bundle(choice.bundle)
-    model = chosen_model(choice)
+    model = model or chosen_model(choice)
     if model is None:
         return bundle
     return bundle.with_classifier(
@@ -60,13 +63,13 @@ def open_classifier(
     how = {"builder": model.builder, "imports": model.imports, "head": model.head, "trust": trust}
     if component is None:
         opened = load_classifier(model.path, words, model.spec or FeatureSpec(), **how)
-        opened.check = check_note(model)
+        opened.origin = origin_of(model)
         return opened
     mine = options_in_use(options_among(options or {}, [component]), {"frontend": component})
     settings = {**model.settings, **mine.get("frontend", {})}
     frontend = component.create(None, settings)
     opened = load_sound_classifier(model.path, words, frontend, spec, **how)
-    opened.check = check_note(dataclasses.replace(model, settings=settings))
+    opened.origin = origin_of(dataclasses.replace(model, settings=settings))
     return opened
 
 

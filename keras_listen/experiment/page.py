@@ -13,6 +13,17 @@ from .folder import Row, Run
 #: Largest number of samples whose pictures and sounds are embedded in the page. Pages of longer
 #: runs show the first samples of each word, and link to their files.
 EMBEDDED = 200
+#: Columns of the table by word, and the kinds of their values.
+_COLUMNS = {
+    "word": "text",
+    "samples": "number",
+    "own success": "percent",
+    "transfer": "percent",
+    "joint success": "percent",
+    "cycle": "percent",
+    "referee cycle": "percent",
+    "saturated": "number",
+}
 
 
 def write_page(run: Run, summary: dict[str, Any]) -> Path:
@@ -28,6 +39,12 @@ def write_page(run: Run, summary: dict[str, Any]) -> Path:
         title=run.root.resolve().name,
         manifest=run.manifest,
         summary={name: _figure(value) for name, value in summary.items()},
+        columns={
+            name: (name, kind)
+            for name, kind in _COLUMNS.items()
+            # Only referees of a classifier behind a front end hear the sound again.
+            if name in ("word", *summary)
+        },
         rates=[{"word": word, **rates} for word, rates in run.by_word.items()],
         words=_by_word(run.rows),
         source=lambda name: source(run.root, name, embed=embed),

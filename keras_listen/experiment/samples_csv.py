@@ -63,7 +63,7 @@ class _Result:
         """Return the referee's word for the sound; nothing without a referee or a sound."""
         if self.referee is None or self.block.referee_cycle is None:
             return ""
-        return self.referee.words[self.block.referee_cycle[self.i].argmax()]
+        return _word(self.referee, self.block.referee_cycle[self.i])
 
     def clipped_share(self) -> str:
         """Return the share of feature values outside of [0, 1]."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import ListenError, ModelError, ParameterError
+from ..models.blocks import BLOCK_SIZE
 from ..models.classifier import Classifier
 from ..models.formats.keras_file import open_model
 from ..models.frontends.front_end import FrontEnd
@@ -186,6 +187,7 @@ def suggest(
         )
         return Suggestion(ranked, None, (note,), None)
     notes = (*notes, f"checked: {heard}, none of which it was chosen by")
+    notes += _never_heard(best.heard, heard)
     # The project's own features need no front end: priors decode them directly.
     own = best.candidate == Candidate("features")
     found = dataclasses.replace(
@@ -318,9 +320,11 @@ class Search:
     def _improve(self, trial: Trial, form: Form) -> None:
         """Change a candidate in one respect after the other, as long as that helps."""
         for _ in range(_ROUNDS):
-            before = trial
-            for number in range(len(dimensions_of(trial.candidate, form))):
-                trial = self._surest(trial, dimensions_of(trial.candidate, form)[number])
+            before, respects = trial, dimensions_of(trial.candidate, form)
+            for number in range(len(respects)):
+                better = self._surest(trial, respects[number])
+                if better is not trial:
+                    trial, respects = better, dimensions_of(better.candidate, form)
             trial = self._surest(trial, self._with_statistics(trial.candidate))
             if trial is before:
                 return
@@ -359,7 +363,8 @@ class Search:
             return None
         if not np.isfinite(inputs).all():
             return None
-        found = self.network.predict(inputs)
+        # Few recordings in a block of many would mostly be padding.
+        found = self.network.predict(inputs, block_size=min(len(inputs), BLOCK_SIZE))
         decided, labels = self.network.decide(found), recordings.labels(self.network)
         names = ["" if answer < 0 else self.network.words[answer] for answer in decided]
         heard = counted(recordings.spoken, names, recordings.failed)
@@ -447,6 +452,20 @@ def _chosen(ranked: Sequence[Trial]) -> tuple[Trial | None, tuple[str, ...]]:
             "changed settings, and more recordings (--per-word) would tell them apart"
         )
     return best, tuple(notes)
+
+
+def _never_heard(*hearings: Hearing) -> tuple[str, ...]:
+    """Return a note of the words that were spoken and never heard, if there are any."""
+    spoken, hits = Counter(), Counter()
+    for heard in hearings:
+        spoken.update(dict(zip(heard.words, heard.recordings, strict=True)))
+        hits.update(dict(zip(heard.words, heard.hits, strict=True)))
+    if not (never := [f"{word} (0 of {spoken[word]})" for word in spoken if not hits[word]]):
+        return ()
+    return (
+        f"never heard: {', '.join(never)}; their recordings, or their places among the words, may "
+        "be wrong",
+    )
 
 
 def _joined(values: np.ndarray) -> float | str:

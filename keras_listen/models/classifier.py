@@ -24,6 +24,7 @@ from .blocks import BLOCK_SIZE, in_blocks
 from .formats.keras_file import open_model
 from .head import Compute, find_head, plainly
 from .problem import Problem
+from .provenance import Origin
 from .rewrites import Rewritten, interruptible
 
 
@@ -44,14 +45,14 @@ class Classifier:
 
     Attributes:
         head: see `keras_listen.models.head.Head`.
-        check: what should be said of it before results are trusted; None if nothing.
+        origin: where it comes from, if a user brings it; None for that of a bundle.
 
     Raises:
         ModelError: model, words and spec do not fit together.
         ParameterError: there is no such head.
     """
 
-    check: str | None = None
+    origin: Origin | None = None
 
     def __init__(
         self,

@@ -1,11 +1,29 @@
-"""Versions of libraries and plugins, recorded in every file that is made."""
+"""Versions of libraries and plugins, and where models come from, recorded in what is made."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
 
 from .. import __version__
 from ..plugins import default_registry
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a classifier that a user brings comes from.
+
+    Attributes:
+        files: SHA-256 by name of the files that it was read from.
+        checked: what doctor found out on recordings, for manifests; None if it was never checked.
+        note: what should be said before results are trusted; None if nothing.
+    """
+
+    files: Mapping[str, str]
+    checked: Mapping[str, Any] | None = None
+    note: str | None = None
 
 
 def versions() -> dict[str, str]:

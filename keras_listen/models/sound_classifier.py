@@ -39,13 +39,13 @@ class SoundClassifier:
         spec: of the priors' features.
 
     Attributes:
-        words, what: as in `Classifier`.
+        words, what, origin: as in `Classifier`.
         path: from features to the network's input.
     """
 
     def __init__(self, network: Classifier, frontend: Any, spec: FeatureSpec):
         self.network, self.frontend, self.spec = network, frontend, spec
-        self.words, self.what, self.check = network.words, network.what, None
+        self.words, self.what, self.origin = network.words, network.what, network.origin
         self.path = SoundPath(spec, frontend)
 
     def __getattr__(self, name: str) -> Any:

@@ -25,7 +25,7 @@ from keras_listen import evaluate, listen, load_bundle
 from keras_listen.errors import CorpusError, ModelError, ParameterError, RunError, SpecError
 from keras_listen.evaluation.grid import Cell, Grid, GridChunk
 from keras_listen.evaluation.page import mean_probabilities
-from keras_listen.evaluation.results import GroupResults
+from keras_listen.evaluation.results import NOTE, GroupResults
 from keras_listen.evaluation.settings import combined_options, with_preset
 from keras_listen.experiment.rates import PooledSpread, Spread
 from keras_listen.experiment.referees import checksums, open_referees
@@ -103,7 +103,7 @@ def test_untouched_starts_have_their_spread_and_distance(bundle, tiny_store, tmp
 def test_the_files_say_what_the_rows_say(evaluation):
     stored = json.loads((evaluation.root / "results.json").read_text(encoding="utf-8"))
     assert stored["rows"] == evaluation.rows
-    assert "given these trained models" in stored["note"]
+    assert stored["note"] == evaluation.note == NOTE
     with open(evaluation.root / "results.csv", newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
     assert len(table) == len(evaluation.rows)

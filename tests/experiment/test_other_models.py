@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,13 +14,17 @@ import pytest
 import soundfile
 import soxr
 import tensorflow as tf
-from helpers import WORDS, assert_one_line, dense, digests, read_table
+from helpers import HOSTILE, WORDS, assert_one_line, dense, digests, read_table
+from markupsafe import escape
 
 from keras_listen import debug, evaluate, listen, load_bundle
 from keras_listen.errors import ListenError, ModelError, ParameterError
+from keras_listen.evaluation.results import NOTE
+from keras_listen.experiment import chosen_model, hearing
 from keras_listen.experiment.chosen_model import read_listen_file
-from keras_listen.experiment.hearing import Hearing, checked_table
+from keras_listen.experiment.hearing import Hearing, checked_table, fingerprint
 from keras_listen.experiment.referees import MatchedReferee
+from keras_listen.output.pages import percent
 
 #: Of the model: three that the bundle's referee knows, and one that it does not.
 HEARD = ("up", "stop", "down", "marvin")
@@ -102,6 +109,18 @@ def test_a_model_that_was_never_checked_is_said_to_be(done):
     assert "keras-listen doctor" in page
 
 
+def test_the_table_by_word_has_what_referees_hear_in_the_sounds(done):
+    page = (done.root / "index.html").read_text(encoding="utf-8")
+    table = page.split('aria-label="rates by word"')[1].split("</table>")[0]
+    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', table)
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
+    found = {row[0]: row[heads.index("referee cycle")] for row in rows}
+    expected = {word: [row for row in done.rows if row["word"] == word] for word in HEARD}
+    for word, mine in expected.items():
+        share = np.mean([row["referee_cycle_predicted"] == word for row in mine])
+        assert found[word] == percent(None if word == "marvin" else share)
+
+
 def checked(described, folder, accuracy: float):
     """Write a listen.toml whose model was checked with an accuracy."""
     text = described.read_text(encoding="utf-8")
@@ -116,10 +135,19 @@ def checked(described, folder, accuracy: float):
     return path
 
 
+def check_of(root) -> dict | None:
+    """Return what a manifest says of doctor's result."""
+    return json.loads((root / "manifest.json").read_text(encoding="utf-8"))["checked"]
+
+
 @pytest.mark.parametrize(("accuracy", "note"), [(0.9, None), (0.55, "hears 55.0 % of recordings")])
 def test_what_doctor_found_is_remembered(call, bundle, described, tmp_path, accuracy, note):
     path = checked(described, tmp_path, accuracy)
     ran = call("run", "--bundle", bundle, "--classifier", path, "--word", "up", *COMMAND)
+    found = check_of(tmp_path / "listen-001")
+    # By hand: two words, and a quarter of the way from 1/2 to 1.
+    expected = {"accuracy": accuracy, "chance": 0.5, "bound": 0.625, "recordings": 200, "words": 2}
+    assert found == {**expected, "of": fingerprint(read_listen_file(path)), "current": True}
     assert ran.status == 0
     assert "never checked" not in ran.err
     assert ("recordings" in ran.err) == (note is not None)
@@ -135,6 +163,39 @@ def test_a_check_does_not_outlive_what_was_checked(call, bundle, described, tmp_
     path.write_text(text.replace('"up", "stop"', '"stop", "up"'), encoding="utf-8")
     ran = call("run", "--bundle", bundle, "--classifier", path, "--word", "up", *COMMAND, *given)
     assert "has changed since it was checked" in ran.err
+    found = [check_of(tmp_path / name) for name in ("listen-001", "listen-002")]
+    assert [about["current"] for about in found] == [True, False]
+    assert found[1]["accuracy"] == 0.9
+
+
+def test_a_description_is_read_and_its_model_is_hashed_once(
+    call, bundle, described, tmp_path, monkeypatch
+):
+    path = checked(described, tmp_path, 0.9)
+    read = []
+
+    def noting(function):
+        def noted(file):
+            read.append((function.__name__, Path(file).name))
+            return function(file)
+
+        return noted
+
+    for module, name in ((chosen_model, "read_listen_file"), (hearing, "sha256")):
+        monkeypatch.setattr(module, name, noting(getattr(module, name)))
+    out = tmp_path / "run"
+    done = call(
+        "run", "--bundle", bundle, "--classifier", path, "--word", "up", "--out", out, *COMMAND
+    )
+    assert done.status == 0, done.err
+    assert sorted(read) == [
+        ("read_listen_file", "listen.toml"),
+        ("sha256", "listen.toml"),
+        ("sha256", "model.keras"),
+    ]
+    models = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["models"]
+    for file in (path, described.parent / "model.keras"):
+        assert models[file.name] == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def test_a_sample_has_the_same_bytes_whatever_is_beside_it(bundle, described, done, tmp_path):
@@ -177,6 +238,17 @@ def test_evaluate_counts_referees_where_they_know_the_word(bundle, described, tm
     assert rows["marvin"]["transfer, referee"] is None
     assert rows["up"]["transfer, referee"] is not None
     assert rows["up"]["cycle"] is not None
+    assert check_of(found.root) is None
+    assert found.note == json.loads((found.root / "results.json").read_text("utf-8"))["note"]
+    assert found.note.startswith(NOTE)
+    assert found.note.removeprefix(NOTE) == (
+        " The classifier hears all features as sound, through its front end tf-simple-audio; the "
+        "referees hear the same features, without sound. For the cycle rate it hears the vocoder's "
+        "sound as a recording. Words of classifier and referees are matched by name. Not known to "
+        "referee, and left out of transfer and joint success there: marvin. Known to referee "
+        f"alone, and no agreement where heard there: {HOSTILE}."
+    )
+    assert str(escape(found.note)) in (found.root / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_referee_of_other_words_is_none_of_the_classifiers(bundle):
@@ -225,6 +297,7 @@ def test_debug_leaves_out_what_has_no_recording(
     assert len(found.rows) == 17
     assert first.file not in {row["file"] for row in found.rows}
     assert any("1 of 18 recordings" in note for note in found.results["notes"])
+    assert check_of(found.root) is None
 
 
 def test_debug_without_recordings_says_what_to_give(call, bundle, described, tiny_store):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import keras
@@ -50,7 +51,7 @@ def test_the_front_end_of_a_tutorial(call, speech, tmp_path):
     recordings, testing = speech
     train(tmp_path / "model.keras", recordings, "tf-simple-audio")
     write_words(tmp_path, SPOKEN)
-    given = ["model.keras", "--words-file", "words.txt", "--audio", testing, "--per-word", 20]
+    given = ["model.keras", "--words-file", "words.txt", "--audio", testing, "--per-word", 12]
 
     # The project's own features of this shape open without a word, and are heard by chance.
     (tmp_path / "features.toml").write_text("frames = 124\nn_mels = 129\n")
@@ -65,8 +66,11 @@ def test_the_front_end_of_a_tutorial(call, speech, tmp_path):
     assert (found.frontend, dict(found.settings)) == ("tf-simple-audio", {})
     assert found.checked["accuracy"] > 0.6
     assert "chosen: tf-simple-audio" in done.out
+    assert "never heard" not in done.out
+    [row] = [line for line in done.out.splitlines() if line.endswith("chosen")]
+    assert row.split()[:4] == ["tf-simple-audio", "as", "they", "are"]
     assert "written: listen.toml" in done.out
-    assert call("doctor", "listen.toml", "--audio", testing).status == 0
+    assert call("doctor", "listen.toml", "--audio", testing, "--per-word", 12).status == 0
 
 
 @pytest.mark.slow
@@ -74,7 +78,7 @@ def test_the_front_end_of_logarithms_of_mel_bands(call, speech, tmp_path):
     recordings, testing = speech
     train(tmp_path / "model.keras", recordings, "mel", LN_MEL)
     write_words(tmp_path, SPOKEN)
-    given = ["model.keras", "--words-file", "words.txt", "--audio", testing]
+    given = ["model.keras", "--words-file", "words.txt", "--audio", testing, "--per-word", 16]
     (tmp_path / "features.toml").write_text("frames = 49\nn_mels = 40\n")
     assert call("doctor", *given, "--spec", "features.toml").status == 1
     options = [("-o", f"frontend.mel.{key}={value}") for key, value in LN_MEL.items()]
@@ -102,15 +106,27 @@ def test_the_front_end_of_a_published_model(call, real_speech, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_own_features_need_no_front_end(call, tiny_corpus, tmp_path):
+def test_own_features_need_no_front_end_and_a_word_that_is_never_heard_is_told(
+    call, tiny_corpus, tmp_path
+):
     words = ("down", "stop", "up")
     train(tmp_path / "model.keras", recordings_by_word([tiny_corpus], words), "features")
+    model = keras.saving.load_model(tmp_path / "model.keras")
+    weights, bias = model.layers[-1].get_weights()
+    # Whatever comes in, it never answers stop.
+    kept = np.array([1, 0, 1])
+    model.layers[-1].set_weights([weights * kept, bias - 1e9 * (1 - kept)])
+    model.save(tmp_path / "model.keras")
     write_words(tmp_path, words)
     given = ["model.keras", "--words-file", "words.txt", "--audio", tiny_corpus]
-    done = call("doctor", *given, "--suggest", "--per-word", 6)
+    done = call("doctor", *given, "--suggest", "--per-word", 10)
     assert done.status == 0, done.out + done.err
     found = read_listen_file("listen.toml")
     assert found.frontend is None
+    # Ten recordings of each word: five to choose by, and five to check with.
+    assert "never heard: stop (0 of 10); their recordings" in done.out
+    [row] = [line for line in done.out.splitlines() if line.endswith("chosen")]
+    assert re.fullmatch(r"features +as they are +66\.7 % +chosen", row)
     done = call("doctor", *given, "--suggest")
     assert_one_line(done, "listen.toml exists already; name another file with --write")
 
@@ -241,8 +257,8 @@ def test_a_model_that_knows_nothing_is_not_certified(call, sound, tmp_path):
         for take in range(12):
             noise = rng.normal(0, 0.1, 16000)
             soundfile.write(tmp_path / "rec" / word / f"{take}.wav", noise, 16000)
-    inputs = keras.Input((49, 40, 1))
-    x = layers.Flatten()(layers.AveragePooling2D(4)(inputs))
+    inputs = keras.Input((49, 40))
+    x = layers.Flatten()(layers.AveragePooling1D(4)(inputs))
     keras.Model(inputs, layers.Dense(2, activation="softmax")(x)).save(tmp_path / "model.keras")
     write_words(tmp_path, ("down", "up"))
     given = ["model.keras", "--words-file", "words.txt", "--audio", "rec", "--suggest"]

@@ -14,13 +14,14 @@ import keras
 import numpy as np
 import pytest
 import soundfile
-from helpers import HOSTILE, WORDS, assert_one_line, digests, interrupted, read_table
+from helpers import HOSTILE, WORDS, assert_one_line, dense, digests, interrupted, read_table
 
 from keras_listen import listen, load_bundle, make_study
 from keras_listen.data.corpus import read_corpus
 from keras_listen.data.prepare import prepare
 from keras_listen.data.store import Store
 from keras_listen.errors import CorpusError, ListenError, ParameterError, RunError, SpecError
+from keras_listen.experiment.referees import MatchedReferee
 from keras_listen.experiment.samples import Sample
 from keras_listen.features import FeatureSpec, extract_fitted
 from keras_listen.listening_test.folder import open_study
@@ -34,6 +35,7 @@ from keras_listen.listening_test.make.conditions import (
 )
 from keras_listen.listening_test.make.plan import Plan
 from keras_listen.listening_test.make.proxies import active_level, spectral_flatness
+from keras_listen.listening_test.make.real_speech import RealSpeech
 from keras_listen.listening_test.make.record import (
     LEVEL,
     Recording,
@@ -41,7 +43,7 @@ from keras_listen.listening_test.make.record import (
     estimating_time_left,
     synthesize_recordings,
 )
-from keras_listen.listening_test.make.referee_panel import RefereePanel
+from keras_listen.listening_test.make.referee_panel import PanelScores, RefereePanel
 from keras_listen.maximization.settings import AscentSettings
 from keras_listen.models.bundle import create_bundle
 from keras_listen.output.progress import quiet
@@ -741,3 +743,71 @@ def test_real_words_are_heard_again(real_store, tmp_path, vocoder):
     assert noise > 1.5 * rows[2, "before"]["feature_distance"]
     assert rows[1, "generated"]["kernel"] > rows[2, "before"]["kernel"]
     assert rows[2, "before"]["distances_by"] == "residual"
+
+
+#: Words of a user's model: three that the bundle's referee knows, and one that it does not.
+BROUGHT = ("up", "stop", "down", "marvin")
+
+
+@pytest.fixture(scope="module")
+def brought(tmp_path_factory) -> Path:
+    """A listen.toml of a linear classifier of averages of log-mel bands."""
+    root = tmp_path_factory.mktemp("brought")
+    inputs = keras.Input((98, 40, 1))
+    x = keras.layers.Flatten()(keras.layers.AveragePooling2D((14, 8))(inputs))
+    keras.Model(inputs, dense(len(BROUGHT), 9, activation="softmax")(x)).save(root / "model.keras")
+    about = f'model = "model.keras"\nwords = {json.dumps(BROUGHT)}\n\n[frontend]\nname = "mel"\n'
+    (root / "listen.toml").write_text(about, encoding="utf-8")
+    return root / "listen.toml"
+
+
+def test_words_that_a_referee_does_not_know_are_no_failures(bundle, brought, tiny_store, tmp_path):
+    few = {**SMALL, "steps": 8, "per_word": 1, "tries": 2, "anchors": 0}
+    study = make_study(
+        tiny_store.root, tmp_path / "study", bundle=bundle, classifier=brought, **few
+    )
+    [unknown] = of(study.items, experiment="1", class_label="marvin")
+    assert unknown["pred_1_class"] == unknown["cycle_class"] == "marvin"
+    told = ("class", "probability", "success")
+    empty = ["pred_2_class", "referees_agreeing", *(f"referee_{name}" for name in told)]
+    assert [unknown[name] for name in empty] == [""] * 5
+    others = [row for row in of(study.items, experiment="1") if row is not unknown]
+    assert others
+    assert all(row["referee_success"] in ("0", "1") for row in others)
+    row = study.conditions[0]
+    rate = np.mean([int(row["referee_success"]) for row in others])
+    assert (row["recordings"], row["referee"]) == (len(others) + 1, rate)
+    assert row["cycle"] == np.mean(
+        [int(row["cycle_success"]) for row in of(study.items, experiment="1")]
+    )
+    assert "referee does not know marvin; its cells and rates leave these out" in study.notes
+    assert read_manifest(study.root)["checked"] is None
+
+
+def test_clear_anchors_ask_the_referees_that_know_the_word():
+    words, twins = ["up", "marvin", "marvin"], SimpleNamespace(words=("marvin", "up"))
+    own = np.array([[0.9, 0.0, 0.0, 0.1], [0.2, 0.0, 0.0, 0.8], [0.1, 0.0, 0.0, 0.9]], np.float32)
+    deaf = np.array([[0.7, 0.3, 0.0, 0.0], [0.0] * 4, [0.0] * 4], np.float32)
+    knowing = np.array([[0.6, 0.0, 0.0, 0.4], [0.3, 0.0, 0.0, 0.7], [0.9, 0.0, 0.0, 0.1]])
+    classifier = SimpleNamespace(words=BROUGHT, decide=lambda found: found.argmax(axis=-1))
+    stranger = MatchedReferee(SimpleNamespace(words=("up", "bed")), BROUGHT)
+
+    def chosen(referees, scores) -> list[int]:
+        panel = RefereePanel(classifier, referees, 4)
+        utterances = {i: SimpleNamespace(word=word, file=f"{i}") for i, word in enumerate(words)}
+        places = {word: [i for i in utterances if words[i] == word] for word in set(words)}
+        store = SimpleNamespace(utterances=utterances)
+        plan = SimpleNamespace(
+            words=("up", "marvin"), utterances=places.get, store=store, panel=panel
+        )
+        speech = RealSpeech(plan, set())
+        speech.scores = PanelScores(own, np.reshape(scores, (-1, 3, 4)), np.zeros((3, 0)))
+        return speech.choose_clearest(3)
+
+    # Nobody but the classifier knows marvin, so that nobody confirms it.
+    assert chosen({"stranger": stranger}, [deaf]) == [0]
+    # The other referee hears it in the first of the two.
+    other = MatchedReferee(twins, BROUGHT)
+    assert chosen({"stranger": stranger, "other": other}, [deaf, knowing]) == [1, 0]
+    # Without referees the classifier is all there is.
+    assert sorted(chosen({}, [])) == [0, 1, 2]

@@ -181,7 +181,7 @@ def _plan(settings: StudySettings) -> Plan:
         ascent=shared.ascent,
         seed=shared.seed,
         block_size=shared.block_size,
-        models=models_of(bundle, settings.command()),
+        models=models_of(bundle),
     )
     referees = open_referees(bundle, settings.referees, trust=shared.models.trust_model)
     require_fitting(bundle.classifier, referees)
@@ -208,7 +208,8 @@ def _manifest(plan: Plan, settings: StudySettings) -> dict[str, Any]:
     manifest["settings"] = {str(c.number): dict(c.settings) for c in plan.conditions}
     manifest["referees"] = {name: checksums(name) for name in settings.referees}
     manifest["stores"] = {"store": plan.store.identity()}
-    # Plugins that are installed but not in use do not change the id.
-    telling = {name: about for name, about in manifest.items() if name != "plugins"}
+    # Plugins that are installed but not in use do not change the id, and of a check only the file
+    # that keeps it, which is among the models.
+    telling = {k: about for k, about in manifest.items() if k not in ("plugins", "checked")}
     digest = hashlib.sha256(json.dumps(telling, sort_keys=True).encode()).hexdigest()
     return {"study": digest[:12], **manifest}

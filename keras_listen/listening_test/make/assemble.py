@@ -85,7 +85,8 @@ def make_recordings(plan: Plan, root: Path, anchors: int, *, track: Track = quie
     write_text(root / "conditions.csv", csv_text(_as_text(compared, list(compared[0]))))
     items = _as_text(table, COLUMNS)
     write_items(root, items)
-    return MadeTables(items, compared, unreached, _notes(anchors, clear, measured, compared))
+    notes = _notes(anchors, clear, measured, compared) + _unknown_words(plan)
+    return MadeTables(items, compared, unreached, notes)
 
 
 def _recordings(plan: Plan, found: Found) -> list[Recording]:
@@ -108,10 +109,11 @@ def _recordings(plan: Plan, found: Found) -> list[Recording]:
 
 def _cells(plan: Plan, sample: Sample, labels: Sequence[int]) -> dict[str, Any]:
     """Return the columns that follow from a sample and the labels predicted for it."""
-    known = plan.panel.classifier.words
+    panel = plan.panel
+    words, known = panel.classifier.words, panel.known[:, panel.classifier.label(sample.word)]
     cells: dict[str, Any] = {"class_label": sample.word}
-    for column, label in zip(("pred_1_class", "pred_2_class"), labels, strict=True):
-        cells[column] = known[label] if label >= 0 else ""
+    for column, label, knows in zip(("pred_1_class", "pred_2_class"), labels, known, strict=False):
+        cells[column] = words[label] if knows and label >= 0 else ""
     if sample.start:
         utterance = plan.store.utterances[plan.positions[sample.start]]
         cells |= {"source": utterance.file, "speaker": utterance.speaker}
@@ -153,20 +155,25 @@ def _table(
     panel: RefereePanel,
     reference: Reference,
 ) -> list[dict[str, Any]]:
-    """Return a row of manifest.csv for each recording."""
-    scores, known = measured.scores, panel.classifier.words
+    """Return a row of manifest.csv for each recording.
+
+    The cells of referees are empty where they do not know the word.
+    """
+    scores, names = measured.scores, panel.classifier.words
     heard = panel.heard(scores)
     words = [recording.cells["class_label"] for recording in recordings]
     distances = reference.distances(scores.activations, words)
     rows = []
     for i, recording in enumerate(recordings):
-        label = known.index(words[i])
+        label = names.index(words[i])
+        known = panel.known[1:, label]
         row = {"name": recording.name, "timestamp": recording.name, **recording.cells}
         row |= {"audio_url": audio_url(recording.name), "gain": measured.gains[i]}
-        row |= _prediction("cycle", heard[0, i], scores.own[i, label], label, known)
-        if len(scores.referees):
-            row |= _prediction("referee", heard[1, i], scores.referees[0, i, label], label, known)
-            row["referees_agreeing"] = (heard[1:, i] == label).mean()
+        row |= _prediction("cycle", heard[0, i], scores.own[i, label], label, names)
+        if known.any():
+            row["referees_agreeing"] = (heard[1:, i] == label)[known].mean()
+        if known.any() and known[0]:
+            row |= _prediction("referee", heard[1, i], scores.referees[0, i, label], label, names)
         row["spectral_flatness"] = measured.flatness[i]
         row["speech_band_share"] = measured.share[i]
         row["feature_distance"] = distances[i]
@@ -226,4 +233,14 @@ def _notes(
             "some conditions have no distance to real speech: too few real utterances are left, or "
             "there is no referee"
         )
+    return notes
+
+
+def _unknown_words(plan: Plan) -> list[str]:
+    """Say which words each referee does not know."""
+    notes, panel = [], plan.panel
+    for name, known in zip(panel.referees, panel.known[1:], strict=True):
+        if unknown := [word for word in plan.words if not known[panel.classifier.label(word)]]:
+            listed = ", ".join(unknown)
+            notes.append(f"{name} does not know {listed}; its cells and rates leave these out")
     return notes

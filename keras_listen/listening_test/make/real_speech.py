@@ -54,17 +54,23 @@ class RealSpeech:
     def choose_clearest(self, count: int) -> list[int]:
         """Choose utterances that classifier and referees all recognize, of many words.
 
+        Of the referees, those that know the word are asked; where there are some, one must.
+
         Returns:
             positions among the utterances, the most confident of each word first; fewer than
             `count` where there are not enough.
         """
         if not self.positions:
             return []
-        known = self._plan.panel.classifier.words
-        labels = np.array([known.index(word) for word in self.words])
+        panel = self._plan.panel
+        labels = np.array([panel.classifier.words.index(word) for word in self.words])
+        known = panel.known[:, labels]
         probabilities = np.concatenate([self.scores.own[None], self.scores.referees])
-        right = (self._plan.panel.heard(self.scores) == labels).all(axis=0)
-        sure = probabilities[:, np.arange(len(labels)), labels].min(axis=0)
+        right = ((panel.heard(self.scores) == labels) | ~known).all(axis=0)
+        if panel.referees:
+            right &= known[1:].any(axis=0)
+        mine = probabilities[:, np.arange(len(labels)), labels]
+        sure = np.where(known, mine, 1.0).min(axis=0)
         taken: Counter[str] = Counter()
         turns = []
         for place in (int(place) for place in np.argsort(-sure, kind="stable") if right[place]):

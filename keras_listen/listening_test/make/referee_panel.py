@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from ...experiment.hearing import predict_sounds
-from ...experiment.referees import predict_in_order
+from ...experiment.referees import knows, predict_in_order
 from ...models.blocks import in_blocks
 from ...models.classifier import Classifier
 from ...models.sound_classifier import SoundClassifier
@@ -42,13 +42,20 @@ class RefereePanel:
     classifier, where there is one: features that fool the classifier fool it less.
 
     Attributes:
-        classifier, referees: of the same words and features.
+        classifier: whose words count.
+        referees: of the same features; each knows some of the words at least.
         block_size: sounds computed together.
     """
 
     classifier: Classifier
     referees: Mapping[str, Classifier]
     block_size: int
+
+    @cached_property
+    def known(self) -> np.ndarray:
+        """Whether classifier and referees know each word [shape=(1 + referees, words), bool]."""
+        models = (self.classifier, *self.referees.values())
+        return np.array([[knows(each, word) for word in self.classifier.words] for each in models])
 
     @property
     def eye(self) -> str | None:

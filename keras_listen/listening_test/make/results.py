@@ -74,13 +74,17 @@ def _compare_stage(
 def _rates(
     panel: RefereePanel, scores: PanelScores, places: Sequence[int], words: Sequence[str]
 ) -> dict[str, float | None]:
-    """Return how often classifier and referees recognize the word in the sound, with intervals."""
+    """Return how often classifier and referees recognize the word in the sound, with intervals.
+
+    Recordings of words that a referee does not know are not among its samples.
+    """
     labels = np.array([panel.classifier.words.index(word) for word in words], int)
-    found = dict(zip(("cycle", *panel.referees), panel.heard(scores), strict=True))
+    names = ("cycle", *panel.referees)
     rates: dict[str, float | None] = {}
-    for name, heard in found.items():
-        hits = int((heard[places] == labels).sum()) if places else 0
-        rate = Rate(hits, len(places))
+    for name, heard, known in zip(names, panel.heard(scores), panel.known, strict=True):
+        asked = known[labels]
+        hits = int((heard[places] == labels)[asked].sum()) if places else 0
+        rate = Rate(hits, int(asked.sum()))
         low, high = rate.interval or (None, None)
         rates |= {name: rate.value, f"{name}_low": low, f"{name}_high": high}
     return rates
