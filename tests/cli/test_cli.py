@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ from helpers import HOSTILE, WORDS, assert_one_line, digests, read_table, small_
 
 from keras_listen import __version__, listen
 from keras_listen.cli.bars import bar, remembering_interrupts
+from keras_listen.experiment.settings import ModelChoice
 
 HEAVY = ("tensorflow", "keras", "librosa", "torch", "jax", "sklearn")
 
@@ -93,6 +95,13 @@ def test_plugins_lists_components_with_their_options(call):
     text = call("plugins").out
     for _, name in own:
         assert name in text
+
+
+def test_doctor_has_every_option_that_describes_a_classifier(call):
+    text = call("doctor", "--help").out
+    for one in fields(ModelChoice):
+        option = one.metadata.get("option", "--" + one.name.replace("_", "-"))
+        assert (f"  {option} " in text) == (one.name not in ("bundle", "classifier"))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +212,7 @@ def models(tmp_path_factory) -> Path:
         ("good.keras", "none.txt", [], "is empty; expected one word a line"),
         ("good.keras", "bytes.txt", [], "cannot read the words file"),
         ("good.keras", "nowhere.txt", [], "cannot read the words file"),
-        ("good.keras", "words.txt", ["--spec", "spec.toml"], "unknown feature field 'n_mel'"),
+        ("good.keras", "words.txt", ["--spec", "spec.toml"], "spec.toml, unknown .* 'n_mel'"),
         ("good.keras", "words.txt", ["--spec", "broken.toml"], "broken.toml"),
         ("good.keras", "words.txt", ["--spec", "nowhere.toml"], "nowhere.toml"),
     ],

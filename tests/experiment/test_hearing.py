@@ -296,6 +296,23 @@ def test_options_without_a_front_end(call, folder):
     assert_one_line(done, "option frontend.mel.level was given, but no frontend; drop it")
 
 
+def test_an_unknown_option_of_many(call, folder):
+    done = call("doctor", "model.keras", "--frontend", "mel", "-o", "frontend.mel.framed=512")
+    assert_one_line(
+        done,
+        "no option of frontend mel is called 'framed'; did you mean 'frame'\\? keras-listen "
+        r"plugins show mel shows all \d+$",
+    )
+    command = done.err.split("? keras-listen ")[1].split(" shows")[0]
+    assert "\n  frame  " in call(*command.split()).out
+
+
+def test_a_spec_in_a_listen_file_is_named(call, folder):
+    for text, message in (("n_mel = 20", "unknown feature"), ('window = "hat"', "window 'hat' is")):
+        (folder / "listen.toml").write_text(f'model = "model.keras"\n[spec]\n{text}\n')
+        assert_one_line(call("doctor", "listen.toml"), f"in listen.toml, {message}")
+
+
 def test_a_spec_and_a_front_end(call, folder):
     (folder / "features.toml").write_text("n_mels = 20\n")
     done = call("doctor", "model.keras", "--spec", "features.toml", *GIVEN)
