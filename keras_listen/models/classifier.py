@@ -95,7 +95,8 @@ class Classifier:
         """What a user should know of the model: a line each."""
         notes = []
         if self.head.note:
-            notes.append(f"{self.what}: {self.head.note}; if that is wrong, name its head")
+            mend = "leave its head out" if self._kind else "name its head"
+            notes.append(f"{self.what}: {self.head.note}; if that is wrong, {mend}")
         if self.batch_coupled:
             notes.append(
                 f"{self.what}: answers for one sample depend on the others in its batch (such as "

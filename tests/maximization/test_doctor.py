@@ -220,6 +220,13 @@ def test_a_head_that_the_user_names(look):
         look(small(layers.Dense(3)), head="sigmoids")
 
 
+def test_a_head_that_cannot_be(look):
+    found = look(small(softmax()), head="logits")
+    assert problems(found) == ["head"]
+    assert found["head"].text.startswith("its head was given as logits, but its outputs lie")
+    assert problems(look(small(softmax()), head="softmax")) == []
+
+
 def test_a_hidden_softmax_that_is_saturated_cannot_use_logits(look):
     last = softmax()
     model = small(layers.Reshape((2, 36)), last, mean_over_time())
