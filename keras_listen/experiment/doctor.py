@@ -15,7 +15,7 @@ from ..maximization.doctor import Finding, examine
 from .chosen_model import ChosenModel, chosen_model, read_listen_file
 from .hearing import Hearing, checked_table, fingerprint, hear, sorted_recordings
 from .listen_file import keep_check, require_new, write_listen_file
-from .options import open_classifier, options_in_use, parse_options
+from .options import averages_first, open_classifier, options_in_use, parse_options
 from .rates import Rate
 from .settings import ModelChoice, option_texts
 
@@ -100,7 +100,8 @@ def examine_model(
         require_new(write)
     recordings, strangers = {}, []
     if audio:
-        recordings, strangers = sorted_recordings(audio, model.require_words(), most=per_word)
+        with averages_first(model, trust=choice.trust_model):
+            recordings, strangers = sorted_recordings(audio, model.require_words(), most=per_word)
     findings = examine(
         model.path,
         model.words,

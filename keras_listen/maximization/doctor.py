@@ -24,6 +24,7 @@ from ..models.classifier import check_shapes
 from ..models.formats.keras_file import open_model
 from ..models.head import KINDS, Head, find_head
 from ..models.problem import ModelFileError
+from ..models.sound_classifier import input_given
 from ..models.sound_path import SoundPath
 from .engine import STABILIZER
 
@@ -67,7 +68,7 @@ class Entrance:
         """What the model should take: the features, or the shape that the front end gives."""
         if self.frontend is None:
             return self.spec
-        return (None, *self.frontend(tf.zeros((1, *self.shape))).shape[1:])
+        return input_given(self.frontend, self.spec)
 
     def __call__(self, values: Any) -> Any:
         """Return the model's input of features or sounds."""
