@@ -30,10 +30,10 @@ from .engine import STABILIZER
 
 #: Number of noise starts for the checks, and their standard deviation (as published).
 _STARTS, _DEVIATION = 8, 0.1
-#: Number of sounds of noise, which take longer.
+#: Number of noise starts behind a front end, which take longer.
 _SOUNDS = 3
-#: Root mean square of a gradient with respect to a sound below which it vanishes.
-_LEAST_OF_SOUNDS = 1e-9
+#: Iterations of Griffin-Lim for the phases of their sounds, as at the start of an ascent.
+_PHASES = 4
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,9 @@ class Entrance:
         return (SoundPath(self.spec, self.frontend).samples,)
 
     @property
-    def least(self) -> float:
-        """Size of a gradient below which it vanishes: the constant that the engine adds to it.
-
-        That of a sound is spread over many more values, and the engine never divides by it.
-        """
-        return STABILIZER if self.frontend is None else _LEAST_OF_SOUNDS
+    def count(self) -> int:
+        """Number of starts for the checks."""
+        return _STARTS if self.frontend is None else _SOUNDS
 
     @cached_property
     def expected(self) -> FeatureSpec | tuple[int | None, ...]:
@@ -77,6 +74,13 @@ class Entrance:
     def before(self, function: Callable | None) -> Callable | None:
         """Return a function of the model's input as one of features or sounds."""
         return function and (lambda values: function(self(values)))
+
+    def of_features(self, function: Callable | None) -> Callable | None:
+        """Return a function of the model's input as one of features, by way of sound if need be."""
+        if self.frontend is None or function is None:
+            return function
+        path = SoundPath(self.spec, self.frontend)
+        return lambda features: function(path(features, path.begin(features, _PHASES)))
 
 
 @dataclass(frozen=True)
@@ -324,10 +328,8 @@ def _behaviour(
     model: keras.Model, head: Head, words: Sequence[str] | None, entrance: Entrance
 ) -> list[Finding]:
     """Check values and gradients on noise: features, the usual start of an ascent, or sounds."""
-    rng = np.random.default_rng(0)
-    count = _STARTS if entrance.frontend is None else _SOUNDS
-    starts = rng.normal(0.0, _DEVIATION, (count, *entrance.shape)).astype(np.float32)
-    values = _guarded("values", _values, model, head, np.asarray(entrance(starts)))
+    inputs = np.asarray(entrance(_noise(entrance.count, entrance.shape)))
+    values = _guarded("values", _values, model, head, inputs)
     if not values.ok or head.probabilities is None:
         return [values]
     findings = [values]
@@ -338,20 +340,32 @@ def _behaviour(
     if keras.backend.backend() != "tensorflow":
         text = f"not looked at: Keras runs on {keras.backend.backend()}"
         return [*findings, Finding("gradient", None, text, "set KERAS_BACKEND=tensorflow")]
-    head = replace(
-        head,
-        logits=entrance.before(head.logits),
-        probabilities=entrance.before(head.probabilities),
-    )
-    gradient = _guarded("gradient", _gradient, model, head, words, starts, entrance.least)
+    starts = _noise(entrance.count, entrance.spec.shape)
+    climbed = _before(head, entrance.of_features)
+    gradient = _guarded("gradient", _gradient, model, climbed, words, starts)
     if entrance.frontend is None:
         return [*findings, gradient]
-    return [*findings, _of_sounds(gradient), _guarded("silence", _silence, head, entrance)]
+    heard = _before(head, entrance.before)
+    return [*findings, _of_sounds(gradient), _guarded("silence", _silence, heard, entrance)]
+
+
+def _noise(count: int, shape: Sequence[int | None]) -> np.ndarray:
+    """Return noise of the starts' deviation [shape=(count, *shape), float32]."""
+    rng = np.random.default_rng(0)
+    return rng.normal(0.0, _DEVIATION, (count, *shape)).astype(np.float32)
+
+
+def _before(head: Head, entrance: Callable[[Callable | None], Callable | None]) -> Head:
+    """Return a head of functions of what comes in front of the model's input."""
+    return replace(head, logits=entrance(head.logits), probabilities=entrance(head.probabilities))
 
 
 def _of_sounds(gradient: Finding) -> Finding:
-    """Return the finding on the gradient at noise, which for sounds is no start of an ascent."""
-    saturated = gradient.ok is False and gradient.remedy.endswith("--objective logit")
+    """Return the finding on a model behind a front end, for which saturation is a note.
+
+    It takes speech, and noise may be far from all that it knows; a prior's starts are closer.
+    """
+    saturated = gradient.ok is False and _SATURATED in gradient.remedy
     return replace(gradient, ok=None) if saturated else gradient
 
 
@@ -426,13 +440,18 @@ def _gradient(
     head: Head,
     words: Sequence[str] | None,
     starts: np.ndarray,
-    least: float,
 ) -> Finding:
-    """Compare the size of each word's gradient with the least that is enough."""
+    """Compare the size of each word's gradient with the constant that the engine adds to it.
+
+    An ascent without a prior climbs features, from such noise, and the engine divides their
+    gradient by its root mean square plus that constant: below, a step is damped instead of
+    normalised. So the bound is the same whatever the model takes, and behind a front end the
+    gradient goes through the sound to the features, as in an ascent.
+    """
     count = max(2, model.output_shape[1])
     names = list(words) if words and len(words) == count else [f"output {i}" for i in range(count)]
     softmax = _gradient_sizes(_probabilities_of(head), starts, count)
-    weak = [i for i in range(count) if not softmax[i] >= least]
+    weak = [i for i in range(count) if not softmax[i] >= STABILIZER]
     name = _activation_name(head)
     if not weak:
         return Finding("gradient", True, f"of every word's {name} at least {softmax.min():.1e}")
@@ -441,19 +460,29 @@ def _gradient(
     return Finding(
         "gradient",
         False,
-        f"of the {name} with respect to noise vanishes (below {least:.0e}) for {len(weak)} "
+        f"of the {name} with respect to noise vanishes (below {STABILIZER:.0e}) for {len(weak)} "
         f"of {count} words: {listed}{more}",
-        _gradient_remedy(head, starts, weak, least),
+        _gradient_remedy(head, starts, weak),
     )
 
 
-def _gradient_remedy(head: Head, starts: np.ndarray, weak: list[int], least: float) -> str:
+#: Part of the remedy where probabilities alone have no gradient.
+_SATURATED = "is saturated: climb"
+
+
+def _gradient_remedy(head: Head, starts: np.ndarray, weak: list[int]) -> str:
+    objectives = {"its logarithm with --objective log-probability": _log_probabilities_of(head)}
+    if head.logits is not None:
+        objectives["its logits with --objective logit"] = head.logits
+    ways = [
+        way
+        for way, function in objectives.items()
+        if (_gradient_sizes(function, starts, max(weak) + 1)[weak] >= STABILIZER).all()
+    ]
+    if ways:
+        return f"the {_activation_name(head)} {_SATURATED} {', or '.join(ways)}"
     if head.logits is None:
         return "let it end in a Dense, Softmax or Activation layer, then use --objective logit"
-    logits = _gradient_sizes(head.logits, starts, max(weak) + 1)
-    if (logits[weak] >= least).all():
-        name = _activation_name(head)
-        return f"the {name} is saturated: climb its logits with --objective logit"
     return (
         "nor does that of the logits reach the input: look for layers that pass no gradient "
         "(rounding, integers, stop_gradient, dead relu), or train it again"
@@ -465,6 +494,14 @@ def _probabilities_of(head: Head) -> Callable:
     if head.logits is None:
         return head.probabilities
     return lambda features: head.activate(ops.cast(head.logits(features), "float32"))
+
+
+def _log_probabilities_of(head: Head) -> Callable:
+    """Return a function to the values of the objective log-probability."""
+    if head.logits is None:
+        return lambda features: tf.math.log(tf.maximum(head.probabilities(features), 1.2e-38))
+    logarithm = tf.math.log_sigmoid if head.multilabel else tf.nn.log_softmax
+    return lambda features: logarithm(tf.cast(head.logits(features), tf.float32))
 
 
 def _gradient_sizes(function: Callable, starts: np.ndarray, count: int) -> np.ndarray:
