@@ -11,7 +11,8 @@ from typing import Any
 from ..data.readers import SUFFIXES
 from ..errors import ModelError, ParameterError
 from ..features import FeatureSpec
-from ..maximization.doctor import Finding, examine
+from ..maximization.doctor import examine
+from ..maximization.findings import Finding
 from .chosen_model import ChosenModel, chosen_model, read_listen_file
 from .hearing import Hearing, checked_table, fingerprint, hear, sorted_recordings
 from .listen_file import keep_check, require_new, write_listen_file

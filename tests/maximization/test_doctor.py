@@ -17,8 +17,9 @@ from keras import layers
 from keras_listen.cli.doctor import doctor as command
 from keras_listen.errors import ParameterError
 from keras_listen.features import FeatureSpec
-from keras_listen.maximization.doctor import Finding, examine
+from keras_listen.maximization.doctor import examine
 from keras_listen.maximization.engine import STABILIZER
+from keras_listen.maximization.findings import Finding
 from keras_listen.maximization.objectives import log_probability, logit
 from keras_listen.models.classifier import Classifier
 from keras_listen.models.problem import ModelFileError, Problem
