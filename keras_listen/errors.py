@@ -74,9 +74,22 @@ class Unavailable(ListenError):
         self.fallback = fallback
 
 
-def unknown(what: str, given: str, known: Iterable[str]) -> str:
-    """Return the message that no `what` is called `given`, with the nearest and all known names."""
+#: Of more names than these a message has the nearest only, where something else lists them all.
+MOST_NAMES = 25
+
+
+def unknown(what: str, given: str, known: Iterable[str], listed_by: str | None = None) -> str:
+    """Return the message that no `what` is called `given`, with the nearest and all known names.
+
+    Args:
+        what: kind of the name.
+        given: the unknown name.
+        known: all known ones.
+        listed_by: command that lists them, named in their place where there are many.
+    """
     known = sorted(known)
     near = get_close_matches(given, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
+    if listed_by and len(known) > MOST_NAMES:
+        return f"no {what} is called {given!r}; {hint}{listed_by} shows all {len(known)}"
     return f"no {what} is called {given!r}; {hint}known: {', '.join(known) or 'none'}"

@@ -145,13 +145,19 @@ class FeatureSpec:
         """Read a spec from a TOML file of `field = value` lines.
 
         Raises:
-            ParameterError: the file cannot be read, is not TOML or names an unknown field.
+            ParameterError: the file cannot be read, is not TOML, or a field is unknown or has an
+                impossible value.
         """
         try:
             fields = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ParameterError(f"cannot read the feature spec {path}: {error}") from error
-        return cls.from_dict(fields)
+        try:
+            spec = cls.from_dict(fields)
+            window(spec)  # Only making it shows whether there is one of the name.
+            return spec
+        except ParameterError as error:
+            raise ParameterError(f"in the feature spec {path}, {error}") from error
 
     def differing(self, other: FeatureSpec, *, ignore: tuple[str, ...] = ()) -> list[str]:
         """Return the names of the fields in which `other` differs, except those in `ignore`."""
@@ -170,11 +176,20 @@ class FeatureSpec:
             )
 
 
+def hann_half(length: int) -> np.ndarray:
+    """Return the periodic Hann window, offset by half a sample [shape=(length,), float64]."""
+    return 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(length) + 0.5) / length)
+
+
+def sqrt_hann(length: int) -> np.ndarray:
+    """Return the root of `hann_half` times sqrt(0.5) [shape=(length,), float64]."""
+    return np.sqrt(0.5) * np.sqrt(hann_half(length))
+
+
 def window(spec: FeatureSpec) -> np.ndarray:
     """Return the analysis window [shape=(n_fft,)]."""
     if spec.window == "sqrt_hann":
-        phase = 2 * np.pi * (np.arange(spec.n_fft) + 0.5) / spec.n_fft
-        return np.sqrt(0.5) * np.sqrt(0.5 - 0.5 * np.cos(phase))
+        return sqrt_hann(spec.n_fft)
     # Takes a quarter of a second to import, and the default window does not need it.
     import scipy.signal
 

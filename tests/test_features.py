@@ -323,7 +323,10 @@ def test_spec_from_toml(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"mels = 40", "unknown feature field 'mels'; known: .*n_mels"),
+        (b"mels = 40", "in the feature spec .*spec.toml, unknown feature field 'mels'; known: "),
+        (b"n_mels = 0", "in the feature spec .*spec.toml, n_mels is 0; expected at least 1"),
+        (b"n_mels = 'x'", "in the feature spec .*spec.toml, n_mels is 'x'; expected a value of"),
+        (b"window = 'hat'", "in the feature spec .*spec.toml, window 'hat' is unknown"),
         (b"n_mels = ", "cannot read the feature spec .*spec.toml"),
         (b"\xff\xfe", "cannot read the feature spec .*spec.toml"),
         (None, "cannot read the feature spec .*spec.toml"),

@@ -8,7 +8,7 @@ import click
 
 from ..models.backend import start_quietly
 from .bars import bar
-from .options import component_options
+from .options import classifier_options, component_options
 from .text import table
 
 if TYPE_CHECKING:
@@ -22,31 +22,8 @@ _MARKS = {True: "ok", False: "PROBLEM", None: "note"}
 @click.command()
 @click.argument("file", metavar="MODEL", type=click.Path())
 @click.argument("more", metavar="", nargs=-1, type=click.Path())
-@click.option("--words-file", type=click.Path(), help="Words of the model, one a line.")
-@click.option(
-    "--spec", type=click.Path(), help="TOML file with its FeatureSpec.  [the default features]"
-)
-@click.option(
-    "--frontend",
-    metavar="NAME",
-    help="Makes its input from sound, see keras-listen plugins.  [the default features]",
-)
+@classifier_options
 @component_options
-@click.option(
-    "--model",
-    "builder",
-    metavar="MODULE:FUNCTION",
-    help="Builds the network of a file of weights.",
-)
-@click.option(
-    "--import",
-    "imports",
-    multiple=True,
-    metavar="MODULE",
-    help="Module to import first, for custom layers; may be repeated.",
-)
-@click.option("--head", metavar="KIND", help="What its outputs are.  [found out]")
-@click.option("--trust-model", is_flag=True, help="Open the file even if it holds Python code.")
 @click.option(
     "--audio",
     multiple=True,

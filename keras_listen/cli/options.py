@@ -5,7 +5,7 @@ The ascent's are declared in `maximization.settings`, the others in `experiment.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import Field, fields
 from typing import Any, TypeVar
 
@@ -22,12 +22,17 @@ def split_list(context: click.Context, parameter: click.Parameter, value: str | 
     return [part.strip() for part in (value or "").split(",") if part.strip()]
 
 
-def settings_options(*classes: type) -> Callable[[Command], Command]:
+def settings_options(*classes: type, without: Collection[str] = ()) -> Callable[[Command], Command]:
     """Return a decorator that adds an option for each field of settings classes.
 
     Options have no default of their own: without one, that of the field or of a preset holds.
+
+    Args:
+        classes: of settings.
+        without: names of fields that become no option.
     """
-    options = [_option(one) for some in classes for one in fields(some) if "help" in one.metadata]
+    known = [one for some in classes for one in fields(some) if "help" in one.metadata]
+    options = [_option(one) for one in known if one.name not in without]
 
     def add(command: Command) -> Command:
         # Click shows options in reverse order of their decorators.
@@ -71,6 +76,8 @@ def _type(one: Field) -> click.ParamType:
 #: The options that `run`, `evaluate`, `debug` and `study make` share.
 shared_options = settings_options(AscentSettings, SharedSettings, ModelChoice)
 
+#: The options that describe one classifier, for commands whose argument it is.
+classifier_options = settings_options(ModelChoice, without=("bundle", "classifier"))
 
 #: Options of components, for commands that take no other shared option.
 component_options = _option(shared_fields()["options"])

@@ -9,14 +9,12 @@ from typing import Any
 
 import click
 
-from ..errors import ParameterError, unknown
+from ..errors import MOST_NAMES, ParameterError, unknown
 from ..plugins import KINDS, Component, Failure, Option, Registry, default_registry
 from ..plugins.component import canonical
 from ..plugins.scaffold import package_of, write_package
 from .text import table
 
-#: More options than these are counted in the list; `show` has them all.
-_MOST_OPTIONS = 25
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -138,7 +136,7 @@ def _row(entry: dict[str, Any]) -> list[str]:
         option["name"] + ("" if option["required"] else f"={option['default']}")
         for option in entry["options"]
     )
-    if len(entry["options"]) > _MOST_OPTIONS:
+    if len(entry["options"]) > MOST_NAMES:
         options = f"{len(entry['options'])}: keras-listen plugins show {entry['name']}"
     owner = f"{entry['distribution']} {entry['version']}"
     return [entry["kind"], entry["use"], entry["state"], owner, options]

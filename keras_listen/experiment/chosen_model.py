@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, ParameterError, unknown
-from ..features import FeatureSpec
+from ..features import FeatureSpec, window
 from ..models.classifier import read_words
 from ..plugins import Component, default_registry
 from .settings import ModelChoice
@@ -192,10 +192,13 @@ def _from_table(path: Path, about: Mapping[str, Any]) -> ChosenModel:
             raise ModelError(f"{path} gives both words and words_file; drop one")
         files.append(str(beside / about["words_file"]))
         words = read_words(files[-1])
+    spec = FeatureSpec.from_dict(about["spec"]) if "spec" in about else None
+    if spec:
+        window(spec)  # Only making it shows whether there is one of the name.
     return ChosenModel(
         path=model,
         words=None if words is None else tuple(map(str, words)),
-        spec=FeatureSpec.from_dict(about["spec"]) if "spec" in about else None,
+        spec=spec,
         frontend=name,
         settings={key: _beside(beside, value) for key, value in settings.items()},
         head=about.get("head"),

@@ -11,11 +11,12 @@ from typing import Any
 from ..data.readers import SUFFIXES
 from ..errors import ModelError, ParameterError
 from ..features import FeatureSpec
-from ..maximization.doctor import Finding, examine
+from ..maximization.doctor import examine
+from ..maximization.findings import Finding
 from .chosen_model import ChosenModel, chosen_model, read_listen_file
 from .hearing import Hearing, checked_table, fingerprint, hear, sorted_recordings
 from .listen_file import keep_check, require_new, write_listen_file
-from .options import open_classifier, options_in_use, parse_options
+from .options import averages_first, open_classifier, options_in_use, parse_options
 from .rates import Rate
 from .settings import ModelChoice, option_texts
 
@@ -100,7 +101,8 @@ def examine_model(
         require_new(write)
     recordings, strangers = {}, []
     if audio:
-        recordings, strangers = sorted_recordings(audio, model.require_words(), most=per_word)
+        with averages_first(model, trust=choice.trust_model):
+            recordings, strangers = sorted_recordings(audio, model.require_words(), most=per_word)
     findings = examine(
         model.path,
         model.words,

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import ListenError, Unavailable
 from ..features import LENGTH_FIELDS, FeatureSpec, extract_fitted
 from ..maximization.ascent import Ascent
+from ..maximization.blame import require_usable
 from ..maximization.engine import STABILIZER, Maximization, maximize
 from ..maximization.settings import AscentSettings
 from ..models.blocks import BLOCK_SIZE, in_blocks
@@ -244,6 +245,7 @@ def resolve(
     notes += classifier.notes
     if classifier.origin and classifier.origin.note:
         notes.append(classifier.origin.note)
+    require_usable(classifier, gradient=getattr(made["objective"], "uses_targets", True))
     _require_spec("prior", made["prior"])
     classifier.spec.require(made["prior"].spec, f"the {found['prior'].described}")
     if made["vocoder"] is not None:

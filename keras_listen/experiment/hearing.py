@@ -222,10 +222,13 @@ def sorted_recordings(
         else:
             others.add(name)
     if len(found) < 2:
-        seen = f"found folders {', '.join(sorted(others)[:5])}" if others else "found none"
+        seen = [f"{len(set(paths))} recordings of {word}" for word, paths in found.items()]
+        if others:
+            seen.append(f"folders {', '.join(sorted(others)[:5])}")
+        there = " and ".join(seen) or "none"
         raise CorpusError(
             f"there are recordings of {len(found)} of the words {', '.join(words)}; expected some "
-            f"of two words at least, each in a folder of the word's name ({seen})"
+            f"of two words at least, each in a folder of the word's name (found {there})"
         )
     chosen = {word: sorted(set(found[word])) for word in words if word in found}
     if most is not None:
@@ -300,7 +303,10 @@ def counted(
     words = tuple(dict.fromkeys(spoken))
     if len(words) < 2:
         why = f"; for instance {failed[0]}" if failed else ""
-        raise CorpusError(f"recordings of {len(words)} words could be read; expected two{why}")
+        which = f" (of {words[0]})" if words else ""
+        raise CorpusError(
+            f"recordings of {len(words)} words could be read{which}; expected two{why}"
+        )
     pairs = Counter(zip(spoken, heard, strict=True))
     wrong = [(said, answer, n) for (said, answer), n in pairs.most_common() if said != answer]
     return Hearing(
@@ -374,33 +380,60 @@ def origin_of(model: ChosenModel) -> Origin:
     """
     digests = {path: sha256(path) for path in model.files}
     checked = None
-    if model.checked:
+    if model.checked and not _fault(model.checked):
         # A user may have written dates or tables beside what doctor writes.
         checked = {k: v for k, v in model.checked.items() if isinstance(v, (str, int, float))}
         checked["current"] = checked.get("of") == fingerprint(model, digests.get(model.path))
     files = {Path(path).name: digest for path, digest in digests.items()}
-    return Origin(files, checked, _check_note(model, checked))
+    current = bool(checked and checked["current"])
+    return Origin(files, checked, _check_note(model, current=current))
 
 
-def _check_note(model: ChosenModel, checked: Mapping[str, Any] | None) -> str | None:
-    """Return what a user should know before trusting results on a classifier; None if nothing."""
-    name = model.path
+def _check_note(model: ChosenModel, *, current: bool) -> str | None:
+    """Return what a user should know before trusting results on a classifier; None if nothing.
+
+    Args:
+        model: the user's description.
+        current: whether the check in it is of this model.
+    """
+    name, checked = model.path, model.checked
     if not checked:
         return (
             f"{name} was never checked on recordings, so its front end may be wrong and these "
             f"results without meaning; check it: {_command(model)}"
         )
-    if not checked["current"]:
+    if fault := _fault(checked):
+        return (
+            f"{name} counts as never checked on recordings, because the table [checked] of "
+            f"{model.files[0]} cannot be read: {fault}; check it again: {_command(model)}"
+        )
+    if not current:
         return (
             f"{name} or its front end has changed since it was checked on recordings; check it "
             f"again: {_command(model)}"
         )
-    if not checked.get("accuracy", 0) >= checked.get("bound", 1):
+    if not checked["accuracy"] >= checked["bound"]:
         return (
-            f"{name} hears {100 * checked.get('accuracy', 0):.1f} % of recordings (chance "
-            f"{100 * checked.get('chance', 0):.1f} %): its front end, its words or their order are "
+            f"{name} hears {100 * checked['accuracy']:.1f} % of recordings (chance "
+            f"{100 * checked['chance']:.1f} %): its front end, its words or their order are "
             "wrong, and these results are without meaning"
         )
+    return None
+
+
+def _fault(checked: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the table of a check; None where it can be read."""
+    for key in ("accuracy", "chance", "bound", "of"):
+        if key not in checked:
+            return f"it has no {key}"
+        value = checked[key]
+        if key == "of":
+            fits, expected = isinstance(value, str), "a text"
+        else:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            fits, expected = number and 0 <= value <= 1, "a number from 0 to 1"
+        if not fits:
+            return f"{key} is {value!r}, expected {expected}"
     return None
 
 

@@ -5,15 +5,18 @@ Options are texts such as `prior.ae.start_deviation=0.2`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..errors import ParameterError, unknown
+from ..errors import ListenError, ModelError, ParameterError, unknown
 from ..features import FeatureSpec
 from ..models.bundle import Bundle, load_bundle
-from ..models.classifier import Classifier, load_classifier
-from ..models.sound_classifier import SoundClassifier, load_sound_classifier
+from ..models.classifier import Classifier, average_problem, load_classifier
+from ..models.formats.keras_file import open_model
+from ..models.problem import Problem
+from ..models.sound_classifier import SoundClassifier, input_given, load_sound_classifier
 from ..plugins import KINDS, Component
 from .chosen_model import ChosenModel, chosen_model
 from .hearing import origin_of
@@ -59,7 +62,9 @@ def open_classifier(
     Raises:
         ListenError: a file is missing or damaged, or the parts do not fit together.
     """
-    words, component = model.require_words(), model.frontend_component()
+    with averages_first(model, trust=trust):
+        words = model.require_words()
+    component = model.frontend_component()
     how = {"builder": model.builder, "imports": model.imports, "head": model.head, "trust": trust}
     if component is None:
         opened = load_classifier(model.path, words, model.spec or FeatureSpec(), **how)
@@ -71,6 +76,42 @@ def open_classifier(
     opened = load_sound_classifier(model.path, words, frontend, spec, **how)
     opened.origin = origin_of(dataclasses.replace(model, settings=settings))
     return opened
+
+
+@contextlib.contextmanager
+def averages_first(model: ChosenModel, *, trust: bool = False) -> Iterator[None]:
+    """Refuse a model on averages over time instead of any other fault that is met inside.
+
+    No words and no recordings would mend it, so nobody should be asked for them.
+
+    Args:
+        model: the user's description.
+        trust: open its file even if it holds Python code.
+
+    Raises:
+        ModelError: it takes averages over time.
+    """
+    try:
+        yield
+    except ListenError:
+        if problem := _average_problem(model, trust):
+            raise ModelError(f"the model {model.path}: {problem}") from None
+        raise
+
+
+def _average_problem(model: ChosenModel, trust: bool) -> Problem | None:
+    """Return the problem of a model on averages that its front end does not give."""
+    try:
+        network = open_model(model.path, trust=trust, builder=model.builder, imports=model.imports)
+        component = model.frontend_component()
+        frontend = component and component.create(None, model.settings)
+        given = frontend and input_given(frontend, FeatureSpec())
+    except ListenError:
+        return None
+    shape = getattr(network, "input_shape", None)
+    if not isinstance(shape, tuple) or (given and given[1:] == shape[1:]):
+        return None
+    return average_problem(shape)
 
 
 def parse_options(texts: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]:

@@ -60,7 +60,7 @@ class ModelChoice:
     classifier: str | None = setting(
         None, "A model or a listen.toml instead of the bundle's classifier.", path=True
     )
-    words_file: str | None = setting(None, "Words of that classifier, one a line.", path=True)
+    words_file: str | None = setting(None, "Words of the classifier, one a line.", path=True)
     spec: str | None = setting(
         None, "TOML file with its FeatureSpec.  [the default features]", path=True
     )

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from ..errors import ListenError, ModelError, ParameterError
 from ..models.blocks import BLOCK_SIZE
-from ..models.classifier import Classifier
+from ..models.classifier import Classifier, average_problem
 from ..models.formats.keras_file import open_model
 from ..models.frontends.front_end import FrontEnd
 from ..models.frontends.sound import fit
@@ -32,6 +32,7 @@ from .chosen_model import ChosenModel
 from .doctor import PER_WORD, described_model
 from .hearing import Hearing, checked_table, counted, read_sounds, sorted_recordings, spaced
 from .listen_file import require_new, write_listen_file
+from .options import averages_first
 from .settings import ModelChoice
 
 #: Recordings of each word for the search, candidates that are improved, and those heard at the end.
@@ -157,13 +158,14 @@ def suggest(
         ListenError: an argument cannot be used, the model cannot be opened, or there are no
             recordings of two of its words.
     """
-    if not audio:
-        raise ParameterError("--suggest tries front ends on recordings; give some with --audio")
     target = Path(write or "listen.toml")
     require_new(target)
     model = described_model(choice, options=options)
-    network = _open(model, trust=choice.trust_model)
-    recordings, _ = sorted_recordings(audio, network.words, most=per_word)
+    with averages_first(model, trust=choice.trust_model):
+        if not audio:
+            raise ParameterError("--suggest tries front ends on recordings; give some with --audio")
+        network = _open(model, trust=choice.trust_model)
+        recordings, _ = sorted_recordings(audio, network.words, most=per_word)
     # Of many front ends one is right by luck: others recordings than those that it was chosen by
     # tell whether it was.
     kept = {word: paths[1::2] for word, paths in recordings.items() if len(paths) > 1}
@@ -204,6 +206,8 @@ def _open(model: ChosenModel, *, trust: bool) -> Classifier:
     """Open a model as a classifier on whatever input it has."""
     network = open_model(model.path, trust=trust, builder=model.builder, imports=model.imports)
     shape, outputs = getattr(network, "input_shape", None), network.output_shape
+    if isinstance(shape, tuple) and (problem := average_problem(shape)):
+        raise ModelError(f"the model {model.path}: {problem}")
     if model.words is None and isinstance(outputs, tuple) and len(outputs) == 2:
         lines = max(2, outputs[1])
         raise ModelError(

@@ -1,7 +1,7 @@
-"""Find the component that made an ascent fail.
+"""Find the component that made an ascent fail, or a classifier that would make any fail.
 
-The ascent is repeated and each intermediate value checked, one at a time. This runs only after a
-failure, so it may be slow. Errors name the plugin that a component comes from.
+After a failure the ascent is repeated and each intermediate value checked, one at a time, which may
+be slow. Errors name the plugin that a component comes from.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ..errors import ListenError, ParameterError
+from ..errors import ListenError, ModelError, ParameterError
 from ..models.classifier import Classifier
 from ..plugins.proxy import fault, is_foreign
 
@@ -23,6 +23,32 @@ _FROM_FEATURES = (
     "it must be computed from `features`, by TensorFlow operations that have a gradient"
 )
 _FROM_LATENT = "features must be computed from `z`, by TensorFlow operations that have a gradient"
+
+
+def require_usable(classifier: Classifier, *, gradient: bool = True) -> None:
+    """Refuse a classifier that no ascent can use, before anything is computed or written.
+
+    Args:
+        classifier: is tried on a few features of noise.
+        gradient: whether its outputs have to have one.
+
+    Raises:
+        ModelError: it gives no finite numbers for any of them, or has no gradient.
+    """
+    generator, shape = np.random.default_rng(0), (2, *classifier.spec.shape)
+    # As real features are, and as an ascent begins without a prior.
+    noise = np.concatenate([generator.uniform(size=shape), generator.normal(0, 0.1, shape)])
+    features = tf.constant(noise, tf.float32)
+    if not np.isfinite(classifier.probabilities(features)).any():
+        raise ModelError(
+            f"{classifier.what} gives no finite numbers, whatever it hears; look for NaN in its "
+            "weights, and check it with keras-listen doctor"
+        )
+    if gradient and _gradient(classifier.probabilities, features) is None:
+        raise ModelError(
+            f"{classifier.what} has no gradient; listen to one whose layers all have one, and "
+            "check it with keras-listen doctor"
+        )
 
 
 def blame_gradient(

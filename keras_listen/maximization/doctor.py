@@ -5,94 +5,20 @@ from __future__ import annotations
 import json
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
-from keras import ops
 
 from ..errors import ListenError, ParameterError, unknown
 from ..features import FeatureSpec
-from ..models.batch_coupling import apart, is_batch_coupled
-from ..models.blocks import BLOCK_SIZE, pad_block, spans
 from ..models.classifier import check_shapes
 from ..models.formats.keras_file import open_model
 from ..models.head import KINDS, Head, find_head
 from ..models.problem import ModelFileError
-from ..models.sound_path import SoundPath
-from .engine import STABILIZER
-
-#: Number of noise starts for the checks, and their standard deviation (as published).
-_STARTS, _DEVIATION = 8, 0.1
-#: Number of sounds of noise, which take longer.
-_SOUNDS = 3
-#: Root mean square of a gradient with respect to a sound below which it vanishes.
-_LEAST_OF_SOUNDS = 1e-9
-
-
-@dataclass(frozen=True)
-class Entrance:
-    """What goes into a model, for checks.
-
-    Attributes:
-        spec: of the project's features.
-        frontend: makes the model's input from sound; None where it takes the features.
-    """
-
-    spec: FeatureSpec
-    frontend: Any = None
-
-    @cached_property
-    def shape(self) -> tuple[int | None, ...]:
-        """Shape of noise that stands for a feature or a sound, without the batch."""
-        if self.frontend is None:
-            return self.spec.shape
-        return (SoundPath(self.spec, self.frontend).samples,)
-
-    @property
-    def least(self) -> float:
-        """Size of a gradient below which it vanishes: the constant that the engine adds to it.
-
-        That of a sound is spread over many more values, and the engine never divides by it.
-        """
-        return STABILIZER if self.frontend is None else _LEAST_OF_SOUNDS
-
-    @cached_property
-    def expected(self) -> FeatureSpec | tuple[int | None, ...]:
-        """What the model should take: the features, or the shape that the front end gives."""
-        if self.frontend is None:
-            return self.spec
-        return (None, *self.frontend(tf.zeros((1, *self.shape))).shape[1:])
-
-    def __call__(self, values: Any) -> Any:
-        """Return the model's input of features or sounds."""
-        return values if self.frontend is None else self.frontend(values)
-
-    def before(self, function: Callable | None) -> Callable | None:
-        """Return a function of the model's input as one of features or sounds."""
-        return function and (lambda values: function(self(values)))
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of one check.
-
-    Attributes:
-        name: of the check.
-        ok: whether it passed; None for a note on something that works all the same.
-        text: what was found.
-        remedy: how to mend it; empty where there is nothing to mend.
-    """
-
-    name: str
-    ok: bool | None
-    text: str
-    remedy: str = ""
+from .behaviour import Entrance, check_behaviour
+from .findings import Finding, failure, guarded
 
 
 def examine(
@@ -140,9 +66,9 @@ def _examine_model(
     if problem := _unclear_ends(model, entrance.spec):
         return [problem]
     findings = [
-        _guarded("input shape", _input_shape, model, entrance),
+        guarded("input shape", _input_shape, model, entrance),
         *_input_limits(model),
-        _guarded("outputs", _outputs, model, words),
+        guarded("outputs", _outputs, model, words),
     ]
     fits = all(finding.ok for finding in findings)
     if findings[-1].ok:
@@ -150,10 +76,10 @@ def _examine_model(
     try:
         head = find_head(model, kind=kind)
     except Exception as error:
-        return [*findings, _failure("head", error)]
+        return [*findings, failure("head", error)]
     findings.append(_head(head))
     if fits:
-        findings += _behaviour(model, head, words, entrance)
+        findings += check_behaviour(model, head, words, entrance)
     return findings
 
 
@@ -193,24 +119,6 @@ def _custom_names(config: Any) -> Iterator[str]:
     if isinstance(config, dict | list):
         for child in children:
             yield from _custom_names(child)
-
-
-def _guarded(name: str, look: Callable[..., Finding], *arguments: Any) -> Finding:
-    """Run a check; if the model fails in an unforeseen way, that is the finding."""
-    try:
-        return look(*arguments)
-    except Exception as error:
-        return _failure(name, error)
-
-
-def _failure(name: str, error: Exception) -> Finding:
-    reason = " ".join(str(error).split())[:200]
-    return Finding(
-        name,
-        False,
-        f"the model fails here: {type(error).__name__}: {reason}",
-        "call it in Keras on one feature, mend what fails, and save it again",
-    )
 
 
 def _unclear_ends(model: keras.Model, spec: FeatureSpec) -> Finding | None:
@@ -317,181 +225,3 @@ def _head(head: Head) -> Finding:
         text = f"{text}, but no logits: {head.problem.text}"
         return Finding("head", None, text, head.problem.remedy)
     return Finding("head", True, text)
-
-
-def _behaviour(
-    model: keras.Model, head: Head, words: Sequence[str] | None, entrance: Entrance
-) -> list[Finding]:
-    """Check values and gradients on noise: features, the usual start of an ascent, or sounds."""
-    rng = np.random.default_rng(0)
-    count = _STARTS if entrance.frontend is None else _SOUNDS
-    starts = rng.normal(0.0, _DEVIATION, (count, *entrance.shape)).astype(np.float32)
-    values = _guarded("values", _values, model, head, np.asarray(entrance(starts)))
-    if not values.ok or head.probabilities is None:
-        return [values]
-    findings = [values]
-    if is_batch_coupled(head.logits or head.probabilities, model.input_shape):
-        findings.append(_COUPLED)
-        logits = head.logits and apart(head.logits)
-        head = replace(head, logits=logits, probabilities=apart(head.probabilities))
-    if keras.backend.backend() != "tensorflow":
-        text = f"not looked at: Keras runs on {keras.backend.backend()}"
-        return [*findings, Finding("gradient", None, text, "set KERAS_BACKEND=tensorflow")]
-    head = replace(
-        head,
-        logits=entrance.before(head.logits),
-        probabilities=entrance.before(head.probabilities),
-    )
-    gradient = _guarded("gradient", _gradient, model, head, words, starts, entrance.least)
-    if entrance.frontend is None:
-        return [*findings, gradient]
-    return [*findings, _of_sounds(gradient), _guarded("silence", _silence, head, entrance)]
-
-
-def _of_sounds(gradient: Finding) -> Finding:
-    """Return the finding on the gradient at noise, which for sounds is no start of an ascent."""
-    saturated = gradient.ok is False and gradient.remedy.endswith("--objective logit")
-    return replace(gradient, ok=None) if saturated else gradient
-
-
-def _silence(head: Head, entrance: Entrance) -> Finding:
-    """Look at values and gradients for digital silence, with which recordings are padded."""
-    silent = tf.zeros((1, *entrance.shape))
-    with tf.GradientTape() as tape:
-        tape.watch(silent)
-        values = _probabilities_of(head)(silent)
-    gradient = tape.gradient(values, silent)
-    for what, found in (("outputs", values), ("gradient", gradient)):
-        if found is not None and not np.isfinite(found.numpy()).all():
-            return Finding(
-                "silence",
-                False,
-                f"for digital silence, the {what} of model and front end is not finite",
-                "look for logarithms, roots and divisions in the model that meet 0, and add a "
-                "small number there",
-            )
-    return Finding("silence", True, "values and gradient are finite for digital silence, too")
-
-
-_COUPLED = Finding(
-    "batch",
-    None,
-    "answers for one sample depend on the others in its batch: computed one by one, slower",
-    "to mend it, give its max, mean or normalisation axes without that of the batch",
-)
-
-
-def _values(model: keras.Model, head: Head, starts: np.ndarray) -> Finding:
-    outputs = ops.convert_to_numpy(model(starts, training=False)).astype(np.float64)
-    wrong = int((~np.isfinite(outputs)).sum())
-    if wrong:
-        return Finding(
-            "values",
-            False,
-            f"{wrong} of {outputs.size} outputs on noise are not finite numbers",
-            "look for NaN in its weights; train it again, with a smaller learning rate",
-        )
-    if not _undone(head, starts, outputs):
-        name = _activation_name(head)
-        return Finding(
-            "values",
-            False,
-            f"its outputs are not the {name} of what goes into its last {name}",
-            f"let a {name} over the words be the last that happens to them",
-        )
-    return Finding("values", True, f"finite, {outputs.min():.3g} to {outputs.max():.3g} on noise")
-
-
-def _activation_name(head: Head) -> str:
-    return "sigmoid" if "sigmoid" in head.kind else "softmax"
-
-
-def _undone(head: Head, starts: np.ndarray, outputs: np.ndarray) -> bool:
-    """Return whether the softmax or sigmoid of the logits gives the model's outputs."""
-    if head.logits is None or head.kind in ("logits", "log-softmax"):
-        return True
-    if "sigmoid" in head.kind and not (outputs >= 0).all():
-        # The user called it a sigmoid; its outputs are the logits.
-        return True
-    again = ops.convert_to_numpy(_probabilities_of(head)(starts))
-    if outputs.shape[-1] == 1:
-        again = again[:, 1:]
-    # Wide enough for models that compute in half precision.
-    return again.shape == outputs.shape and bool(np.allclose(again, outputs, atol=1e-2))
-
-
-def _gradient(
-    model: keras.Model,
-    head: Head,
-    words: Sequence[str] | None,
-    starts: np.ndarray,
-    least: float,
-) -> Finding:
-    """Compare the size of each word's gradient with the least that is enough."""
-    count = max(2, model.output_shape[1])
-    names = list(words) if words and len(words) == count else [f"output {i}" for i in range(count)]
-    softmax = _gradient_sizes(_probabilities_of(head), starts, count)
-    weak = [i for i in range(count) if not softmax[i] >= least]
-    name = _activation_name(head)
-    if not weak:
-        return Finding("gradient", True, f"of every word's {name} at least {softmax.min():.1e}")
-    listed = ", ".join(f"{names[i]} {softmax[i]:.1e}" for i in weak[:5])
-    more = f" and {len(weak) - 5} more" if len(weak) > 5 else ""
-    return Finding(
-        "gradient",
-        False,
-        f"of the {name} with respect to noise vanishes (below {least:.0e}) for {len(weak)} "
-        f"of {count} words: {listed}{more}",
-        _gradient_remedy(head, starts, weak, least),
-    )
-
-
-def _gradient_remedy(head: Head, starts: np.ndarray, weak: list[int], least: float) -> str:
-    if head.logits is None:
-        return "let it end in a Dense, Softmax or Activation layer, then use --objective logit"
-    logits = _gradient_sizes(head.logits, starts, max(weak) + 1)
-    if (logits[weak] >= least).all():
-        name = _activation_name(head)
-        return f"the {name} is saturated: climb its logits with --objective logit"
-    return (
-        "nor does that of the logits reach the input: look for layers that pass no gradient "
-        "(rounding, integers, stop_gradient, dead relu), or train it again"
-    )
-
-
-def _probabilities_of(head: Head) -> Callable:
-    """Return a function to a model's probabilities, in single precision where it has logits."""
-    if head.logits is None:
-        return head.probabilities
-    return lambda features: head.activate(ops.cast(head.logits(features), "float32"))
-
-
-def _gradient_sizes(function: Callable, starts: np.ndarray, count: int) -> np.ndarray:
-    """Return the root mean square of each output's gradient, its median over the starts.
-
-    Args:
-        function: features or sounds [shape=(starts, ...)] to values [shape=(starts, outputs)].
-        starts: features or sounds.
-        count: number of outputs, the first ones.
-
-    Returns:
-        float32 [shape=(count,)]; 0 where an output does not depend on the features.
-    """
-    # Every start with every output is a row, so that recurrent networks, which take as long for one
-    # sound as for many, are computed a few times only.
-    rows = np.repeat(np.arange(len(starts)), count), np.tile(np.arange(count), len(starts))
-
-    @tf.function(autograph=False)
-    def of_rows(some: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            tape.watch(some)
-            values = tf.gather(function(some), outputs, batch_dims=1)
-        gradient = tape.gradient(values, some, unconnected_gradients="zero")
-        return tf.sqrt(tf.reduce_mean(tf.square(gradient), axis=range(1, starts.ndim)))
-
-    found = []
-    for span in spans(len(rows[0]), BLOCK_SIZE):
-        start, output = (pad_block(each[span], BLOCK_SIZE) for each in rows)
-        sizes = of_rows(tf.constant(starts[start]), tf.constant(output)).numpy()
-        found.append(sizes[: span.stop - span.start])
-    return np.median(np.concatenate(found).reshape(len(starts), count), axis=0)

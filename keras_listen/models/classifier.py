@@ -96,7 +96,8 @@ class Classifier:
         """What a user should know of the model: a line each."""
         notes = []
         if self.head.note:
-            notes.append(f"{self.what}: {self.head.note}; if that is wrong, name its head")
+            mend = "leave its head out" if self._kind else "name its head"
+            notes.append(f"{self.what}: {self.head.note}; if that is wrong, {mend}")
         if self.batch_coupled:
             notes.append(
                 f"{self.what}: answers for one sample depend on the others in its batch (such as "
@@ -303,20 +304,27 @@ def _input_problem(shape: tuple, expected: FeatureSpec | Sequence[int | None]) -
         for have, want in zip(shape[1:], wanted[1:], strict=True)
     ):
         return None
-    if _is_average(shape):
-        return Problem(
-            f"the model takes input of shape {shape}: averages over time, there is no time left to "
-            "listen to",
-            "use a model on frames over time, or on the waveform",
-        )
+    if problem := average_problem(shape):
+        return problem
     remedy = _input_remedy(shape, spec) if spec else _front_end_remedy(shape, wanted)
     return Problem(f"the model takes input of shape {shape}, expected {wanted}", remedy)
 
 
-def _is_average(shape: tuple) -> bool:
-    """Return whether input is a small vector, in which no axis can be time."""
+def average_problem(shape: Sequence[int | None]) -> Problem | None:
+    """Return what is wrong with an input of averages over time, None for another one.
+
+    Args:
+        shape: of the input, with the batch. A small vector is taken for averages: no axis of it can
+            be time.
+    """
     sizes = [size for size in shape[1:] if size != 1]
-    return len(sizes) == 1 and sizes[0] is not None and sizes[0] < _AVERAGES
+    if len(sizes) != 1 or sizes[0] is None or sizes[0] >= _AVERAGES:
+        return None
+    return Problem(
+        f"the model takes input of shape {tuple(shape)}: averages over time, there is no time left "
+        "to listen to",
+        "use a model on frames over time, or on the waveform",
+    )
 
 
 def _input_remedy(shape: tuple, spec: FeatureSpec) -> str:

@@ -45,18 +45,22 @@ _KNOWN = {
     keras.activations.hard_sigmoid: "hard sigmoid",
     keras.activations.linear: "linear",
 }
+_WITHOUT_LOGITS = (
+    "rebuild it to end in one, or use the objective log-probability or softmax, which need none"
+)
 _NOT_LAST = Problem(
     "its softmax is not in a last Dense, Softmax or Activation layer",
-    "rebuild it to end in one, or use the objective softmax",
+    _WITHOUT_LOGITS,
 )
 _NO_WAY_AROUND = Problem(
     "its sigmoid is not in a last Dense or Activation layer",
-    "rebuild it to end in one, or use the objective softmax",
+    _WITHOUT_LOGITS,
 )
 _CONSTANT = Problem(
     "its softmax is over one output, whose probability is always 1",
     "let it end in a sigmoid, or in one output for each word",
 )
+_BOUNDED = "its outputs lie within 0 and 1, as probabilities do, and are taken as logits"
 
 
 @dataclass(frozen=True)
@@ -139,11 +143,16 @@ def find_head(model: keras.Model, compute: Compute = plainly, kind: str | None =
         raise ParameterError(unknown("head", kind, KINDS))
     end = _find_end(model)
     found = _kind_of_end(end, model)
+    if kind is not None and (problem := _contradiction(kind, found, model)):
+        return Head(kind, problem=problem)
     # There is no way around an activation that is not known.
     before = _logits_before(model, end, compute) if found else None
     note = ""
     if kind is None:
         kind, note = (found, "") if found else _probe(_outputs(model))
+    elif kind == "logits" and found != "linear":
+        outputs = _outputs(model)
+        note = _BOUNDED if len(outputs) and _within_0_and_1(outputs) else ""
     elif kind == "sigmoid" and found != "hard sigmoid":
         if found == "linear" or not _within_0_and_1(_outputs(model)):
             return _sigmoid(model, compute, compute(model), ops.sigmoid)
@@ -156,6 +165,53 @@ def find_head(model: keras.Model, compute: Compute = plainly, kind: str | None =
     if kind == "sigmoid":
         return _sigmoid(model, compute, before, ops.sigmoid, note)
     return _normalised(model, compute, before, kind, note)
+
+
+def _contradiction(kind: str, found: str | None, model: keras.Model) -> Problem | None:
+    """Return why outputs cannot be what a user called them; None where they may be.
+
+    Only what the model shows for every input that was tried counts, and not what its graph
+    promises: a softmax may be over something else than the words.
+
+    Args:
+        kind: given by the user.
+        found: what the graph tells, see `_kind_of_end`.
+        model: with the outputs.
+    """
+    try:
+        outputs = _outputs(model)
+    except Exception:
+        # Whoever computes the model meets the same error, with its reason.
+        return None
+    if not len(outputs) or found == kind:
+        return None
+    if found == "softmax" and outputs.shape[-1] == 1:
+        return _CONSTANT
+    several = outputs.shape[-1] > 1
+    moving = several and bool(np.ptp(outputs, axis=0).max() >= 1e-6)
+    softmax = (found == "softmax" or moving) and _sums_to_1(outputs)
+    logarithms = (found == "log-softmax" or moving) and _are_log_probabilities(outputs)
+    low, high = outputs.min(), outputs.max()
+    # Sigmoids of two words may be trained to sum to 1.
+    if softmax and (kind == "logits" or (kind == "sigmoid" and outputs.shape[-1] != 2)):
+        text, right = "lie within 0 and 1, with the sum 1", "softmax"
+    elif logarithms and kind == "sigmoid":
+        text, right = "are logarithms of probabilities with the sum 1", "log-softmax"
+    elif kind in ("softmax", "log-softmax") and not several:
+        text, right = "are one value", "sigmoid"
+    elif kind == "softmax" and not _within_0_and_1(outputs):
+        text, right = f"reach from {low:.3g} to {high:.3g}", "logits"
+        right = "log-softmax" if logarithms else right
+    elif kind == "log-softmax" and not _are_log_probabilities(outputs, 1e-2):
+        text = f"reach from {low:.3g} to {high:.3g}, and their exponentials do not sum to 1"
+        within = "sigmoid" if _within_0_and_1(outputs) else "logits"
+        right = "softmax" if softmax else within
+    else:
+        return None
+    return Problem(
+        f"its head was given as {kind}, but its outputs {text}",
+        f"leave the head out, or give {right}",
+    )
 
 
 def _normalised(
@@ -360,6 +416,11 @@ def _sums_to_1(outputs: np.ndarray) -> bool:
     return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=-1), 1.0, atol=1e-3))
 
 
+def _are_log_probabilities(outputs: np.ndarray, tolerance: float = 1e-3) -> bool:
+    total = np.log(np.exp(np.minimum(outputs, 50)).sum(axis=-1))
+    return bool((outputs <= tolerance).all() and np.allclose(total, 0.0, atol=tolerance))
+
+
 def _probe(outputs: np.ndarray) -> tuple[str, str]:
     """Return the kind that a model's outputs for varied inputs show, and a note if it is unsure."""
     if not len(outputs):
@@ -369,8 +430,7 @@ def _probe(outputs: np.ndarray) -> tuple[str, str]:
     if outputs.shape[-1] > 1:
         if _sums_to_1(outputs):
             return "softmax", note
-        total = np.log(np.exp(np.minimum(outputs, 50)).sum(axis=-1))
-        if (outputs <= 1e-3).all() and np.allclose(total, 0.0, atol=1e-3):
+        if _are_log_probabilities(outputs):
             return "log-softmax", note
     if _within_0_and_1(outputs):
         if np.ptp(outputs) < 0.25:

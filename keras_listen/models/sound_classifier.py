@@ -137,6 +137,12 @@ class SoundClassifier:
         return tf.function(compute, reduce_retracing=True, autograph=False)
 
 
+def input_given(frontend: Any, spec: FeatureSpec) -> tuple[int | None, ...]:
+    """Return the shape of what a front end makes of features' sounds, with None for the batch."""
+    samples = SoundPath(spec, frontend).samples
+    return (None, *frontend(tf.zeros((1, samples))).shape[1:])
+
+
 def load_sound_classifier(
     path: str | Path,
     words: Sequence[str],
@@ -162,9 +168,8 @@ def load_sound_classifier(
         ModelError: the file cannot be opened, or model, words and front end do not fit together.
     """
     model = open_model(path, trust=trust, builder=builder, imports=imports)
-    what, samples = f"the model {path}", SoundPath(spec, frontend).samples
-    given = frontend(tf.zeros((1, samples)))
-    network = Classifier(model, words, shape=(None, *given.shape[1:]), what=what, head=head)
+    given, what = input_given(frontend, spec), f"the model {path}"
+    network = Classifier(model, words, shape=given, what=what, head=head)
     return SoundClassifier(network, frontend, spec)
 
 

@@ -210,7 +210,8 @@ class Component:
         values = {}
         for name, value in given.items():
             if name not in known:
-                raise ParameterError(unknown(f"option of {self.described}", name, known))
+                show = f"keras-listen plugins show {self.name if self.is_own else self.full_name}"
+                raise ParameterError(unknown(f"option of {self.described}", name, known, show))
             try:
                 values[name] = known[name].convert(value)
             except ValueError:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ from helpers import HOSTILE, WORDS, assert_one_line, digests, read_table, small_
 
 from keras_listen import __version__, listen
 from keras_listen.cli.bars import bar, remembering_interrupts
+from keras_listen.experiment.settings import ModelChoice
 
 HEAVY = ("tensorflow", "keras", "librosa", "torch", "jax", "sklearn")
 
@@ -93,6 +95,13 @@ def test_plugins_lists_components_with_their_options(call):
     text = call("plugins").out
     for _, name in own:
         assert name in text
+
+
+def test_doctor_has_every_option_that_describes_a_classifier(call):
+    text = call("doctor", "--help").out
+    for one in fields(ModelChoice):
+        option = one.metadata.get("option", "--" + one.name.replace("_", "-"))
+        assert (f"  {option} " in text) == (one.name not in ("bundle", "classifier"))
 
 
 @pytest.mark.parametrize(
@@ -179,6 +188,11 @@ def models(tmp_path_factory) -> Path:
     inputs = keras.Input((90, 80, 1))
     doubled = keras.layers.Lambda(lambda x: 2 * x, output_shape=(90, 80, 1))(inputs)
     keras.Model(inputs, small_classifier(1)(doubled)).save(folder / "lambda.keras")
+    broken = small_classifier(1)
+    broken.layers[-1].bias.assign([np.nan] * len(WORDS))
+    broken.save(folder / "nan.keras")
+    rounded = keras.ops.stop_gradient(inputs)
+    keras.Model(inputs, small_classifier(1)(rounded)).save(folder / "cut.keras")
     lines = "\n".join(word for word in WORDS)
     (folder / "words.txt").write_text(lines, encoding="utf-8")
     (folder / "three.txt").write_text("down\nstop\nup\n")
@@ -199,11 +213,14 @@ def models(tmp_path_factory) -> Path:
         ("corrupt.keras", "words.txt", [], "cannot open the model .*corrupt.keras"),
         ("model.h5", "words.txt", [], r"model\.h5 is no HDF5 file.*model\.save"),
         ("lambda.keras", "words.txt", [], "Python code.*--trust-model"),
+        ("nan.keras", "words.txt", [], "nan.keras gives no finite numbers, whatever it hears"),
+        ("cut.keras", "words.txt", [], "cut.keras has no gradient; listen to one whose layers all"),
+        ("good.keras", "words.txt", ["--head", "logits"], "given as logits, but its .* sum 1"),
         ("good.keras", "three.txt", [], "4 outputs, but there are 3 words"),
         ("good.keras", "none.txt", [], "is empty; expected one word a line"),
         ("good.keras", "bytes.txt", [], "cannot read the words file"),
         ("good.keras", "nowhere.txt", [], "cannot read the words file"),
-        ("good.keras", "words.txt", ["--spec", "spec.toml"], "unknown feature field 'n_mel'"),
+        ("good.keras", "words.txt", ["--spec", "spec.toml"], "spec.toml, unknown .* 'n_mel'"),
         ("good.keras", "words.txt", ["--spec", "broken.toml"], "broken.toml"),
         ("good.keras", "words.txt", ["--spec", "nowhere.toml"], "nowhere.toml"),
     ],
@@ -215,6 +232,28 @@ def test_a_bad_model_of_ones_own_is_one_line(
     given = ["--classifier", models / model, "--words-file", models / words, *more]
     assert_one_line(call("run", "--bundle", bundle, *given), message)
     assert files_under(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", ["evaluate", "run"])
+def test_a_model_that_gives_no_numbers_leaves_no_folder(call, models, bundle, tmp_path, command):
+    given = ["--classifier", models / "nan.keras", "--words-file", models / "words.txt"]
+    done = call(command, "--bundle", bundle, *given, "--vocoder", "none", "--out", "out")
+    assert_one_line(done, "gives no finite numbers, whatever it hears; look for NaN in its weights")
+    assert files_under(tmp_path) == []
+    # As the message says, doctor shows it.
+    done = call("doctor", *given[1:], "--head", "logits")
+    assert "PROBLEM values       32 of 32 outputs on noise are not finite numbers" in done.out
+
+
+def test_a_unit_before_a_cut_gradient_can_be_climbed(call, models, bundle, tmp_path):
+    inputs = keras.Input((90, 80, 1))
+    pooled = keras.layers.AveragePooling2D(30, name="pool")(inputs)
+    end = keras.layers.Flatten()(keras.ops.stop_gradient(pooled))
+    keras.Model(inputs, keras.layers.Dense(len(WORDS))(end)).save(tmp_path / "model.keras")
+    given = ["--classifier", "model.keras", "--words-file", models / "words.txt", "--steps", 1]
+    given += ["--objective", "neuron", "-o", "objective.neuron.layer=pool", "--prior", "none"]
+    done = call("run", "--bundle", bundle, *given, "--vocoder", "none", "--out", "out")
+    assert done.status == 0, done.err
 
 
 @pytest.fixture(scope="module")

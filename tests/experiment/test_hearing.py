@@ -7,6 +7,7 @@ import shutil
 import tomllib
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import soundfile
@@ -18,8 +19,10 @@ from keras_listen.experiment.chosen_model import read_listen_file
 from keras_listen.experiment.experiment import resolve
 from keras_listen.experiment.hearing import (
     Hearing,
+    checked_table,
     counted,
     is_clipped,
+    origin_of,
     recordings_by_word,
     sorted_recordings,
 )
@@ -207,6 +210,43 @@ def test_a_run_says_whether_its_model_was_checked(call, listen_file, tiny_corpus
     assert "has changed since it was checked" in note
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        (
+            "accuracy = 0.9",
+            "accuracy = 'high'",
+            "accuracy is 'high', expected a number from 0 to 1",
+        ),
+        ("accuracy = 0.9", "accuracy = nan", "accuracy is nan, expected a number from 0 to 1"),
+        ("accuracy = 0.9", "accuracy = 100", "accuracy is 100, expected a number from 0 to 1"),
+        ("accuracy = 0.9", "accuracy = true", "accuracy is True, expected a number from 0 to 1"),
+        ("bound = ", "# bound = ", "it has no bound"),
+        ("chance = ", "chances = ", "it has no chance"),
+        ("of = ", "of = 3 # ", "of is 3, expected a text"),
+    ],
+)
+def test_a_check_that_cannot_be_read_counts_as_none(listen_file, before, after, fault):
+    heard = Hearing(("up", "stop"), (9, 9), (10, 10))
+    keep_check(listen_file, checked_table(read_listen_file(listen_file), heard))
+    text = listen_file.read_text()
+    assert before in text
+    assert origin_of(read_listen_file(listen_file)).note is None
+    listen_file.write_text(text.replace(before, after))
+    note = origin_of(read_listen_file(listen_file)).note
+    assert "counts as never checked on recordings, because the table [checked] of " in note
+    assert f"listen.toml cannot be read: {fault}; check it again: keras-listen doctor " in note
+
+
+def test_a_new_check_mends_one_that_cannot_be_read(call, listen_file, tiny_corpus):
+    with open(listen_file, "a") as file:
+        file.write("\n[checked]\naccuracy = 'high'\n")
+    [note] = tell(listen_file.parent)
+    assert "it has no chance" in note or "accuracy is 'high'" in note
+    call("doctor", "listen.toml", "--audio", tiny_corpus)
+    assert tell(listen_file.parent) == []
+
+
 def test_a_check_with_other_settings_is_not_kept_in_the_file(call, listen_file, tiny_corpus):
     before = listen_file.read_text()
     done = call("doctor", "listen.toml", "-o", "frontend.mel.level=peak", "--audio", tiny_corpus)
@@ -269,6 +309,50 @@ def test_folders_without_any_word(call, folder, tiny_corpus):
     assert_one_line(done, "the recordings nowhere do not exist")
 
 
+def test_recordings_of_one_word(call, folder, tiny_corpus):
+    given = ["doctor", "model.keras", "--words-file", "words.txt", *GIVEN, "--audio"]
+    done = call(*given, tiny_corpus / "up")
+    assert_one_line(
+        done,
+        "recordings of 1 of the words down, stop, up; expected some of two words at least, each in "
+        r"a folder of the word's name \(found 24 recordings of up\)",
+    )
+    shutil.copytree(tiny_corpus / "up", folder / "corpus" / "up")
+    shutil.copytree(tiny_corpus / "stop", folder / "corpus" / "halt")
+    assert_one_line(call(*given, "corpus"), r"\(found 24 recordings of up and folders halt\)")
+    (folder / "corpus" / "halt").rename(folder / "corpus" / "stop")
+    assert call(*given, "corpus").status == 0
+
+
+def test_averages_over_time_are_refused_before_anything_is_asked_for(call, folder, tiny_corpus):
+    inputs = keras.Input((40, 1))
+    outputs = keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(inputs))
+    keras.Model(inputs, outputs).save(folder / "averages.keras")
+    words = ["--words-file", "words.txt"]
+    for more in (
+        ["--audio", "nowhere"],
+        [*words, "--audio", "nowhere"],
+        [*GIVEN, "--audio", tiny_corpus],
+        ["--suggest"],
+        ["--suggest", "--audio", "nowhere"],
+        [*words, "--suggest", "--audio", tiny_corpus],
+    ):
+        done = call("doctor", "averages.keras", *more)
+        assert_one_line(done, r"shape \(None, 40, 1\): averages over time, there is no time left")
+    done = call("run", "--classifier", "averages.keras")
+    assert_one_line(done, r"shape \(None, 40, 1\): averages over time, there is no time left")
+    # A front end that gives so few values is taken at its word.
+    options = ["--frontend", "waveform", "-o", "frontend.waveform.samples=40"]
+    options += [
+        "-o",
+        "frontend.waveform.seconds=none",
+        "-o",
+        "frontend.waveform.layout=time,channel",
+    ]
+    done = call("doctor", "averages.keras", *words, *options, "--audio", "nowhere")
+    assert_one_line(done, "the recordings nowhere do not exist")
+
+
 def test_words_are_needed(call, folder, tiny_corpus):
     done = call("doctor", "model.keras", *GIVEN, "--audio", tiny_corpus)
     assert_one_line(done, "model.keras has no words; give them with --words-file FILE")
@@ -296,6 +380,23 @@ def test_options_without_a_front_end(call, folder):
     assert_one_line(done, "option frontend.mel.level was given, but no frontend; drop it")
 
 
+def test_an_unknown_option_of_many(call, folder):
+    done = call("doctor", "model.keras", "--frontend", "mel", "-o", "frontend.mel.framed=512")
+    assert_one_line(
+        done,
+        "no option of frontend mel is called 'framed'; did you mean 'frame'\\? keras-listen "
+        r"plugins show mel shows all \d+$",
+    )
+    command = done.err.split("? keras-listen ")[1].split(" shows")[0]
+    assert "\n  frame  " in call(*command.split()).out
+
+
+def test_a_spec_in_a_listen_file_is_named(call, folder):
+    for text, message in (("n_mel = 20", "unknown feature"), ('window = "hat"', "window 'hat' is")):
+        (folder / "listen.toml").write_text(f'model = "model.keras"\n[spec]\n{text}\n')
+        assert_one_line(call("doctor", "listen.toml"), f"in listen.toml, {message}")
+
+
 def test_a_spec_and_a_front_end(call, folder):
     (folder / "features.toml").write_text("n_mels = 20\n")
     done = call("doctor", "model.keras", "--spec", "features.toml", *GIVEN)
@@ -308,7 +409,9 @@ def test_accuracy_counts_words_alike():
     assert heard.confusions == (("b", "a", 2),)
     assert not heard.is_heard
     assert Hearing(("a", "b"), (5, 5), (8, 8)).is_heard
-    with pytest.raises(CorpusError, match="recordings of 1 words could be read"):
+    with pytest.raises(
+        CorpusError, match=r"recordings of 1 words could be read \(of a\); expected two"
+    ):
         counted(["a"], ["a"])
 
 

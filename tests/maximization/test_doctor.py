@@ -5,20 +5,28 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner
 from keras import layers
 
 from keras_listen.cli.doctor import doctor as command
 from keras_listen.errors import ParameterError
 from keras_listen.features import FeatureSpec
-from keras_listen.maximization.doctor import Finding, examine
+from keras_listen.maximization.doctor import examine
 from keras_listen.maximization.engine import STABILIZER
+from keras_listen.maximization.findings import Finding
+from keras_listen.maximization.objectives import log_probability, logit
+from keras_listen.models.classifier import Classifier
 from keras_listen.models.problem import ModelFileError, Problem
+from keras_listen.models.sound_classifier import SoundClassifier
+from keras_listen.plugins import default_registry
 
+SPEC = FeatureSpec()
 SHAPE = (90, 80, 1)
 WORDS = ("no", "stop", "yes")
 
@@ -123,6 +131,69 @@ def test_a_softmax_that_is_saturated_for_one_word(look):
     assert "vanishes (below 1e-05) for 1 of 3 words: yes " in found["gradient"].text
     size = float(found["gradient"].text.rpartition(" ")[2])
     assert 0 < size < STABILIZER
+    assert found["gradient"].remedy == (
+        "the softmax is saturated: climb its logarithm with --objective log-probability, or its "
+        "logits with --objective logit"
+    )
+    # As the remedy says.
+    for objective in (log_probability, logit):
+        assert gradient_of(objective, Classifier(model, WORDS), 2) > STABILIZER
+
+
+def gradient_of(objective, classifier, target: int) -> float:
+    """Return the root mean square of an objective's gradient, its median over noise starts."""
+    starts = tf.constant(np.random.default_rng(0).normal(0, 0.1, (3, *SHAPE)), tf.float32)
+    function = objective(SimpleNamespace(classifier=classifier))
+    with tf.GradientTape() as tape:
+        tape.watch(starts)
+        values = function(classifier, starts, tf.fill([3], target))
+    found = tape.gradient(values, starts).numpy()
+    return float(np.median(np.sqrt((found**2).mean(axis=(1, 2, 3)))))
+
+
+def test_a_saturated_softmax_without_logits_has_a_logarithm(look):
+    last = softmax()
+    model = small(layers.Reshape((2, 36)), last, mean_over_time())
+    kernel, bias = last.get_weights()
+    last.set_weights([kernel, bias + np.array([0.0, 0.0, -14.0])])
+    found = look(model)
+    assert problems(found) == ["gradient"]
+    assert found["gradient"].remedy == (
+        "the softmax is saturated: climb its logarithm with --objective log-probability"
+    )
+    assert gradient_of(log_probability, Classifier(model, WORDS), 2) > STABILIZER
+
+
+def test_behind_a_front_end_the_gradient_is_that_of_the_features(look):
+    frontend = default_registry().create("frontend", "tf-simple-audio")
+    model = keras.Sequential(
+        [
+            keras.Input((124, 129, 1)),
+            layers.AveragePooling2D((31, 43), data_format="channels_last"),
+            layers.Flatten(),
+            softmax(),
+        ]
+    )
+    classifier = SoundClassifier(
+        Classifier(model, WORDS, shape=(None, 124, 129, 1)), frontend, SPEC
+    )
+    starts = np.random.default_rng(0).normal(0, 0.1, (3, *SHAPE)).astype(np.float32)
+    sizes = []
+    for word in range(3):
+        features = tf.constant(starts)
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            value = classifier.probabilities(features)[:, word]
+        gradient = tape.gradient(value, features).numpy()
+        sizes.append(np.median(np.sqrt((gradient**2).mean(axis=(1, 2, 3)))))
+    found = look(model, frontend=frontend)["gradient"]
+    assert found == Finding("gradient", True, f"of every word's softmax at least {min(sizes):.1e}")
+    # Saturated on noise, it may not be on speech: a note, with the same bound as for features.
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel, bias + np.array([0.0, 0.0, -30.0])])
+    found = look(model, frontend=frontend)["gradient"]
+    assert (found.ok, "vanishes (below 1e-05) for 1 of 3 words: yes" in found.text) == (None, True)
+    assert "--objective log-probability" in found.remedy
 
 
 def test_a_saturated_model_without_words_names_outputs(look):
@@ -218,6 +289,13 @@ def test_a_head_that_the_user_names(look):
     assert look(small(layers.Dense(3)), head="sigmoid")["head"].text.startswith("a sigmoid for eac")
     with pytest.raises(ParameterError, match="no head is called 'sigmoids'; did you mean 'sigmoid"):
         look(small(layers.Dense(3)), head="sigmoids")
+
+
+def test_a_head_that_cannot_be(look):
+    found = look(small(softmax()), head="logits")
+    assert problems(found) == ["head"]
+    assert found["head"].text.startswith("its head was given as logits, but its outputs lie")
+    assert problems(look(small(softmax()), head="softmax")) == []
 
 
 def test_a_hidden_softmax_that_is_saturated_cannot_use_logits(look):

@@ -74,7 +74,7 @@ def test_logit_of_a_hidden_softmax_is_refused_with_the_reason():
     heads = [keras.layers.Dense(3, activation="softmax")(x) for _ in range(2)]
     model = keras.Model(inputs, keras.layers.Average()(heads))
     bundle = SimpleNamespace(classifier=Classifier(model, WORDS, SPEC))
-    with pytest.raises(ModelError, match=r"no logits.*use the objective softmax"):
+    with pytest.raises(ModelError, match=r"no logits.*use the objective log-probability"):
         objectives.logit(bundle)
     x = np.zeros((1, *SPEC.shape), np.float32)
     value = objectives.softmax(bundle)(bundle.classifier, x, np.array([1]))

@@ -138,7 +138,7 @@ def test_logits_of_a_hidden_softmax_are_refused_with_the_reason(build):
         classifier.logits(features(1))
     message = str(caught.value)
     assert message.startswith("the model x.keras has no logits: its softmax is not in a last Dense")
-    assert "use the objective softmax" in message
+    assert "use the objective log-probability" in message
     x = features(3)
     found = np.asarray(classifier.probabilities(x))
     np.testing.assert_allclose(found, np.asarray(model(x, training=False)), atol=1e-7)

@@ -35,6 +35,10 @@ def numpy_array(path: Path) -> None:
 
 TORCH = bytes.fromhex("80028a0a6c fc9c46f9206aa850192e".replace(" ", ""))
 ONNX = b"\x08\x08\x12\x07pytorch\x3a\x02\x0a\x00\x42\x02\x10\x11"
+CORE_ML = b"\x08\x01\x12\x02\x0a\x00\x9a\x19\x02\x0a\x00"
+OPENVINO = b'<?xml version="1.0"?>\n<net name="x" version="11">\n<layers></layers></net>'
+LAYERS = b'{"format": "layers-model", "modelTopology": {"class_name": "Sequential"}}'
+GRAPH = b'{"modelTopology": {"node": []}, "weightsManifest": []}'
 FROZEN = b"\x0a\x10\x0a\x01x\x12\x0bPlaceholder\x22\x02\x08\x01"
 REFUSED = {
     "model.tflite": (b"\x1c\0\0\0TFL3\x14\0 \0", "is a TensorFlow Lite file.*bring the Keras"),
@@ -51,6 +55,20 @@ REFUSED = {
         "git-lfs pointer.*git lfs pull",
     ),
     "page.h5": (b"\n<!DOCTYPE html><html>", "is a web page, not a model file; .*raw link"),
+    "layers.json": (
+        LAYERS,
+        "is a TensorFlow.js model.*tensorflowjs_converter --input_format tfjs_",
+    ),
+    "graph.json": (GRAPH, "is a TensorFlow.js model.*bring the Keras model"),
+    "group1-shard1of2.bin": (b"\x00\x01", "is a TensorFlow.js model.*bring the Keras model"),
+    "model.mlmodel": (CORE_ML, "is a Core ML model.*bring the Keras model"),
+    "model.engine": (b"\x01\x02\x03", "is a TensorRT engine.*bring the Keras model"),
+    "model.xml": (OPENVINO, "is an OpenVINO model.*bring the Keras model"),
+    "page.xml": (b'<?xml version="1.0"?><html>', "is a web page, not a model file"),
+    "cut.onnx": (ONNX[:20], "is an ONNX file"),
+    "model.ort": (b"\x18\0\0\0ORTM\0\0", "is an ONNX file"),
+    "model.tar": (b"kws.h5".ljust(257, b"\0") + b"ustar\0", "is an archive of files; unpack it"),
+    "tar.pth": (b"sys_info".ljust(257, b"\0") + b"ustar\0", "is a PyTorch file"),
     "model.json": (b'{"class_name": "Model"}', "is a description in JSON, without weights"),
     "checkpoint": (b'model_checkpoint_path: "x"', "TensorFlow checkpoint: weights without"),
     "x.data-00000-of-00001": (b"\0" * 64, "TensorFlow checkpoint: weights without"),
@@ -70,13 +88,69 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_file_that_cannot_be_used_is_named(tmp_path, name):
-    content, said = REFUSED[name]
+    refuse(tmp_path / name, *REFUSED[name])
+
+
+def refuse(path: Path, content, said: str) -> None:
     if callable(content):
-        content(tmp_path / name)
+        content(path)
     else:
-        (tmp_path / name).write_bytes(content)
+        path.write_bytes(content)
     with pytest.raises(ModelError, match=said):
-        open_model(tmp_path / name)
+        open_model(path)
+
+
+CONTENTS = {
+    "TensorFlow Lite": REFUSED["model.tflite"][0],
+    "ONNX": ONNX,
+    "frozen TensorFlow graph": FROZEN,
+    "PyTorch file": TORCH,
+    "PyTorch": REFUSED["model.pt"][0],
+    "safetensors": REFUSED["weights.safetensors"][0],
+    "Core ML": CORE_ML,
+    "OpenVINO": OPENVINO,
+    "TensorFlow.js": LAYERS,
+    "git-lfs pointer": REFUSED["pointer.keras"][0],
+}
+
+
+@pytest.mark.parametrize("name", ["m.h5", "m.keras", "m.bin", "m", "m.pkl", "m.pb", "m.index"])
+@pytest.mark.parametrize("said", CONTENTS)
+def test_contents_count_and_not_names(tmp_path, said, name):
+    refuse(tmp_path / name, CONTENTS[said], said)
+
+
+FOLDERS = {
+    "model.mlpackage/Data/com.apple.CoreML/model.mlmodel": (CORE_ML, "is a Core ML model"),
+    "model.mlmodelc/coremldata.bin": (b"x", "is a Core ML model"),
+    "web/model.json": (LAYERS, "web is a TensorFlow.js model.*convert it back"),
+    "ir/model.xml": (OPENVINO, "ir is an OpenVINO model"),
+    "hub/model.safetensors": (
+        REFUSED["weights.safetensors"][0],
+        "hub holds model.safetensors, which is a safetensors file",
+    ),
+    "mine/kws.h5": (b"x", r"mine is a folder without saved_model\.pb; give .*mine/kws\.h5$"),
+    "notes/readme.json": (b"{}", "notes is a folder without saved_model.pb; give a .keras or .h5"),
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_that_cannot_be_used_is_named(tmp_path, name):
+    content, said = FOLDERS[name]
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelError, match=said):
+        open_model(tmp_path / name.partition("/")[0])
+
+
+def test_weights_beside_a_description_are_named_with_it(tmp_path):
+    for name, content in (("m.xml", OPENVINO), ("m.bin", b"\1\2"), ("model.json", LAYERS)):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "group1-shard1of1.bin").write_bytes(b"\1\2")
+    with pytest.raises(ModelError, match=r"m\.bin is an OpenVINO model"):
+        open_model(tmp_path / "m.bin")
+    with pytest.raises(ModelError, match=r"of1\.bin is a TensorFlow\.js model.*--output_format"):
+        open_model(tmp_path / "group1-shard1of1.bin")
 
 
 @pytest.mark.parametrize(

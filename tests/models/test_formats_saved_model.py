@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import shutil
+import tempfile
 from pathlib import Path
 
 import keras
@@ -210,6 +212,34 @@ def test_a_damaged_folder(tmp_path, part):
     (tmp_path / "saved" / part).write_bytes(b"\xff\xff\xff")
     with pytest.raises(ModelError, match=r"SavedModel .*(by TensorFlow 2|damaged)"):
         open_model(tmp_path / "saved")
+
+
+def test_a_folder_without_its_variables(tmp_path, values):
+    saved(tmp_path / "whole", (spec(None, RATE),), name="plain")
+    shutil.copytree(tmp_path / "whole", tmp_path / "saved")
+    shutil.rmtree(tmp_path / "saved" / "variables")
+    with pytest.raises(ModelError, match=r"saved has no folder variables/: its weights are missi"):
+        open_model(tmp_path / "saved")
+    with pytest.raises(ModelError, match=r"is a part of a SavedModel; give its whole folder, with"):
+        open_model(shutil.copy(tmp_path / "saved" / "saved_model.pb", tmp_path / "copied.pb"))
+    # As the message says.
+    shutil.copytree(tmp_path / "whole" / "variables", tmp_path / "saved" / "variables")
+    assert open_model(tmp_path / "saved")(values).shape == (3, 4)
+
+
+@pytest.mark.parametrize("cut", ["variables", "variables/variables.index"])
+def test_no_message_names_a_temporary_folder(real_models, tmp_path, monkeypatch, cut):
+    # Written with its optimizer: TensorFlow gets a copy without that.
+    shutil.copytree(real_models / "tinykws_saved" / "kws_ref_model", tmp_path / "saved")
+    for path in (tmp_path / "saved", *(tmp_path / "saved").rglob("*")):
+        path.chmod(0o755)
+    part = tmp_path / "saved" / cut
+    shutil.rmtree(part) if part.is_dir() else part.unlink()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    with pytest.raises(ModelError, match="saved") as caught:
+        open_model(tmp_path / "saved")
+    assert "temporary" not in str(caught.value)
 
 
 def test_a_network_of_its_own_needs_no_builder(tmp_path, monkeypatch):

@@ -77,6 +77,11 @@ def test_windows_are_scipys_and_tensorflows(length):
     symmetric = scipy.signal.get_window("hann", length, False)
     np.testing.assert_allclose(spectrum.window_of("hann_symmetric", length), symmetric)
     np.testing.assert_allclose(spectrum.window_of("povey", length), symmetric**0.85)
+    # Every second sample of a Hann window twice as long, from the second on.
+    offset = scipy.signal.get_window("hann", 2 * length)[1::2]
+    np.testing.assert_allclose(spectrum.window_of("hann_half", length), offset, atol=1e-12)
+    found = spectrum.window_of("sqrt_hann", length)
+    np.testing.assert_allclose(found, np.sqrt(offset / 2), atol=1e-12)
     found = spectrum.window_of("hann_tf", length)
     np.testing.assert_allclose(found, tf.signal.hann_window(length), atol=1e-6)
 

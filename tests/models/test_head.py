@@ -231,7 +231,7 @@ def test_opaque_ends_are_probed(name):
     assert (head.kind, head.sure) == (kind, True)
     assert (head.logits is None) == (name != "logits")
     if head.logits is None:
-        assert str(head.problem).endswith("or use the objective softmax")
+        assert str(head.problem).endswith("objective log-probability or softmax, which need none")
     np.testing.assert_allclose(
         np.asarray(head.probabilities(x)), formula(linear(model, x)), atol=1e-5
     )
@@ -306,8 +306,70 @@ def test_an_unknown_head_is_refused_with_the_known_ones(tmp_path):
     for kind in KINDS:
         find_head(model, kind=kind)
     model.save(tmp_path / "model.keras")
-    opened = load_classifier(tmp_path / "model.keras", WORDS, SPEC, head="logits")
-    assert opened.head.kind == "logits"
+    opened = load_classifier(tmp_path / "model.keras", WORDS, SPEC, head="softmax")
+    assert opened.head.kind == "softmax"
+
+
+SUM = "lie within 0 and 1, with the sum 1; leave the head out, or give softmax"
+CONTRADICTIONS = {
+    "softmax": {"logits": SUM, "sigmoid": SUM, "log-softmax": "from 0 to 1, .*, or give softmax"},
+    "log_softmax": {
+        "softmax": "reach from -.* to .*; leave the head out, or give log-softmax",
+        "sigmoid": "are logarithms of probabilities with the sum 1; .* give log-softmax",
+    },
+    "sigmoid": {"log-softmax": "their exponentials do not sum to 1; .*, or give sigmoid"},
+    None: {
+        "softmax": "reach from -.* to .*; leave the head out, or give logits",
+        "log-softmax": "their exponentials do not sum to 1; leave the head out, or give logits",
+    },
+}
+
+
+@pytest.mark.parametrize("opaque", [False, True])
+@pytest.mark.parametrize(
+    ("activation", "given"), [(a, kind) for a, kinds in CONTRADICTIONS.items() for kind in kinds]
+)
+def test_a_head_that_cannot_be_is_refused_and_its_remedy_works(activation, given, opaque):
+    function = keras.activations.get(activation)
+    model = chain(dense(), layers.Lambda(function)) if opaque else chain(dense(3, activation))
+    said = f"its head was given as {given}, but its outputs .*{CONTRADICTIONS[activation][given]}"
+    with pytest.raises(ModelError, match=f"the classifier: {said}") as caught:
+        Classifier(model, WORDS, SPEC, head=given)
+    right, out = str(caught.value).rpartition("or give ")[2], find_head(model)
+    x = features()
+    for head in (find_head(model, kind=right), out):
+        assert head.problem is None or head.kind in ("hidden softmax", "sigmoid")
+        np.testing.assert_array_equal(head.probabilities(x), out.probabilities(x))
+
+
+@pytest.mark.parametrize("kind", ["softmax", "log-softmax"])
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_one_output_is_no_softmax(activation, kind):
+    message = f"its head was given as {kind}, but its outputs are one value; .*, or give sigmoid"
+    with pytest.raises(ModelError, match=message):
+        Classifier(chain(dense(1, activation)), ("no", "yes"), SPEC, head=kind)
+
+
+def test_a_head_that_may_be_is_noted():
+    classifier = Classifier(chain(dense(3, "sigmoid")), WORDS, SPEC, head="logits")
+    assert classifier.notes == (
+        "the classifier: its outputs lie within 0 and 1, as probabilities do, and are taken as "
+        "logits; if that is wrong, leave its head out",
+    )
+    # Sigmoids of two words may sum to 1, and what is the same for all inputs shows nothing.
+    pair = chain(dense(1), lambda x: ops.concatenate([ops.sigmoid(x), ops.sigmoid(-x)], -1))
+    assert find_head(pair, kind="sigmoid").kind == "sigmoid"
+    still = chain(dense(2), layers.Rescaling(0.0, 0.5))
+    assert find_head(still, kind="logits").problem is None
+
+
+@pytest.mark.parametrize("function", [ops.softmax, ops.sigmoid])
+def test_without_logits_the_objective_log_probability_remains(function):
+    model = chain(dense(), layers.Lambda(function))
+    problem = find_head(model).problem
+    assert problem.remedy.endswith("use the objective log-probability or softmax, which need none")
+    with pytest.raises(ModelError, match=r"has no logits: .* use the objective log-probability"):
+        Classifier(model, WORDS, SPEC).require_logits()
 
 
 def test_decisions():

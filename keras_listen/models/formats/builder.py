@@ -131,7 +131,10 @@ def _load_plainly(model: keras.Model, path: Path) -> None:
             _load_all(model, place)
         except Exception as error:
             if place.suffix == ".keras":
-                raise ModelFileError(Problem(_brief(error))) from error
+                # A temporary file tells nobody anything.
+                reason = " ".join(str(error).replace(str(place), str(path)).split())[:160]
+                text = f"{type(error).__name__}: {reason}"
+                raise ModelFileError(Problem(text)) from error
             # Keras 2.13 to 2.15 write the same layout with weights that Keras 3 does without.
             with opened(path) as file:
                 set_tree(model, file, path)

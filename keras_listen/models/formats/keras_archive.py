@@ -67,7 +67,9 @@ def open_in_keras3(
         try:
             model = keras.saving.load_model(place, compile=False, safe_mode=not trust)
         except Exception as error:
-            raise _refusal(path, version, *_explain(error, version)) from error
+            # A temporary file tells nobody anything.
+            text = str(error).replace(str(place), str(path))
+            raise _refusal(path, version, *_explain(error, text, version)) from error
     return as_functional(model)
 
 
@@ -154,9 +156,9 @@ def _refusal(path: Path, version: str, text: str, remedy: str) -> ModelFileError
     return ModelFileError(Problem(f"cannot open the model {path}{by}: {text}", remedy))
 
 
-def _explain(error: Exception, version: str) -> tuple[str, str]:
-    """Return why Keras cannot open a file, and how to mend that."""
-    text = " ".join(str(error).split())
+def _explain(error: Exception, text: str, version: str) -> tuple[str, str]:
+    """Return why Keras cannot open a file, and how to mend that, from an error and its text."""
+    text = " ".join(text.split())
     if missing := re.search(r"Could not locate \w+ '([^']+)'", text):
         return (
             f"it needs a custom class that is not there ({missing[1]})",

@@ -6,21 +6,15 @@ import zipfile
 from pathlib import Path
 
 from ..problem import ModelFileError, Problem
+from .other_systems import BRING, CORE_ML, ENGINES, TFLITE, TORCH, exported, of_another_system
 
 #: Kinds that can be opened.
 ARCHIVE, HDF5, SAVED_MODEL = "keras archive", "hdf5", "saved model"
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEAD = 4096
-#: What to bring instead of a file without gradients, or of another system.
-_BRING = (
-    "bring the Keras model that it was made from (.keras, .h5, or a SavedModel folder), from where "
-    "it was trained"
-)
-_TORCH = (
-    "bring a Keras model: build the network in Keras, copy the weights by hand, check the outputs, "
-    "and call model.save('model.keras')"
-)
+#: Ends of names by which a folder's files are looked at.
+_ELSEWHERE = (".onnx", ".ort", ".tflite", ".safetensors", ".mlmodel", *ENGINES)
 _ARCHIVE_PARTS = {"metadata.json", "config.json", "model.weights.h5"}
 
 
@@ -47,10 +41,15 @@ def recognise(path: Path) -> tuple[str, Path]:
         raise _refusal(path, "is empty", "download or save it again")
     if head.startswith(_SIGNATURE):
         return HDF5, path
-    if head[4:8] != b"TFL3" and (zipfile.is_zipfile(path) or head.startswith(b"PK\x03\x04")):
+    if head[4:8] != TFLITE and (zipfile.is_zipfile(path) or head.startswith(b"PK\x03\x04")):
         _require_archive(path)
         return ARCHIVE, path
-    if problem := _text_file(head) or _binary_file(path, head):
+    if problem := (
+        exported(path)
+        or _text_file(head)
+        or of_another_system(path, head)
+        or _other_file(path, head)
+    ):
         raise _refusal(path, *problem)
     if path.parent.joinpath("saved_model.pb").exists() and path.suffix == ".pb":
         return SAVED_MODEL, _require_saved_model(path.parent)
@@ -83,8 +82,29 @@ def _require_saved_model(folder: Path) -> Path:
     if inner:
         remedy = f"give {' or '.join(str(each) for each in inner[:3])}"
         raise _refusal(folder, "holds a SavedModel in a folder of its own", remedy)
-    text = "is a folder without saved_model.pb"
-    raise _refusal(folder, text, "give a .keras or .h5 file, or the folder of a SavedModel")
+    text, remedy = "is a folder without saved_model.pb", "give a .keras or .h5 file"
+    if models := sorted((*folder.glob("*.keras"), *folder.glob("*.h5"))):
+        raise _refusal(folder, text, f"give {' or '.join(str(each) for each in models[:3])}")
+    if problem := _folder_of_another_system(folder):
+        raise _refusal(folder, *problem)
+    raise _refusal(folder, text, f"{remedy}, or the folder of a SavedModel")
+
+
+def _folder_of_another_system(folder: Path) -> tuple[str, str] | None:
+    """Return what is wrong with a folder that another system wrote, and what to do."""
+    if (folder / "Data" / "com.apple.CoreML").is_dir() or (folder / "coremldata.bin").exists():
+        return CORE_ML
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    for path in files:
+        if path.suffix in (".json", ".xml") and (found := exported(path)):
+            return found
+    for path in files:
+        if path.suffix in _ELSEWHERE:
+            with open(path, "rb") as file:
+                found = of_another_system(path, file.read(_HEAD))
+            if found:
+                return f"holds {path.name}, which {found[0]}", found[1]
+    return None
 
 
 def _require_archive(path: Path) -> None:
@@ -98,7 +118,7 @@ def _require_archive(path: Path) -> None:
         return
     last = {name.rpartition("/")[2] for name in names}
     if "data.pkl" in last:
-        raise _refusal(path, "is a PyTorch file", _TORCH)
+        raise _refusal(path, "is a PyTorch file", TORCH)
     if "saved_model.pb" in last:
         raise _refusal(path, "is a zipped SavedModel", "unzip it and give the folder")
     if last >= _ARCHIVE_PARTS:
@@ -106,9 +126,9 @@ def _require_archive(path: Path) -> None:
     elif models := sorted(name for name in names if name.endswith((".keras", ".h5"))):
         text, remedy = f"is a zip file with {models[0]} in it", "unzip it and give that file"
     elif any(name.endswith(".npy") for name in names):
-        text, remedy = "is a file of NumPy arrays, without a network", _BRING
+        text, remedy = "is a file of NumPy arrays, without a network", BRING
     else:
-        text, remedy = "is a zip file, but no .keras archive: it has no config.json", _BRING
+        text, remedy = "is a zip file, but no .keras archive: it has no config.json", BRING
     raise _refusal(path, text, remedy)
 
 
@@ -141,12 +161,10 @@ def _checkpoint() -> tuple[str, str]:
     )
 
 
-def _binary_file(path: Path, head: bytes) -> tuple[str, str] | None:
-    """Return what is wrong with a binary file of another system, and what to do."""
-    if head[4:8] == b"TFL3":
-        return "is a TensorFlow Lite file, through which there are no gradients", _BRING
-    if b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19" in head[:32] or b"ustar" in head[257:263]:
-        return "is a PyTorch file", _TORCH
+def _other_file(path: Path, head: bytes) -> tuple[str, str] | None:
+    """Return what is wrong with a binary file that is no model by itself, and what to do."""
+    if head[257:262] == b"ustar":
+        return "is an archive of files", "unpack it and give the model in it"
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return (
             "is a pickle of Python objects, which could do anything on this machine when opened",
@@ -157,66 +175,12 @@ def _binary_file(path: Path, head: bytes) -> tuple[str, str] | None:
     if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")):
         return "is a compressed file", "unpack it and give the model in it"
     if head.startswith(b"\x93NUMPY"):
-        return "is an array of NumPy, without a network", _BRING
-    if head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 1 << 32:
-        return "is a safetensors file: weights without a network", _TORCH
+        return "is an array of NumPy, without a network", BRING
     if path.suffix == ".index" or ".data-0" in path.name:
         inside = path.parent.name == "variables"
         own = ("is a part of a SavedModel", f"give {path.parent.parent}")
         return own if inside else _checkpoint()
-    if path.name in ("keras_metadata.pb", "fingerprint.pb"):
-        return "is a part of a SavedModel", f"give {path.parent}"
-    return _graph_file(path)
-
-
-def _graph_file(path: Path) -> tuple[str, str] | None:
-    """Return what is wrong with a file in protocol buffers, None for a complete SavedModel's."""
-    fields = _fields(path)
-    if {(1, 0), (7, 2), (8, 2)} <= fields:
-        return (
-            "is an ONNX file, whose gradients are not known here",
-            "bring the Keras model that it was made from, or rebuild the network in Keras and copy "
-            "its weights",
-        )
-    if fields == {(1, 0), (2, 2)} and not (path.parent / "variables").exists():
-        return "is a part of a SavedModel", "give its whole folder, with variables/ beside it"
-    if (1, 2) in fields and fields <= {(1, 2), (2, 2), (3, 0), (4, 2)}:
-        return "is a frozen TensorFlow graph (GraphDef), which cannot be listened to", _BRING
     return None
-
-
-def _fields(path: Path, limit: int = 100_000) -> set[tuple[int, int]]:
-    """Return numbers and wire types of the outermost fields of a protocol buffer.
-
-    Empty for a file that is none.
-    """
-    size, found = path.stat().st_size, set()
-    with open(path, "rb") as file:
-        for _ in range(limit):
-            if (at := file.tell()) == size:
-                return found
-            key = _varint(file)
-            kind = key & 7
-            length = _varint(file) if kind in (0, 2) else {1: 8, 5: 4}.get(kind)
-            if key < 8 or length is None or file.tell() == at:
-                return set()
-            if kind != 0:
-                file.seek(length, 1)
-            if file.tell() > size:
-                return set()
-            found.add((key >> 3, kind))
-    return found
-
-
-def _varint(file) -> int:
-    """Read a number of protocol buffers: seven bits a byte, the lowest first; 0 at the end."""
-    value = shift = 0
-    while (byte := file.read(1)) and shift < 64:
-        value |= (byte[0] & 127) << shift
-        shift += 7
-        if byte[0] < 128:
-            return value
-    return 0
 
 
 def _refusal(path: Path, text: str, remedy: str) -> ModelFileError:

@@ -98,11 +98,17 @@ def _load(folder: Path) -> Any:
             slots |= bool(node.slot_variables)
             del node.slot_variables[:]
     version = proto.meta_graphs[0].meta_info_def.tensorflow_version if proto.meta_graphs else "?"
+    place = folder
     try:
         with _beside(folder, proto.SerializeToString()) if slots else _as_it_is(folder) as place:
             return tf.saved_model.load(str(place))
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
+        if not (folder / "variables").is_dir():
+            text = f"the SavedModel {folder} has no folder variables/: its weights are missing"
+            remedy = "copy its whole folder, variables/ beside saved_model.pb, or export it anew"
+            raise ModelFileError(Problem(text, remedy)) from error
+        # A temporary folder tells nobody anything.
+        reason = " ".join(str(error).replace(str(place), str(folder)).split())[:160]
         text = (
             f"cannot open the SavedModel {folder}, written by TensorFlow {version}: "
             f"{type(error).__name__}: {reason}"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ParameterError
+from ...features import hann_half, sqrt_hann
 from .settings import SpectrumSettings
 
 
@@ -23,9 +24,7 @@ def window_of(name: str, length: int) -> np.ndarray:
     if name == "rect":
         return np.ones(length)
     if name in ("sqrt_hann", "hann_half"):
-        phase = 2 * np.pi * (np.arange(length) + 0.5) / length
-        hann = 0.5 - 0.5 * np.cos(phase)
-        return np.sqrt(0.5) * np.sqrt(hann) if name == "sqrt_hann" else hann
+        return sqrt_hann(length) if name == "sqrt_hann" else hann_half(length)
     if name == "povey":
         return window_of("hann_symmetric", length) ** 0.85
     if name == "hann_tf":
