@@ -5,6 +5,7 @@ They are given one by one, or by a file that says it all, `listen.toml`:
     model = "model.keras"          # beside this file
     words = ["yes", "no"]          # or words_file = "words.txt"
     head = "sigmoid"               # where it is not found
+    place = "anywhere"             # of words in a window that is longer; the middle without it
     builder = "module:function"    # builds the network for a file of weights
     imports = ["module"]           # registers custom layers
 
@@ -36,6 +37,7 @@ _KEYS = {
     "words": (list, "a list of words"),
     "words_file": (str, "a path"),
     "head": (str, "a kind of head"),
+    "place": (str, "a place in the window"),
     "builder": (str, "MODULE:FUNCTION"),
     "imports": (list, "a list of modules"),
     "frontend": (dict, "a table with a name"),
@@ -54,6 +56,7 @@ class ChosenModel:
         spec: of the features it takes, where it has no front end.
         frontend: name of its front end, or None.
         settings: options of the front end.
+        place: of words in a longer window, see `models.sound_path.PLACES`.
         head: kind of its head; found where None.
         builder: "module:function" that builds the network, for a file of weights.
         imports: modules that register custom layers.
@@ -66,6 +69,7 @@ class ChosenModel:
     spec: FeatureSpec | None = None
     frontend: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    place: str = "middle"
     head: str | None = None
     builder: str | None = None
     imports: tuple[str, ...] = ()
@@ -121,12 +125,9 @@ def chosen_model(choice: ModelChoice) -> ChosenModel | None:
         over["frontend"] = choice.frontend
         if choice.frontend != model.frontend:
             over["settings"] = {}
-    if choice.head:
-        over["head"] = choice.head
-    if choice.builder:
-        over["builder"] = choice.builder
-    if choice.imports:
-        over["imports"] = choice.imports
+    for name in ("place", "head", "builder", "imports"):
+        if value := getattr(choice, name):
+            over[name] = value
     if over.keys() & {"frontend", "spec", "words"}:
         over["checked"] = {}
     files = [*model.files, *(path for path in (choice.words_file, choice.spec) if path)]
@@ -135,6 +136,11 @@ def chosen_model(choice: ModelChoice) -> ChosenModel | None:
         raise ModelError(
             f"the model {model.path} was given both a spec and a front end; a spec describes the "
             "project's own features, so drop one"
+        )
+    if choice.place and not model.frontend:
+        raise ModelError(
+            f"a place in the window was given, but the model {model.path} takes the project's own "
+            "features, which fill it; drop --place, or name its front end"
         )
     return model
 
@@ -145,6 +151,7 @@ def _stray(choice: ModelChoice) -> str | None:
         return "a words file or a spec"
     names = {
         "frontend": "a front end",
+        "place": "a place in its window",
         "head": "a head",
         "builder": "--model",
         "imports": "--import",
@@ -201,6 +208,7 @@ def _from_table(path: Path, about: Mapping[str, Any]) -> ChosenModel:
         spec=spec,
         frontend=name,
         settings={key: _beside(beside, value) for key, value in settings.items()},
+        place=about.get("place", "middle"),
         head=about.get("head"),
         builder=about.get("builder"),
         imports=tuple(map(str, about.get("imports", ()))),

@@ -177,13 +177,14 @@ class Experiment:
         Returns:
             sounds, gains, cycle and perhaps referee_cycle, as in `Block`.
         """
-        sounds, gains = synthesize(self.vocoder, clipped, self._seeds(samples), track)
+        seeds = self._seeds(samples)
+        sounds, gains = synthesize(self.vocoder, clipped, seeds, track)
         again = np.stack([extract_fitted(sound, self.classifier.spec) for sound in sounds])
         heard = {"sounds": sounds, "gains": gains}
         if not isinstance(self.classifier, SoundClassifier):
             return heard | {"cycle": self._predict(self.classifier, again[..., None])}
         rate, size = self.classifier.spec.sample_rate, self.block_size
-        heard["cycle"] = predict_sounds(self.classifier, sounds, rate, block_size=size)
+        heard["cycle"] = predict_sounds(self.classifier, sounds, rate, seeds=seeds, block_size=size)
         if self.referee is not None:
             heard["referee_cycle"] = self._predict(self.referee, again[..., None])
         return heard

@@ -21,6 +21,7 @@ from ..models.blocks import BLOCK_SIZE
 from ..models.classifier import Classifier
 from ..models.provenance import Origin
 from ..models.sound_classifier import SoundClassifier
+from ..models.sound_path import MIDDLE
 from ..output.files import sha256
 from ..plugins import default_registry
 from ..vocoders.synthesis import write_wav
@@ -108,14 +109,16 @@ def predict_sounds(
     sounds: np.ndarray,
     sample_rate: int,
     *,
+    seeds: np.ndarray | None = None,
     block_size: int = BLOCK_SIZE,
 ) -> np.ndarray:
     """Return a classifier's probabilities of synthesized sounds, heard from sound files.
 
     Args:
-        classifier: hears them.
+        classifier: hears them, each at its place in a longer window.
         sounds: [shape=(sounds, samples), in [-1, 1]].
         sample_rate: of the sounds, in Hz.
+        seeds: of the sounds [shape=(sounds, 2), uint32], on which their places may depend.
         block_size: sounds computed together.
 
     Returns:
@@ -127,7 +130,8 @@ def predict_sounds(
             write_wav(path, sound, sample_rate)
         read = default_registry().create("reader", "soundfile")
         heard = [sound for _, sound in read(paths, classifier.frontend.sample_rate)]
-    return classifier.predict_sounds(heard, block_size=block_size)
+    seeds = np.tile(MIDDLE, (len(heard), 1)) if seeds is None else seeds
+    return classifier.predict_sounds(heard, seeds=seeds, block_size=block_size)
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,8 @@ def write_listen_file(
     require_new(path)
     folder = Path(path).absolute().parent
     about: dict[str, Any] = {"model": _relative(model.path, folder)}
-    for name in ("words", "head", "builder", "imports"):
-        if value := getattr(model, name):
+    for name in ("words", "place", "head", "builder", "imports"):
+        if (value := getattr(model, name)) and (name, value) != ("place", "middle"):
             about[name] = list(value) if isinstance(value, tuple) else value
     lines = _entries(about)
     if component := model.frontend_component():

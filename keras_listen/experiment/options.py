@@ -73,7 +73,7 @@ def open_classifier(
     mine = options_in_use(options_among(options or {}, [component]), {"frontend": component})
     settings = {**model.settings, **mine.get("frontend", {})}
     frontend = component.create(None, settings)
-    opened = load_sound_classifier(model.path, words, frontend, spec, **how)
+    opened = load_sound_classifier(model.path, words, frontend, spec, place=model.place, **how)
     opened.origin = origin_of(dataclasses.replace(model, settings=settings))
     return opened
 

@@ -31,6 +31,7 @@ class SharedKeywords(AscentKeywords, total=False):
     spec: str | Path | None
     trust_model: bool | None
     frontend: str | None
+    place: str | None
     head: str | None
     builder: str | None
     imports: Iterable[str] | None
@@ -51,6 +52,8 @@ class ModelChoice:
         trust_model: open the file even if it holds Python code.
         frontend: name of the front end that makes its input from sound; None where it takes the
             project's own features.
+        place: where words stand in its window, if that is longer than they are; "middle" where
+            None, see `models.sound_path.PLACES`.
         head: what its outputs are, see `models.head.KINDS`; found out where None.
         builder: "module:function" that builds the network, for a file of weights.
         imports: modules to import first, which register custom layers.
@@ -69,6 +72,12 @@ class ModelChoice:
         None,
         "Makes its input from sound, see keras-listen plugins.  [the default features]",
         metavar="NAME",
+    )
+    place: str | None = setting(
+        None,
+        "Where words stand in its window, if that is longer: start, middle, end, anywhere.  "
+        "[middle]",
+        metavar="PLACE",
     )
     head: str | None = setting(
         None, "What its outputs are, such as softmax or logits.  [found out]", metavar="KIND"
@@ -101,7 +110,7 @@ class ModelChoice:
 
         What came later stands there where it was given, so that older folders can be resumed.
         """
-        later = ("frontend", "head", "builder", "imports")
+        later = ("frontend", "place", "head", "builder", "imports")
         about = asdict(self) | {"imports": list(self.imports)}
         return {name: value for name, value in about.items() if value or name not in later}
 

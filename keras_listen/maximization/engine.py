@@ -209,7 +209,9 @@ class _Climber:
         self._decode = tf.function(lambda z: prior.decode(z), autograph=False)
         self._look = tf.function(self._look_once, autograph=False)
         self._step = tf.function(self._step_once, autograph=False)
-        self._hold = tf.function(lambda z: classifier.hold(prior.decode(z)), autograph=False)
+        self._hold = tf.function(
+            lambda z, seeds: classifier.hold(prior.decode(z), seeds), autograph=False
+        )
         self._renew = tf.function(
             lambda z, held, last: classifier.renew(prior.decode(z), held, last=last),
             autograph=False,
@@ -244,19 +246,19 @@ class _Climber:
         """Take all steps of a block and compute its values at the end."""
         ascent, start_features = self._ascent, self._decode(z)
         start_z, state, curve = z, self._begin(z), []
-        held = self._held(z, None)
+        held = self._held(z, None, seeds)
         for number in range(ascent.steps):
             if number and number % _HELD == 0:
-                held = self._held(z, held)
+                held = self._held(z, held, seeds)
             z, *seen, state = self._step(z, targets, seeds, tf.constant(number), state, held)
             curve.append(seen)
-        held = self._held(z, held, last=True)
+        held = self._held(z, held, seeds, last=True)
         features, values, probabilities = self._look(z, targets, held)
         reached = self._are_reached(probabilities, targets)
         first = _first_reached(state.first, reached, z, tf.constant(ascent.steps))
         if ascent.keep_best:
             _, z = _better(state.best, values, z)
-            held = self._held(z, held, last=True)
+            held = self._held(z, held, seeds, last=True)
             features, values, probabilities = self._look(z, targets, held)
         return Maximization(
             start_z.numpy(),
@@ -276,24 +278,22 @@ class _Climber:
         best = tf.fill([count], -np.inf), z
         return _AscentState(self._slots_of(z), best, (tf.fill([count], -1), z))
 
-    def _held(self, z: tf.Tensor, held: Any, *, last: bool = False) -> Any:
-        """Return what the classifier holds constant from here on: phases, or nothing."""
+    def _held(self, z: tf.Tensor, held: Any, seeds: tf.Tensor, *, last: bool = False) -> Any:
+        """Return what the classifier holds constant from here on: phases and places, or nothing."""
         if not isinstance(self._classifier, SoundClassifier):
             return ()
-        return self._hold(z) if held is None else self._renew(z, held, last)
+        return self._hold(z, seeds) if held is None else self._renew(z, held, last)
 
     def _moved(self, held: Any, number: tf.Tensor, seeds: tf.Tensor) -> Any:
-        """Return held phases as the transforms of a step move them, along with the features."""
-        if not isinstance(held, tuple):
-            for transform in self._ascent.transforms:
-                if hasattr(transform, "move_phases"):
-                    held = transform.move_phases(held, number, seeds)
+        """Return what is held as the transforms of a step move it, along with the features."""
+        for transform in self._ascent.transforms if held else ():
+            if hasattr(transform, "move_phases"):
+                held = held._replace(phase=transform.move_phases(held.phase, number, seeds))
         return held
 
     def _listener(self, held: Any) -> Any:
         """Return the classifier as the objective sees it in one step."""
-        nothing = isinstance(held, tuple)
-        return _Seen(self._classifier if nothing else self._classifier.holding(held))
+        return _Seen(self._classifier.holding(held) if held else self._classifier)
 
     def _look_once(
         self, z: tf.Tensor, targets: tf.Tensor, held: Any

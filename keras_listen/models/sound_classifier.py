@@ -20,7 +20,7 @@ from .classifier import Classifier
 from .formats.keras_file import open_model
 from .frontends.sound import fit
 from .rewrites import interruptible
-from .sound_path import SoundPath
+from .sound_path import Held, SoundPath
 
 #: Iterations of Griffin-Lim: for the first phases, when they are renewed, and for the last ones.
 #: More change neither success nor agreement of referees, see docs/decisions.md.
@@ -37,16 +37,19 @@ class SoundClassifier:
         network: takes what the front end gives.
         frontend: from sound to the network's input, see `keras_listen.hookspecs`.
         spec: of the priors' features.
+        place: where sounds stand in a longer window, see `sound_path.PLACES`.
 
     Attributes:
         words, what, origin: as in `Classifier`.
         path: from features to the network's input.
     """
 
-    def __init__(self, network: Classifier, frontend: Any, spec: FeatureSpec):
+    def __init__(
+        self, network: Classifier, frontend: Any, spec: FeatureSpec, place: str = "middle"
+    ):
         self.network, self.frontend, self.spec = network, frontend, spec
         self.words, self.what, self.origin = network.words, network.what, network.origin
-        self.path = SoundPath(spec, frontend)
+        self.path = SoundPath(spec, frontend, place)
 
     def __getattr__(self, name: str) -> Any:
         # What does not depend on features: labels, head, layers.
@@ -54,17 +57,22 @@ class SoundClassifier:
             raise AttributeError(name)
         return getattr(self.network, name)
 
-    def hold(self, features: tf.Tensor) -> tf.Tensor:
-        """Return phases for features [shape=(batch, frames, mels, 1)], from nothing."""
-        return self.path.begin(features, _FIRST)
+    def hold(self, features: tf.Tensor, seeds: tf.Tensor | None = None) -> Held:
+        """Return phases for features [shape=(batch, frames, mels, 1)], from nothing, and places.
 
-    def renew(self, features: tf.Tensor, phase: tf.Tensor, *, last: bool = False) -> tf.Tensor:
+        Args:
+            features: of the samples.
+            seeds: of the samples [shape=(batch, 2), uint32], on which their places may depend.
+        """
+        return self.path.begin(features, _FIRST, seeds)
+
+    def renew(self, features: tf.Tensor, held: Held, *, last: bool = False) -> Held:
         """Return phases for features that have moved; better ones for the last features."""
-        return self.path.refresh(features, phase, _LAST if last else _RENEWED)
+        return self.path.refresh(features, held, _LAST if last else _RENEWED)
 
-    def holding(self, phase: tf.Tensor) -> Holding:
-        """Return the classifier whose sounds have these phases."""
-        return Holding(self, phase)
+    def holding(self, held: Held) -> Holding:
+        """Return the classifier whose sounds have these phases and places."""
+        return Holding(self, held)
 
     def logits(self, features: tf.Tensor) -> tf.Tensor:
         """Return logits [shape=(batch, words)]; see `Classifier.logits`."""
@@ -91,17 +99,27 @@ class SoundClassifier:
         return self._predict(self._of_features, np.asarray(features, np.float32), block_size)
 
     def predict_sounds(
-        self, sounds: Sequence[np.ndarray], *, block_size: int = BLOCK_SIZE
+        self,
+        sounds: Sequence[np.ndarray],
+        *,
+        seeds: np.ndarray | None = None,
+        block_size: int = BLOCK_SIZE,
     ) -> np.ndarray:
-        """Return probabilities of recordings, through the front end alone.
+        """Return probabilities of recordings or synthesized sounds, through the front end alone.
 
         Args:
             sounds: at the front end's sample rate [shape=(any,)], at least one.
+            seeds: of synthesized sounds [shape=(sounds, 2), uint32], which are heard at their
+                places in a longer window; None for recordings, which the front end brings to its
+                length.
             block_size: sounds computed together.
 
         Returns:
             [shape=(sounds, words)].
         """
+        if seeds is not None:
+            before = self.path.before(np.asarray(seeds, np.uint32)).numpy()
+            sounds = [self._placed(sound, n) for sound, n in zip(sounds, before, strict=True)]
         fitted = np.stack([self.fit(sound) for sound in sounds])
         return self._predict(self._of_sounds, fitted, block_size)
 
@@ -117,6 +135,11 @@ class SoundClassifier:
         if (own := getattr(self.frontend, "fit", None)) and self.frontend.samples:
             return own(np.asarray(sound, np.float32))
         return fit(sound, self.path.samples)
+
+    def _placed(self, sound: np.ndarray, before: int) -> np.ndarray:
+        """Put a sound that is shorter than the window behind so many samples of silence."""
+        after = self.path.samples - before - len(sound)
+        return np.pad(sound, (before, after)) if after >= 0 else sound
 
     def _predict(self, function: Callable, array: np.ndarray, block_size: int) -> np.ndarray:
         self.network.rewritten.refresh()
@@ -149,6 +172,7 @@ def load_sound_classifier(
     frontend: Any,
     spec: FeatureSpec,
     *,
+    place: str = "middle",
     trust: bool = False,
     head: str | None = None,
     builder: str | None = None,
@@ -161,6 +185,7 @@ def load_sound_classifier(
         words: in the order of the model's outputs.
         frontend: from sound to its input.
         spec: of the priors' features.
+        place: where sounds stand in a longer window, see `sound_path.PLACES`.
         trust, builder, imports: see `open_model`.
         head: kind of its head; found out where None.
 
@@ -170,14 +195,14 @@ def load_sound_classifier(
     model = open_model(path, trust=trust, builder=builder, imports=imports)
     given, what = input_given(frontend, spec), f"the model {path}"
     network = Classifier(model, words, shape=given, what=what, head=head)
-    return SoundClassifier(network, frontend, spec)
+    return SoundClassifier(network, frontend, spec, place)
 
 
 class Holding:
-    """A SoundClassifier whose sounds have given phases, for one step of an ascent."""
+    """A SoundClassifier whose sounds have given phases and places, for one step of an ascent."""
 
-    def __init__(self, classifier: SoundClassifier, phase: tf.Tensor):
-        self._classifier, self._phase = classifier, phase
+    def __init__(self, classifier: SoundClassifier, held: Held):
+        self._classifier, self._held = classifier, held
         self._input: tuple[tf.Tensor, tf.Tensor] | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -197,5 +222,5 @@ class Holding:
     def _heard(self, features: tf.Tensor) -> tf.Tensor:
         """Return the network's input; it is computed once for the same features."""
         if self._input is None or self._input[0] is not features:
-            self._input = features, self._classifier.path(features, self._phase)
+            self._input = features, self._classifier.path(features, self._held)
         return self._input[1]

@@ -31,10 +31,10 @@ class Synthesis:
     Args:
         spec: of the features.
         rate: of the sounds, in Hz.
-        samples: of the sounds; what there is where None. Longer ones have the sound in the middle,
-            shorter ones its beginning.
+        samples: of the sounds; what there is where None. Shorter ones are the beginning.
 
     Attributes:
+        room: samples by which the sounds are longer than what is synthesized, 0 or more.
         inverse: from mel bands to spectra, both to the spec's power [shape=(mels, bins)]; bins
             above the bands are silent.
         bins: of the spectra.
@@ -48,7 +48,7 @@ class Synthesis:
         self._n_fft += self._n_fft % 2
         self._length = count_samples(spec.frames, self.spec)
         self.samples = samples or self._length
-        self._before = max(0, self.samples - self._length) // 2
+        self.room = max(0, self.samples - self._length)
         left = left_padding(self.spec)
         self._kept = slice(left, left + self._length)
         self._window = window(self.spec).astype(np.float32)
@@ -73,12 +73,13 @@ class Synthesis:
         denser = (self._n_fft / rate) / (spec.n_fft / spec.sample_rate)
         return (np.linalg.pinv(basis).T[:, :bins] * longer * denser).astype(np.float32)
 
-    def sounds(self, magnitude: np.ndarray, phase: np.ndarray) -> np.ndarray:
+    def sounds(self, magnitude: np.ndarray, phase: np.ndarray, before: np.ndarray) -> np.ndarray:
         """Synthesize sounds.
 
         Args:
             magnitude: what is below 0 counts as 0 [shape=(batch, frames, bins), float32].
             phase: on the unit circle, of the same shape [complex64].
+            before: silent samples before each, from 0 to `room` [shape=(batch,)].
 
         Returns:
             float32 [shape=(batch, samples)].
@@ -91,19 +92,19 @@ class Synthesis:
             for i in range(part.start, part.stop):
                 self._overlap(magnitude[i], phase[i], padded)
                 sound = padded[self._kept][: self.samples]
-                sounds[i, self._before : self._before + len(sound)] = sound
+                sounds[i, before[i] : before[i] + len(sound)] = sound
 
         in_parts(work, len(magnitude))
         return sounds
 
     def transposed(
-        self, change: np.ndarray, magnitude: np.ndarray, phase: np.ndarray
+        self, change: np.ndarray, magnitude: np.ndarray, phase: np.ndarray, before: np.ndarray
     ) -> np.ndarray:
         """Return the gradient of the magnitudes, given that of the sounds.
 
         Args:
             change: [shape=(batch, samples), float32].
-            magnitude, phase: as for `sounds`.
+            magnitude, phase, before: as for `sounds`.
 
         Returns:
             float32 [shape=(batch, frames, bins)].
@@ -114,7 +115,7 @@ class Synthesis:
         def work(part: slice) -> None:
             padded = np.zeros(len(self._level), np.float32)
             for i in range(part.start, part.stop):
-                mine = change[i, self._before : self._before + self._length]
+                mine = change[i, before[i] : before[i] + self._length]
                 padded[start : start + len(mine)] = mine
                 spectrum = self._spectrum(padded * self._level)
                 loops.project_on_phases(

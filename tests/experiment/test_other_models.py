@@ -25,6 +25,7 @@ from keras_listen.experiment.chosen_model import read_listen_file
 from keras_listen.experiment.hearing import Hearing, checked_table, fingerprint
 from keras_listen.experiment.referees import MatchedReferee
 from keras_listen.output.pages import percent
+from keras_listen.seeds import derive
 
 #: Of the model: three that the bundle's referee knows, and one that it does not.
 HEARD = ("up", "stop", "down", "marvin")
@@ -222,6 +223,34 @@ def test_given_one_by_one_it_is_the_same(bundle, described, done, tmp_path):
     assert [row["score_after"] for row in run.rows] == [row["score_after"] for row in done.rows]
 
 
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory):
+    """A listen.toml of a model of two seconds that hears "up" in the first and "stop" after it."""
+    folder = tmp_path_factory.mktemp("halves")
+    inputs = keras.Input((249, 129, 1))
+    x = keras.layers.AveragePooling2D((124, 129))(inputs)
+    x = keras.layers.Flatten()(keras.layers.Rescaling(10.0)(x))
+    keras.Model(inputs, keras.layers.Softmax()(x)).save(folder / "model.keras")
+    lines = ['model = "model.keras"', 'words = ["up", "stop"]', 'place = "anywhere"', "[frontend]"]
+    lines += ['name = "tf-simple-audio"', "samples = 32000"]
+    (folder / "listen.toml").write_text("\n".join(lines), encoding="utf-8")
+    return folder / "listen.toml"
+
+
+@pytest.mark.parametrize("place", [None, "start", "end"])
+def test_the_cycle_hears_the_word_at_its_place(bundle, halves, place, tmp_path):
+    given = SMALL | {"samples": 4, "steps": 0, "place": place}
+    run = listen(bundle=bundle, classifier=halves, out=tmp_path / "run", **given, **QUICK)
+    assert run.manifest["command"].get("place") == place
+    shares = {"start": 0.0, "end": 1.0}
+    for row in run.rows:
+        seed = derive(SMALL["seed"], row["word"], int(row["id"][-3:]))
+        share = shares.get(place, seed[1] / 2**32)
+        expected = "up" if share < 0.5 else "stop"
+        # The classifier of features hears the same sound at the same place.
+        assert (row["cycle_predicted"], row["predicted"]) == (expected, expected)
+
+
 def test_evaluate_counts_referees_where_they_know_the_word(bundle, described, tmp_path):
     settings = {**SMALL, "samples": 3, "cycle_samples": 1}
     del settings["prior"], settings["objective"]
@@ -317,6 +346,7 @@ def test_debug_without_recordings_says_what_to_give(call, bundle, described, tin
         (('name = "tf-simple-audio"', "frame = 255"), "the table .frontend. has no name"),
         (('name = "tf-simple-audio"', 'name = "tf-simple"'), "did you mean 'tf-simple-audio'"),
         (('name = "tf-simple-audio"', 'name = "mel"'), "takes input of shape"),
+        (("[frontend]", 'place = "front"\n[frontend]'), "no place is called 'front'; known: "),
         (("[frontend]", "[spec]\n[frontend]"), "both a spec and a front end"),
         (('"up", ', ""), "4 outputs, but there are 3 words"),
     ],
@@ -336,6 +366,7 @@ def test_a_wrong_description_is_one_line(call, bundle, described, tmp_path, chan
     ("given", "message"),
     [
         ({"frontend": "mel"}, "a front end was given without a classifier"),
+        ({"place": "end"}, "a place in its window was given without a classifier"),
         ({"builder": "a:b"}, "--model was given without a classifier"),
         ({"imports": ["a"]}, "--import was given without a classifier"),
     ],
@@ -343,6 +374,12 @@ def test_a_wrong_description_is_one_line(call, bundle, described, tmp_path, chan
 def test_what_describes_no_classifier_is_refused(bundle, given, message, tmp_path):
     with pytest.raises(ModelError, match=message):
         listen(bundle=bundle, out=tmp_path / "out", **given, **SMALL)
+
+
+def test_a_place_for_features_that_fill_the_window(bundle, tmp_path):
+    model = {"classifier": tmp_path / "model.keras", "place": "end"}
+    with pytest.raises(ModelError, match="own features, which fill it; drop --place, or name its"):
+        listen(bundle=bundle, out=tmp_path / "out", **model, **SMALL)
 
 
 def test_options_of_a_front_end_that_is_not_in_use(bundle, tmp_path):

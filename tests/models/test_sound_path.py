@@ -10,6 +10,7 @@ import pytest
 import scipy.signal
 import tensorflow as tf
 
+from keras_listen.errors import ParameterError
 from keras_listen.features import FeatureSpec, extract_fitted
 from keras_listen.maximization.transforms import Shift
 from keras_listen.models.sound_path import SoundPath
@@ -99,14 +100,40 @@ def test_above_half_the_rate_there_is_nothing(features):
     assert again[:, 66:].max() < wanted[:, :40].max() - 0.3
 
 
-def test_the_sound_stands_in_the_middle_of_a_longer_window(features):
-    path = SoundPath(SPEC, front(22050, 44100))
-    sound = path.sound(features, path.begin(features))[0].numpy()
-    before = (44100 - 22272) // 2
+ROOM = 44100 - 22272
+
+
+@pytest.mark.parametrize(
+    ("place", "seed", "before"),
+    [
+        ("start", 7, 0),
+        ("middle", 7, ROOM // 2),
+        ("end", 7, ROOM),
+        ("anywhere", 0, 0),
+        ("anywhere", 2**30, ROOM // 4),
+        ("anywhere", 2**32 - 1, ROOM),
+    ],
+)
+def test_where_the_sound_stands_in_a_longer_window(features, place, seed, before):
+    path = SoundPath(SPEC, front(22050, 44100), place)
+    alone = SoundPath(SPEC, front())
+    held = path.begin(features, seeds=np.array([[3, seed]], np.uint32))
+    sound = path.sound(features, held)[0].numpy()
     assert sound.shape == (44100,)
     assert not sound[:before].any()
     assert not sound[before + 22272 :].any()
-    assert sound[before : before + 22272].any()
+    word = alone.sound(features, alone.begin(features))[0]
+    np.testing.assert_array_equal(sound[before : before + 22272], word)
+
+
+def test_without_seeds_anywhere_is_the_middle(features):
+    held = SoundPath(SPEC, front(22050, 44100), "anywhere").begin(features)
+    assert held.before.numpy().tolist() == [ROOM // 2]
+
+
+def test_an_unknown_place_is_told():
+    with pytest.raises(ParameterError, match="no place is called 'midle'; did you mean 'middle'"):
+        SoundPath(SPEC, front(), "midle")
 
 
 def test_a_shorter_window_gets_the_beginning(features):
@@ -123,7 +150,8 @@ def test_shifted_features_and_phases_are_the_shifted_sound(features, seed):
     key = tf.constant(0), tf.constant([[seed, 0]], tf.uint32)
     phases = path.begin(features, 8)
     sound = path.sound(features, phases)[0].numpy()
-    moved = path.sound(shift(features, *key), shift.move_phases(phases, *key))[0].numpy()
+    held = phases._replace(phase=shift.move_phases(phases.phase, *key))
+    moved = path.sound(shift(features, *key), held)[0].numpy()
     best = max(range(-8, 9), key=lambda by: moved @ np.roll(sound, by * SPEC.hop_length))
     assert best != 0
     # Frames at the ends leave or are silent; those between are the same samples.
@@ -156,5 +184,5 @@ def test_phases_do_not_depend_on_the_batch(features):
     path = SoundPath(SPEC, front())
     other = tf.reverse(features, [1])
     alone = path.begin(features)
-    beside = path.begin(tf.concat([other, features], 0))[1:]
-    np.testing.assert_allclose(alone, beside, atol=1e-3)
+    beside = path.begin(tf.concat([other, features], 0)).phase[1:]
+    np.testing.assert_allclose(alone.phase, beside, atol=1e-3)
