@@ -52,6 +52,13 @@ REFUSED = {
     ),
     "page.h5": (b"\n<!DOCTYPE html><html>", "is a web page, not a model file; .*raw link"),
     "model.json": (b'{"class_name": "Model"}', "is a description in JSON, without weights"),
+    "graph.json": (
+        b'{"format": "graph-model", "generatedBy": "2.4.1"',
+        r"is a TensorFlow\.js model.*bring the Keras model",
+    ),
+    "layers.json": (b'{"modelTopology": {"keras_version"', r"is a TensorFlow\.js model"),
+    "x.meta": (b"\n\xc5<\x12\xa3<\n:", "checkpoint of TensorFlow 1.*simple_save"),
+    "x.mlmodel": (b"\x08\x05\x12\x02", "is a Core ML model.*bring the Keras model"),
     "checkpoint": (b'model_checkpoint_path: "x"', "TensorFlow checkpoint: weights without"),
     "x.data-00000-of-00001": (b"\0" * 64, "TensorFlow checkpoint: weights without"),
     "empty.h5": (b"", r"empty\.h5 is empty; download"),
@@ -76,6 +83,25 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path, name):
     else:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ModelError, match=said):
+        open_model(tmp_path / name)
+
+
+FOLDERS = {
+    "browser": ({"model.json": b'{"modelTopology": {', "group1-shard1of1.bin": b"x"}, r"Flow\.js"),
+    "json": ({"model.json": b'{"class_name": "Model"}'}, "a folder without saved_model.pb"),
+    "nmp.mlpackage": ({"Manifest.json": b"{}", "Data/x": b"x"}, "Core ML"),
+    "graph": ({".meta": b"x", ".index": b"x"}, "checkpoint of TensorFlow 1.*simple_save"),
+    "weights": ({"ckpt-1.index": b"x", "ckpt-1.data-00000-of-00001": b"x"}, "load_weights"),
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_of_another_system_is_named(tmp_path, name):
+    files, said = FOLDERS[name]
+    for part, content in files.items():
+        (tmp_path / name / part).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name / part).write_bytes(content)
+    with pytest.raises(ModelError, match=f"{name} (is|belongs).*{said}"):
         open_model(tmp_path / name)
 
 

@@ -50,6 +50,10 @@ class Sound(tf.Module):
         return self.logits(tf.cast(sounds, tf.float32))
 
     @tf.function
+    def score(self, sounds):
+        return tf.sigmoid(self.logits(tf.cast(sounds, tf.float32)))[:, 1]
+
+    @tf.function
     def both(self, first, second):
         return self.logits(first + second)
 
@@ -119,6 +123,32 @@ def test_a_module_on_waveforms(tmp_path, values, name):
     compiled = tf.function(lambda sounds: model(sounds, training=False))
     np.testing.assert_allclose(compiled(values), expected, atol=1e-5)
     check_gradient(model, values)
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        (spec(None, RATE), "score"),
+        (spec(1, RATE), "score"),
+        (spec(None, RATE, dtype=tf.float64), "score"),
+        (spec(None, RATE, dtype=tf.float16), "score"),
+        (spec(None, RATE, dtype=tf.float64), "rounded"),
+    ],
+)
+def test_other_precisions_and_one_value_a_sample(tmp_path, values, form, name):
+    module = saved(tmp_path / "saved", (form,), name=name)
+    model = open_model(tmp_path / "saved")
+    expected = module.logits(tf.constant(values)).numpy()
+    if name == "score":
+        expected = 1 / (1 + np.exp(-expected[:, 1:2]))
+    found = model(values)
+    assert found.dtype == tf.float32
+    assert model.output_shape == (None, expected.shape[1])
+    np.testing.assert_allclose(found, expected, atol=2e-2 if form.dtype == tf.float16 else 1e-5)
+    variable = tf.Variable(values)
+    with tf.GradientTape() as tape:
+        output = model(variable, training=False)
+    assert np.abs(tape.gradient(output, variable)).max() > 0
 
 
 def test_what_keras_3_exports(tmp_path, values):

@@ -79,12 +79,42 @@ def _require_saved_model(folder: Path) -> Path:
         raise _refusal(folder, text, remedy)
     if (folder.parent / "saved_model.pb").exists():
         raise _refusal(folder, "is a part of a SavedModel", f"give {folder.parent}")
+    if problem := _other_folder(folder):
+        raise _refusal(folder, *problem)
     inner = sorted(part.parent for part in folder.glob("*/saved_model.pb"))
     if inner:
         remedy = f"give {' or '.join(str(each) for each in inner[:3])}"
         raise _refusal(folder, "holds a SavedModel in a folder of its own", remedy)
     text = "is a folder without saved_model.pb"
     raise _refusal(folder, text, "give a .keras or .h5 file, or the folder of a SavedModel")
+
+
+def _other_folder(folder: Path) -> tuple[str, str] | None:
+    """Return what is wrong with a folder of another system, and what to do."""
+    description = folder / "model.json"
+    if description.is_file():
+        with open(description, "rb") as file:
+            head = file.read(_HEAD)
+        return _browser_model(head)
+    names = {part.name for part in folder.iterdir()}
+    if "Manifest.json" in names and "Data" in names:
+        return _core_ml()
+    ends = {name[name.rfind(".") :] for name in names if "." in name}
+    if ".meta" in ends:
+        return _graph_checkpoint()
+    return _checkpoint() if ".index" in ends else None
+
+
+def _browser_model(head: bytes) -> tuple[str, str] | None:
+    """Return what to do with a TensorFlow.js model; None for another description in JSON."""
+    marks = (b'"modelTopology"', b'"weightsManifest"', b'"graph-model"', b'"layers-model"')
+    if any(mark in head for mark in marks):
+        return "is a TensorFlow.js model, which cannot be opened here", _BRING
+    return None
+
+
+def _core_ml() -> tuple[str, str]:
+    return "is a Core ML model, through which there are no gradients", _BRING
 
 
 def _require_archive(path: Path) -> None:
@@ -123,7 +153,7 @@ def _text_file(head: bytes) -> tuple[str, str] | None:
     if text[:64].lower().startswith((b"<!doctype html", b"<html", b"<?xml")):
         return "is a web page, not a model file", "download the file itself (its raw link)"
     if text.startswith(b"{"):
-        return (
+        return _browser_model(text) or (
             "is a description in JSON, without weights",
             "give the file of its weights, and as builder, MODULE:FUNCTION, a function that builds "
             "the network (keras.models.model_from_json may do)",
@@ -138,6 +168,14 @@ def _checkpoint() -> tuple[str, str]:
         "belongs to a TensorFlow checkpoint: weights without a network",
         "build the network in Keras where it was trained, load them with model.load_weights, and "
         "call model.save('model.keras')",
+    )
+
+
+def _graph_checkpoint() -> tuple[str, str]:
+    return (
+        "belongs to a checkpoint of TensorFlow 1: weights, and a graph without inputs and outputs",
+        "in the TensorFlow that it was made with, run the code that builds it, restore the "
+        "weights, and write a SavedModel with tf.compat.v1.saved_model.simple_save",
     )
 
 
@@ -160,6 +198,10 @@ def _binary_file(path: Path, head: bytes) -> tuple[str, str] | None:
         return "is an array of NumPy, without a network", _BRING
     if head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 1 << 32:
         return "is a safetensors file: weights without a network", _TORCH
+    if path.name.endswith(".meta"):
+        return _graph_checkpoint()
+    if path.suffix in (".mlmodel", ".mlpackage"):
+        return _core_ml()
     if path.suffix == ".index" or ".data-0" in path.name:
         inside = path.parent.name == "variables"
         own = ("is a part of a SavedModel", f"give {path.parent.parent}")

@@ -50,7 +50,8 @@ def open_saved_model(folder: Path) -> keras.Model:
 
     Uses the signature `serving_default`, the only one, or the only function of one float tensor
     that `__call__` has. A function of one sound without, or with exactly one, sample at the front
-    is called for each sample by itself.
+    is called for each sample by itself. Input and output are float32, whatever the function's are;
+    an output of one value a sample without an axis of its own gets one.
 
     Args:
         folder: holds `saved_model.pb` and `variables/`.
@@ -66,16 +67,19 @@ def open_saved_model(folder: Path) -> keras.Model:
     key = _require_output(function, folder)
 
     def call(values: Any) -> Any:
+        values = tf.cast(values, spec.dtype)
         outputs = function(**{name: values}) if isinstance(name, str) else function(values)
-        return outputs if key is None else outputs[key]
+        found = outputs if key is None else outputs[key]
+        return tf.cast(found, tf.float32)
 
     shape = list(spec.shape)
     if len(shape) == 1 or shape[0] == 1:
         alone = len(shape) == 1
-        call, shape = _one_by_one(call, spec, alone), [None, *(shape if alone else shape[1:])]
-    inputs = keras.Input(batch_shape=shape, dtype=spec.dtype.name)
+        call, shape = _one_by_one(call, alone), [None, *(shape if alone else shape[1:])]
+    inputs = keras.Input(batch_shape=shape, dtype="float32")
     try:
-        outputs = SavedModelLayer(loaded, call, name="saved_model")(inputs)
+        layer = SavedModelLayer(loaded, _with_two_axes(call), name="saved_model")
+        outputs = layer(inputs)
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
         raise _refusal(folder, f"its function cannot be called: {reason}", _EXPORT) from error
@@ -201,12 +205,11 @@ def _require_output(function: Any, folder: Path) -> str | None:
     return floating[0]
 
 
-def _one_by_one(call: Callable[[Any], Any], spec: tf.TensorSpec, alone: bool) -> Callable:
+def _one_by_one(call: Callable[[Any], Any], alone: bool) -> Callable[[Any], Any]:
     """Return a function of a batch that calls one of a single sample.
 
     Args:
         call: the function.
-        spec: what it takes.
         alone: whether without an axis for the batch.
     """
 
@@ -214,9 +217,19 @@ def _one_by_one(call: Callable[[Any], Any], spec: tf.TensorSpec, alone: bool) ->
         return call(value) if alone else call(value[None])[0]
 
     def batch(values: Any) -> Any:
-        return tf.map_fn(each, values, fn_output_signature=spec.dtype)
+        return tf.map_fn(each, values, fn_output_signature=tf.float32)
 
     return batch
+
+
+def _with_two_axes(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a function whose output [shape=(batch,)], one value a sample, is (batch, 1)."""
+
+    def whole(values: Any) -> Any:
+        found = call(values)
+        return found[:, None] if found.shape.rank == 1 else found
+
+    return whole
 
 
 def _refusal(folder: Path, text: str, remedy: str) -> ModelFileError:
