@@ -54,6 +54,11 @@ class Sound(tf.Module):
         return tf.sigmoid(self.logits(tf.cast(sounds, tf.float32)))[:, 1]
 
     @tf.function
+    def looped(self, sounds):
+        each = tf.map_fn(lambda sound: self.logits(sound[None])[0], sounds)
+        return {"a": tf.argmax(each, axis=-1), "logits": each, "z": tf.argmin(each, axis=-1)}
+
+    @tf.function
     def both(self, first, second):
         return self.logits(first + second)
 
@@ -149,6 +154,27 @@ def test_other_precisions_and_one_value_a_sample(tmp_path, values, form, name):
     with tf.GradientTape() as tape:
         output = model(variable, training=False)
     assert np.abs(tape.gradient(output, variable)).max() > 0
+
+
+def test_a_loop_over_variables_has_gradients_in_compiled_functions(tmp_path, values):
+    module = saved(tmp_path / "saved", (spec(None, RATE),), name="looped")
+    model = open_model(tmp_path / "saved")
+    np.testing.assert_allclose(model(values), module.logits(tf.constant(values)), atol=1e-5)
+    check_gradient(model, values)
+
+    @tf.function
+    def slope(sounds):
+        with tf.GradientTape() as tape:
+            tape.watch(sounds)
+            output = model(sounds, training=False)
+        return tape.gradient(output, sounds)
+
+    with tf.GradientTape() as tape:
+        sounds = tf.constant(values)
+        tape.watch(sounds)
+        output = module.logits(sounds)
+    expected = tape.gradient(output, sounds)
+    np.testing.assert_allclose(slope(sounds), expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_what_keras_3_exports(tmp_path, values):

@@ -20,6 +20,8 @@ from ..problem import ModelFileError, Problem
 _USUAL = "serving_default"
 #: Operations that call Python functions of the process that wrote the graph.
 _PYTHON = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunction"))
+#: Operations with functions of their own, to which variables are passed.
+_CONTROL = frozenset(("While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"))
 _EXPORT = (
     "export it again: tf.saved_model.save(module, folder, signatures=function.get_concrete_function"
     "(tf.TensorSpec([None, length], tf.float32)))"
@@ -66,11 +68,14 @@ def open_saved_model(folder: Path) -> keras.Model:
     name, spec = _require_input(function, folder)
     key = _require_output(function, folder)
 
+    plain = _without_variables(function, key) if _operations(function) & _CONTROL else None
+
     def call(values: Any) -> Any:
         values = tf.cast(values, spec.dtype)
+        if plain is not None:
+            return tf.cast(plain(values), tf.float32)
         outputs = function(**{name: values}) if isinstance(name, str) else function(values)
-        found = outputs if key is None else outputs[key]
-        return tf.cast(found, tf.float32)
+        return tf.cast(outputs if key is None else outputs[key], tf.float32)
 
     shape = list(spec.shape)
     if len(shape) == 1 or shape[0] == 1:
@@ -164,13 +169,44 @@ def _specs(function: Any) -> list[tuple[Any, tf.TensorSpec]]:
 
 def _require_no_python(function: Any, folder: Path) -> None:
     """Raise ModelFileError where the graph calls back to Python."""
-    graph = function.graph.as_graph_def()
-    operations = {node.op for node in graph.node}
-    operations |= {node.op for each in graph.library.function for node in each.node_def}
-    if found := sorted(operations & _PYTHON):
+    if found := sorted(_operations(function) & _PYTHON):
         text = f"its graph calls a Python function that is not stored in it ({', '.join(found)})"
         remedy = "replace tf.py_function and tf.numpy_function by TensorFlow's own, and export it"
         raise _refusal(folder, text, remedy)
+
+
+def _operations(function: Any) -> set[str]:
+    """Return the kinds of operations in a function and those that it calls."""
+    graph = function.graph.as_graph_def()
+    operations = {node.op for node in graph.node}
+    return operations | {node.op for each in graph.library.function for node in each.node_def}
+
+
+def _without_variables(function: Any, key: Any) -> Callable[[Any], Any]:
+    """Return a function whose variables are constants, with one output.
+
+    In a compiled function, TensorFlow's gradient of a restored loop fails at variables that are
+    passed to it, depending on what was called before.
+
+    Args:
+        function: of a SavedModel.
+        key: of its output.
+    """
+    # No part of TensorFlow's API; its converters are built on it.
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    outputs = function.structured_outputs
+    keys = sorted(outputs) if isinstance(outputs, Mapping) else [key]
+    place = keys.index(key) if isinstance(outputs, Mapping) else (key or 0)
+
+    def call(values: Any) -> Any:
+        found = frozen(values)
+        return found[place] if isinstance(found, list | tuple) else found
+
+    return call
 
 
 def _require_input(function: Any, folder: Path) -> tuple[Any, tf.TensorSpec]:
