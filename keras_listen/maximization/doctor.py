@@ -90,8 +90,8 @@ def _unopened(path: Path, error: ModelFileError) -> Finding:
             "file",
             False,
             f"{path} needs custom classes or functions that are not there: {', '.join(missing)}",
-            "name the module that registers them (keras.saving.register_keras_serializable) as an "
-            "import, or rebuild the model from Keras's own layers",
+            "name the module that registers them (keras.saving.register_keras_serializable) with "
+            "--import MODULE, or rebuild the model from Keras's own layers",
         )
     default = "save it again: model.save('model.keras')" if path.exists() else "check the path"
     return Finding("file", False, error.problem.text, error.problem.remedy or default)

@@ -138,7 +138,7 @@ def test_weights_alone_need_a_builder(tmp_path, trained):
     trained.save_weights(tmp_path / "model.weights.h5")
     said = refused(tmp_path / "model.weights.h5")
     assert "holds weights without a network" in said
-    assert "builder, MODULE:FUNCTION" in said
+    assert "builder (--model MODULE:FUNCTION)" in said
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,12 @@ REFUSED = {
     "model.tar": (b"kws.h5".ljust(257, b"\0") + b"ustar\0", "is an archive of files; unpack it"),
     "tar.pth": (b"sys_info".ljust(257, b"\0") + b"ustar\0", "is a PyTorch file"),
     "model.json": (b'{"class_name": "Model"}', "is a description in JSON, without weights"),
+    "early.json": (
+        b'{"format": "graph-model", "generatedBy": "2.4.1"',
+        r"is a TensorFlow\.js model.*bring the Keras model",
+    ),
+    "x.meta": (b"\n\xc5<\x12\xa3<\n:", "checkpoint of TensorFlow 1.*simple_save"),
+    "cut.mlmodel": (b"\x08\x05\x12\x02", "is a Core ML model.*bring the Keras model"),
     "checkpoint": (b'model_checkpoint_path: "x"', "TensorFlow checkpoint: weights without"),
     "x.data-00000-of-00001": (b"\0" * 64, "TensorFlow checkpoint: weights without"),
     "empty.h5": (b"", r"empty\.h5 is empty; download"),
@@ -130,6 +136,8 @@ FOLDERS = {
         "hub holds model.safetensors, which is a safetensors file",
     ),
     "mine/kws.h5": (b"x", r"mine is a folder without saved_model\.pb; give .*mine/kws\.h5$"),
+    "graph/net.meta": (b"x", "graph belongs to a checkpoint of TensorFlow 1.*simple_save"),
+    "weights/ckpt-1.index": (b"x", "weights belongs to a TensorFlow checkpoint.*load_weights"),
     "notes/readme.json": (b"{}", "notes is a folder without saved_model.pb; give a .keras or .h5"),
 }
 

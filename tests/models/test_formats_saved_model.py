@@ -52,6 +52,15 @@ class Sound(tf.Module):
         return self.logits(tf.cast(sounds, tf.float32))
 
     @tf.function
+    def score(self, sounds):
+        return tf.sigmoid(self.logits(tf.cast(sounds, tf.float32)))[:, 1]
+
+    @tf.function
+    def looped(self, sounds):
+        each = tf.map_fn(lambda sound: self.logits(sound[None])[0], sounds)
+        return {"a": tf.argmax(each, axis=-1), "logits": each, "z": tf.argmin(each, axis=-1)}
+
+    @tf.function
     def both(self, first, second):
         return self.logits(first + second)
 
@@ -121,6 +130,53 @@ def test_a_module_on_waveforms(tmp_path, values, name):
     compiled = tf.function(lambda sounds: model(sounds, training=False))
     np.testing.assert_allclose(compiled(values), expected, atol=1e-5)
     check_gradient(model, values)
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        (spec(None, RATE), "score"),
+        (spec(1, RATE), "score"),
+        (spec(None, RATE, dtype=tf.float64), "score"),
+        (spec(None, RATE, dtype=tf.float16), "score"),
+        (spec(None, RATE, dtype=tf.float64), "rounded"),
+    ],
+)
+def test_other_precisions_and_one_value_a_sample(tmp_path, values, form, name):
+    module = saved(tmp_path / "saved", (form,), name=name)
+    model = open_model(tmp_path / "saved")
+    expected = module.logits(tf.constant(values)).numpy()
+    if name == "score":
+        expected = 1 / (1 + np.exp(-expected[:, 1:2]))
+    found = model(values)
+    assert found.dtype == tf.float32
+    assert model.output_shape == (None, expected.shape[1])
+    np.testing.assert_allclose(found, expected, atol=2e-2 if form.dtype == tf.float16 else 1e-5)
+    variable = tf.Variable(values)
+    with tf.GradientTape() as tape:
+        output = model(variable, training=False)
+    assert np.abs(tape.gradient(output, variable)).max() > 0
+
+
+def test_a_loop_over_variables_has_gradients_in_compiled_functions(tmp_path, values):
+    module = saved(tmp_path / "saved", (spec(None, RATE),), name="looped")
+    model = open_model(tmp_path / "saved")
+    np.testing.assert_allclose(model(values), module.logits(tf.constant(values)), atol=1e-5)
+    check_gradient(model, values)
+
+    @tf.function
+    def slope(sounds):
+        with tf.GradientTape() as tape:
+            tape.watch(sounds)
+            output = model(sounds, training=False)
+        return tape.gradient(output, sounds)
+
+    with tf.GradientTape() as tape:
+        sounds = tf.constant(values)
+        tape.watch(sounds)
+        output = module.logits(sounds)
+    expected = tape.gradient(output, sounds)
+    np.testing.assert_allclose(slope(sounds), expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_what_keras_3_exports(tmp_path, values):

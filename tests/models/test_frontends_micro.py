@@ -84,6 +84,34 @@ def test_the_gradient_is_of_nearly_the_same(case):
     assert np.corrcoef(smooth.ravel(), exact.ravel())[0, 1] > 0.9
 
 
+def test_a_range_below_the_maximum_becomes_whole_numbers():
+    whole = np.stack([operation(sound, enable_pcan=False) for sound in VOICES]).astype(int)
+    # Silicon Labs' fixed-point formula.
+    top = whole.max((1, 2), keepdims=True)
+    least = np.maximum(top - int(40 * 64 * np.log(10) / 20), 0)
+    expected = np.clip((whole - least) * 255 // np.maximum(top - least, 1) - 128, -128, 127)
+    front = frontend(pcan=False, range_db=40)
+    np.testing.assert_array_equal(front(VOICES), expected)
+    assert (expected.min(), expected.max()) == (-128, 127)
+    sounds = tf.Variable(VOICES)
+    with tf.GradientTape() as tape:
+        output = front(sounds)
+    assert np.abs(tape.gradient(output, sounds)).max() > 0
+    silent = tf.Variable(np.zeros_like(VOICES))
+    with tf.GradientTape() as tape:
+        output = front(silent)
+    np.testing.assert_array_equal(output, np.full(output.shape, -128))
+    assert np.isfinite(tape.gradient(output, silent)).all()
+
+
+def test_int8_input_is_a_mean_and_a_deviation():
+    """TensorFlow Lite Micro's examples store 0 to 666 as -128 to 127."""
+    whole = np.stack([operation(sound) for sound in VOICES]).astype(int)
+    expected = np.minimum((whole * 256 + 333) // 666 - 128, 127)
+    found = frontend(mean=333, deviation=2.6015625)(VOICES)
+    assert np.abs(found - expected)[expected < 127].max() <= 0.51
+
+
 def test_real_recordings_have_values_of_the_operation(real_speech):
     import soundfile
 
@@ -110,6 +138,7 @@ def test_steps_along_the_gradient_bring_a_sound_near_another():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"range_db": 40, "log": False}, "range_db is of logarithms; expected log=true"),
         ({"fmax": 9000.0}, "fmin < fmax <= sample_rate / 2 = 8000"),
         ({"gain_bits": 40}, "gain_bits is 40; expected at most 30"),
         ({"even_smoothing": 2.0}, "even_smoothing is 2.0; expected at most 1.0"),

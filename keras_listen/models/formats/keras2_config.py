@@ -16,8 +16,8 @@ from .keras2_layers import TensorFlowFunction, hard_sigmoid, is_pure
 
 #: What to do about a network that cannot be rebuilt from its description.
 BUILD_IT = (
-    "write a function without arguments that builds the network in Keras 3 and name it as builder, "
-    "MODULE:FUNCTION; the file's weights are loaded into it"
+    "write a function without arguments that builds the network in Keras 3 and name it as builder "
+    "(--model MODULE:FUNCTION); the file's weights are loaded into it"
 )
 #: Layers of Keras 2 under the names that Keras 3 has for them.
 _CLASSES = {

@@ -40,7 +40,8 @@ class Network:
             text = f"it needs custom classes or functions that are not there: {', '.join(missing)}"
             # Functions of TensorFlow cannot be registered.
             own = any(not name.startswith("tf.") for name in missing)
-            remedy = "name the module that registers them as an import, or " if own else ""
+            remedy = "name the module that registers them as an import (--import MODULE), or "
+            remedy = remedy if own else ""
             raise ModelFileError(Problem(text, remedy + BUILD_IT))
         self.layers: dict[str, keras.layers.Layer | Network] = {}
         self.kinds: dict[str, str] = {}

@@ -52,6 +52,8 @@ def of_another_system(path: Path, head: bytes) -> tuple[str, str] | None:
         return problem
     if path.suffix.lower() in ENGINES:
         return _TENSORRT
+    if path.suffix == ".mlmodel":
+        return CORE_ML
     if re.search(r"shard\d+of\d+", path.name):
         beside = path.parent / "model.json"
         return (beside.is_file() and exported(beside)) or (_JS, BRING)
@@ -77,7 +79,8 @@ def exported(path: Path) -> tuple[str, str] | None:
     with open(path, "rb") as file:
         head = file.read(4096)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if text.startswith(b"{") and (b'"modelTopology"' in head or b'"weightsManifest"' in head):
+    marks = (b'"modelTopology"', b'"weightsManifest"', b'"graph-model"', b'"layers-model"')
+    if text.startswith(b"{") and any(mark in head for mark in marks):
         layers = b'"layers-model"' in head or b'"class_name"' in head or b'"model_config"' in head
         return _JS, _JS_LAYERS if layers else BRING
     if text.startswith((b"<?xml", b"<net ")) and b"<net " in head:

@@ -104,7 +104,10 @@ def _folder_of_another_system(folder: Path) -> tuple[str, str] | None:
                 found = of_another_system(path, file.read(_HEAD))
             if found:
                 return f"holds {path.name}, which {found[0]}", found[1]
-    return None
+    ends = {path.suffix for path in files}
+    if ".meta" in ends:
+        return _graph_checkpoint()
+    return _checkpoint() if ".index" in ends else None
 
 
 def _require_archive(path: Path) -> None:
@@ -145,8 +148,8 @@ def _text_file(head: bytes) -> tuple[str, str] | None:
     if text.startswith(b"{"):
         return (
             "is a description in JSON, without weights",
-            "give the file of its weights, and as builder, MODULE:FUNCTION, a function that builds "
-            "the network (keras.models.model_from_json may do)",
+            "give the file of its weights, and as builder (--model MODULE:FUNCTION) a function "
+            "that builds the network (keras.models.model_from_json may do)",
         )
     if text.startswith(b"model_checkpoint_path"):
         return _checkpoint()
@@ -158,6 +161,14 @@ def _checkpoint() -> tuple[str, str]:
         "belongs to a TensorFlow checkpoint: weights without a network",
         "build the network in Keras where it was trained, load them with model.load_weights, and "
         "call model.save('model.keras')",
+    )
+
+
+def _graph_checkpoint() -> tuple[str, str]:
+    return (
+        "belongs to a checkpoint of TensorFlow 1: weights, and a graph without inputs and outputs",
+        "in the TensorFlow that it was made with, run the code that builds it, restore the "
+        "weights, and write a SavedModel with tf.compat.v1.saved_model.simple_save",
     )
 
 
@@ -176,6 +187,8 @@ def _other_file(path: Path, head: bytes) -> tuple[str, str] | None:
         return "is a compressed file", "unpack it and give the model in it"
     if head.startswith(b"\x93NUMPY"):
         return "is an array of NumPy, without a network", BRING
+    if path.suffix == ".meta":
+        return _graph_checkpoint()
     if path.suffix == ".index" or ".data-0" in path.name:
         inside = path.parent.name == "variables"
         own = ("is a part of a SavedModel", f"give {path.parent.parent}")

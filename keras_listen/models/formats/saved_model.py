@@ -20,6 +20,8 @@ from ..problem import ModelFileError, Problem
 _USUAL = "serving_default"
 #: Operations that call Python functions of the process that wrote the graph.
 _PYTHON = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunction"))
+#: Operations with functions of their own, to which variables are passed.
+_CONTROL = frozenset(("While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"))
 _EXPORT = (
     "export it again: tf.saved_model.save(module, folder, signatures=function.get_concrete_function"
     "(tf.TensorSpec([None, length], tf.float32)))"
@@ -50,7 +52,8 @@ def open_saved_model(folder: Path) -> keras.Model:
 
     Uses the signature `serving_default`, the only one, or the only function of one float tensor
     that `__call__` has. A function of one sound without, or with exactly one, sample at the front
-    is called for each sample by itself.
+    is called for each sample by itself. Input and output are float32, whatever the function's are;
+    an output of one value a sample without an axis of its own gets one.
 
     Args:
         folder: holds `saved_model.pb` and `variables/`.
@@ -65,17 +68,23 @@ def open_saved_model(folder: Path) -> keras.Model:
     name, spec = _require_input(function, folder)
     key = _require_output(function, folder)
 
+    plain = _without_variables(function, key) if _operations(function) & _CONTROL else None
+
     def call(values: Any) -> Any:
+        values = tf.cast(values, spec.dtype)
+        if plain is not None:
+            return tf.cast(plain(values), tf.float32)
         outputs = function(**{name: values}) if isinstance(name, str) else function(values)
-        return outputs if key is None else outputs[key]
+        return tf.cast(outputs if key is None else outputs[key], tf.float32)
 
     shape = list(spec.shape)
     if len(shape) == 1 or shape[0] == 1:
         alone = len(shape) == 1
-        call, shape = _one_by_one(call, spec, alone), [None, *(shape if alone else shape[1:])]
-    inputs = keras.Input(batch_shape=shape, dtype=spec.dtype.name)
+        call, shape = _one_by_one(call, alone), [None, *(shape if alone else shape[1:])]
+    inputs = keras.Input(batch_shape=shape, dtype="float32")
     try:
-        outputs = SavedModelLayer(loaded, call, name="saved_model")(inputs)
+        layer = SavedModelLayer(loaded, _with_two_axes(call), name="saved_model")
+        outputs = layer(inputs)
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
         raise _refusal(folder, f"its function cannot be called: {reason}", _EXPORT) from error
@@ -166,13 +175,44 @@ def _specs(function: Any) -> list[tuple[Any, tf.TensorSpec]]:
 
 def _require_no_python(function: Any, folder: Path) -> None:
     """Raise ModelFileError where the graph calls back to Python."""
-    graph = function.graph.as_graph_def()
-    operations = {node.op for node in graph.node}
-    operations |= {node.op for each in graph.library.function for node in each.node_def}
-    if found := sorted(operations & _PYTHON):
+    if found := sorted(_operations(function) & _PYTHON):
         text = f"its graph calls a Python function that is not stored in it ({', '.join(found)})"
         remedy = "replace tf.py_function and tf.numpy_function by TensorFlow's own, and export it"
         raise _refusal(folder, text, remedy)
+
+
+def _operations(function: Any) -> set[str]:
+    """Return the kinds of operations in a function and those that it calls."""
+    graph = function.graph.as_graph_def()
+    operations = {node.op for node in graph.node}
+    return operations | {node.op for each in graph.library.function for node in each.node_def}
+
+
+def _without_variables(function: Any, key: Any) -> Callable[[Any], Any]:
+    """Return a function whose variables are constants, with one output.
+
+    In a compiled function, TensorFlow's gradient of a restored loop fails at variables that are
+    passed to it, depending on what was called before.
+
+    Args:
+        function: of a SavedModel.
+        key: of its output.
+    """
+    # No part of TensorFlow's API; its converters are built on it.
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    outputs = function.structured_outputs
+    keys = sorted(outputs) if isinstance(outputs, Mapping) else [key]
+    place = keys.index(key) if isinstance(outputs, Mapping) else (key or 0)
+
+    def call(values: Any) -> Any:
+        found = frozen(values)
+        return found[place] if isinstance(found, list | tuple) else found
+
+    return call
 
 
 def _require_input(function: Any, folder: Path) -> tuple[Any, tf.TensorSpec]:
@@ -207,12 +247,11 @@ def _require_output(function: Any, folder: Path) -> str | None:
     return floating[0]
 
 
-def _one_by_one(call: Callable[[Any], Any], spec: tf.TensorSpec, alone: bool) -> Callable:
+def _one_by_one(call: Callable[[Any], Any], alone: bool) -> Callable[[Any], Any]:
     """Return a function of a batch that calls one of a single sample.
 
     Args:
         call: the function.
-        spec: what it takes.
         alone: whether without an axis for the batch.
     """
 
@@ -220,9 +259,19 @@ def _one_by_one(call: Callable[[Any], Any], spec: tf.TensorSpec, alone: bool) ->
         return call(value) if alone else call(value[None])[0]
 
     def batch(values: Any) -> Any:
-        return tf.map_fn(each, values, fn_output_signature=spec.dtype)
+        return tf.map_fn(each, values, fn_output_signature=tf.float32)
 
     return batch
+
+
+def _with_two_axes(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a function whose output [shape=(batch,)], one value a sample, is (batch, 1)."""
+
+    def whole(values: Any) -> Any:
+        found = call(values)
+        return found[:, None] if found.shape.rank == 1 else found
+
+    return whole
 
 
 def _refusal(folder: Path, text: str, remedy: str) -> ModelFileError:

@@ -66,6 +66,12 @@ class MicroSettings(Settings):
     log: Annotated[bool, "logarithm (enable_log)"] = True
     scale_shift: Annotated[int, "the logarithm is times 2 to this power", AtLeast(0)] = 6
     out_scale: Annotated[int, "the output is divided by it", AtLeast(1)] = 1
+    range_db: Annotated[
+        float | None,
+        "dB below the sample's largest value that are kept, as whole numbers from -128 to 127 "
+        "(quantize_dynamic_scale_range_db of Silicon Labs' MLTK)",
+        _ABOVE_0,
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,6 +84,8 @@ class MicroSettings(Settings):
         ):
             if getattr(self, name) > most:
                 raise ParameterError(f"{name} is {getattr(self, name)}; expected at most {most}")
+        if self.range_db is not None and not self.log:
+            raise ParameterError("range_db is of logarithms; expected log=true beside it")
         self.spectrum()
 
     def spectrum(self) -> MelSettings:
@@ -138,7 +146,8 @@ class MicroFrontEnd(FrontEnd):
         smooth = self.smooth(sounds)
         exact = tf.stop_gradient(self._exact(tf.stop_gradient(sounds)))
         exact = tf.ensure_shape(exact, smooth.shape)
-        return smooth + tf.stop_gradient(exact - smooth)
+        values = smooth + tf.stop_gradient(exact - smooth)
+        return values if self.settings.range_db is None else self._scaled(values)
 
     def count_bands(self) -> int:
         """Return the number of bands of the output."""
@@ -193,6 +202,20 @@ class MicroFrontEnd(FrontEnd):
             safe = tf.where(value > 1, value, 1.0)
             signal = 2.0**settings.scale_shift * tf.math.log(safe)
         return tf.minimum(signal, _MOST) / settings.out_scale
+
+    def _scaled(self, values: Any) -> Any:
+        """Return values near the largest of each sample from -128 to 127, rounded down."""
+        import tensorflow as tf
+
+        settings = self.settings
+        extent = settings.range_db * 2.0**settings.scale_shift * np.log(10.0) / 20
+        extent = int(extent) / settings.out_scale
+        top = tf.reduce_max(values, axis=[1, 2], keepdims=True)
+        least = tf.maximum(top - extent, 0.0)
+        step = tf.maximum(top - least, 1.0) / 255
+        scaled = tf.maximum(values - least, 0.0) / step
+        # A hundredth, far below a step, for quotients that float32 leaves just below a number.
+        return scaled + tf.stop_gradient(tf.floor(scaled + 0.01) - scaled) - 128.0
 
     def _noise(self, signal: Any) -> Any:
         """Return the exponential mean over the frames so far, from 0."""
