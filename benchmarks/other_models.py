@@ -51,13 +51,15 @@ MODELS: dict[str, tuple[str, list[str] | int, dict, str | None]] = {
          "layout": "time,channel,bands"},
         None,
     ),
-    # Words from the metadata of the .tflite beside it; of its MFCC only the shape is published.
+    # Words from the metadata of the .tflite beside it. Its features were kept as pictures, whose scale
+    # is not published: the deviation is the one with which it hears most.
     "mltk_keyword_spotting": (
         "keyword_spotting.h5",
         ["yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go", "unknown",
          "_background_noise_"],
-        {"name": "python-speech-features", "frame": 640, "step": 320, "coefficients": 10,
-         "frames": 50, "layout": "time,bands,channel"},
+        {"name": "tflite-micro", "frame_ms": 30, "step_ms": 20, "bands": 10, "fmin": 60.0,
+         "fmax": 4000.0, "pcan": False, "min_signal_remaining": 1.0, "seconds": 1.02,
+         "deviation": 5.0, "layout": "time,bands,channel"},
         None,
     ),
     # Words and front end from the metadata of the .tflite beside it.

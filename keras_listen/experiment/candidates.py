@@ -7,6 +7,7 @@ logarithms, mel scales, normalisations and layouts.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -91,6 +92,16 @@ _WITH_DELTAS = (12, 13, 20)
 _WAVEFORM = 2000
 #: Most frames of a second.
 _MOST_FRAMES = 500
+
+
+#: Frame and step of the micro front end in ms, and how its values are brought to a model's scale:
+#: as they are, 0 to 666 as the whole numbers of int8, or times 10 / 256.
+_MICRO_FRAMES = ((30, 20), (25, 10), (30, 10), (40, 20))
+_MICRO_SCALES: tuple[dict[str, Any], ...] = (
+    {},
+    {"mean": 333.0, "deviation": 2.6015625},
+    {"deviation": 25.6},
+)
 
 
 @dataclass(frozen=True)
@@ -218,7 +229,38 @@ def seeds_of(form: Form) -> list[Candidate]:
     for name in _USUAL:
         for seed in _fitted(name, _USUAL[name], form):
             found += [seed, *(each for each in _varied(seed) if _fits(each, form))]
+    found += _micro_seeds(form)
     return list(dict.fromkeys(found))
+
+
+def _micro_seeds(form: Form) -> list[Candidate]:
+    """Return candidates of the micro front end that fit a form, whose settings are of their own."""
+    if not form.bands or not form.frames or "deltas" in dict(form.others):
+        return []
+    found = []
+    for rate, (frame, step) in itertools.product((16000, 8000), _MICRO_FRAMES):
+        frame, step = rate * frame // 1000, rate * step // 1000
+        samples = (form.frames - 1) * step + frame
+        # A second, or what the frames need if that is more.
+        if not rate - step < samples <= 2 * rate:
+            continue
+        common = {
+            "bands": form.bands,
+            "frame_ms": frame * 1000 // rate,
+            "step_ms": step * 1000 // rate,
+            "samples": max(samples, rate),
+            "layout": form.layout,
+            **dict(form.others),
+        }
+        if rate != 16000:
+            common["sample_rate"] = rate
+        tops = [{}, {"fmax": 4000.0}] if rate == 16000 else [{"fmax": 3999.0}]
+        for pcan, remaining, scale, top in itertools.product(
+            (True, False), (0.05, 1.0), _MICRO_SCALES, tops
+        ):
+            given = {**common, "pcan": pcan, "min_signal_remaining": remaining, **scale, **top}
+            found.append(Candidate("tflite-micro", tuple(sorted(given.items()))))
+    return found
 
 
 def _lengths(samples: int | None) -> list[dict[str, Any]]:

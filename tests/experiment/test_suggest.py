@@ -25,6 +25,9 @@ from keras_listen.plugins import default_registry
 SPOKEN = ("left", "no", "stop", "yes")
 #: Words of MLPerf Tiny's model, in the order of its outputs.
 TINY = ["down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", "silence", "unknown"]
+#: Words of Silicon Labs' model.
+KEYWORDS = ["yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"]
+KEYWORDS += ["unknown", "_background_noise_"]
 #: Logarithms of mel bands as TensorFlow's guides compute them.
 LN_MEL = {
     "frame": 640,
@@ -92,12 +95,28 @@ def test_the_front_end_of_logarithms_of_mel_bands(call, speech, tmp_path):
     assert found.checked["accuracy"] > true.checked["accuracy"] - 0.05
 
 
-@pytest.mark.slow
-def test_the_front_end_of_a_published_model(call, real_speech, tmp_path):
+def published(name: str) -> Path:
+    """Return a model that other people made, or skip the test without them."""
     if not (models := os.environ.get("KERAS_LISTEN_MODELS")):
         pytest.skip("KERAS_LISTEN_MODELS is unset: no models that other people made")
+    return Path(models) / name
+
+
+@pytest.mark.slow
+def test_a_model_of_the_micro_front_end(call, real_speech, tmp_path):
+    model = published("mltk_keyword_spotting") / "keyword_spotting.h5"
+    write_words(tmp_path, KEYWORDS)
+    given = [model, "--words-file", "words.txt", "--audio", real_speech, "--per-word", 10]
+    assert call("doctor", *given, "--suggest").status == 0
+    found = read_listen_file("listen.toml")
+    assert (found.frontend, found.settings["pcan"]) == ("tflite-micro", False)
+    assert found.checked["accuracy"] > 0.7
+
+
+@pytest.mark.slow
+def test_the_front_end_of_a_published_model(call, real_speech, tmp_path):
     write_words(tmp_path, TINY)
-    model = Path(models) / "tinykws_saved" / "kws_ref_model"
+    model = published("tinykws_saved") / "kws_ref_model"
     given = [model, "--words-file", "words.txt", "--audio", real_speech, "--per-word", 20]
     assert call("doctor", *given, "--suggest").status == 0
     found = read_listen_file("listen.toml")
@@ -186,6 +205,11 @@ SHAPES = [
 ]
 
 
+def micro_of(candidates: list[Candidate]) -> list[Candidate]:
+    """Return the candidates of the micro front end, those with the most changed settings last."""
+    return [each for each in candidates if each.name == "tflite-micro"]
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_candidates_give_what_the_model_takes(shape):
     forms = forms_of(shape)
@@ -196,10 +220,10 @@ def test_candidates_give_what_the_model_takes(shape):
         candidates += [each for those in dimensions_of(seeds[0], form) for each in those]
     assert len(candidates) > len(forms)
     # A few of them, as filter banks take a moment.
-    for candidate in spaced(candidates, 6):
-        whole = candidate.whole()
-        silence = np.zeros((1, whole.length or whole.sample_rate), np.float32)
-        given = FrontEnd(whole)(silence).shape[1:]
+    for candidate in [*spaced(candidates, 6), *spaced(micro_of(candidates), 2)]:
+        front = default_registry().create("frontend", candidate.name, None, candidate.settings)
+        silence = np.zeros((1, front.samples or front.sample_rate), np.float32)
+        given = front(silence).shape[1:]
         assert len(given) == len(shape)
         assert all(want in (None, have) for want, have in zip(shape, given, strict=True))
 
@@ -220,6 +244,21 @@ def test_candidates_give_what_the_model_takes(shape):
 )
 def test_every_preset_is_tried_as_it_is(shape, name):
     assert any(Candidate(name) in seeds_of(form) for form in forms_of(shape))
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings"),
+    [
+        ((49, 40, 1), {"frame_ms": 30, "step_ms": 20, "samples": 16000, "bands": 40}),
+        ((98, 40, 1), {"frame_ms": 25, "step_ms": 10, "samples": 16000, "bands": 40}),
+        ((59, 49, 1), {"frame_ms": 30, "step_ms": 20, "samples": 19040, "bands": 49}),
+        ((49, 32, 1), {"sample_rate": 8000, "samples": 8000, "fmax": 3999.0}),
+        ((1, 40, 98), {"layout": "channel,bands,time", "pcan": False, "deviation": 25.6}),
+    ],
+)
+def test_the_micro_front_end_is_tried_as_models_have_it(shape, settings):
+    tried = micro_of([seed for form in forms_of(shape) for seed in seeds_of(form)])
+    assert any(settings.items() <= each.settings.items() for each in tried)
 
 
 def test_candidates_keep_only_what_differs():
