@@ -51,8 +51,8 @@ MODELS: dict[str, tuple[str, list[str] | int, dict, str | None]] = {
          "layout": "time,channel,bands"},
         None,
     ),
-    # Words from the metadata of the .tflite beside it. Its features were kept as pictures, of a scale
-    # that is not published: the deviation is one with which it hears most.
+    # Words from the metadata of the .tflite beside it. Its features were kept as pictures, whose
+    # scale is not published: the deviation is one with which it hears most.
     "mltk_keyword_spotting": (
         "keyword_spotting.h5",
         ["yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go", "unknown",
