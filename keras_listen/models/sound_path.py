@@ -96,7 +96,9 @@ class SoundPath:
             sounds = _computed(synthesis.sounds, magnitude, *held)
             sounds.set_shape((magnitude.shape[0], synthesis.samples))
 
-            def gradient(change: tf.Tensor) -> tf.Tensor:
+            def gradient(change: tf.Tensor | tf.IndexedSlices) -> tf.Tensor:
+                # A network that gathers frames gives slices, when nothing is compiled.
+                change = tf.convert_to_tensor(change)
                 found = _computed(synthesis.transposed, change, magnitude, *held)
                 found.set_shape(magnitude.shape)
                 return found

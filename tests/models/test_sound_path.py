@@ -180,6 +180,22 @@ def test_the_gradient_is_that_of_finite_differences(features):
     assert float(numeric) == pytest.approx(gradient[place], rel=0.02)
 
 
+def test_a_network_that_gathers_frames_has_the_same_gradient(features):
+    path = SoundPath(SPEC, front(16000, 16000))
+    held, places = path.begin(features), tf.range(0, 16000, 7)
+
+    def gradient(chosen) -> np.ndarray:
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            value = tf.reduce_sum(chosen(path.sound(features, held)) ** 2)
+        return tape.gradient(value, features).numpy()
+
+    # The gradient of a gather along the batch is made of slices.
+    gathered = gradient(lambda sounds: tf.gather(sounds, [0]))
+    np.testing.assert_allclose(gathered, gradient(lambda sounds: sounds), rtol=1e-5)
+    assert np.abs(gradient(lambda sounds: tf.gather(sounds, places, axis=1))).max() > 0
+
+
 def test_phases_do_not_depend_on_the_batch(features):
     path = SoundPath(SPEC, front())
     other = tf.reverse(features, [1])

@@ -38,7 +38,7 @@ def convolve_and_pool(
         y.set_shape((x.shape[0], *plan.result))
 
         def gradient(dy):
-            arguments = [dy, choice, kernel]
+            arguments = [tf.convert_to_tensor(dy), choice, kernel]
             dx = tf.numpy_function(plan.back, arguments, tf.float32, stateful=False)
             dx.set_shape(x.shape)
             return dx
@@ -152,7 +152,7 @@ def convolve_enlarged(
         y.set_shape((x.shape[0], *large))
 
         def gradient(dy):
-            given = tf.numpy_function(back, [dy, y], tf.float32, stateful=False)
+            given = tf.numpy_function(back, [tf.convert_to_tensor(dy), y], tf.float32, stateful=False)
             given.set_shape(products.shape)
             return given
 
