@@ -152,7 +152,8 @@ def convolve_enlarged(
         y.set_shape((x.shape[0], *large))
 
         def gradient(dy):
-            given = tf.numpy_function(back, [tf.convert_to_tensor(dy), y], tf.float32, stateful=False)
+            arguments = [tf.convert_to_tensor(dy), y]
+            given = tf.numpy_function(back, arguments, tf.float32, stateful=False)
             given.set_shape(products.shape)
             return given
 
