@@ -151,7 +151,7 @@ def _conclude(grid: Grid, root: Path, manifest: Mapping[str, Any], *, npz: bool)
     write_text(root / "results.csv", csv_text(lines))
     if npz:
         write_published(root, grid)
-    write_report(root, grid, manifest, counted, lines)
+    write_report(root, grid, manifest, counted, lines, note)
     return Evaluation(root, lines, note)
 
 

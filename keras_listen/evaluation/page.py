@@ -13,7 +13,7 @@ from ..output.files import write_text
 from ..output.pages import render
 from ..output.plots import literal, save_both, save_figure
 from .grid import Grid
-from .results import ALL, GroupResults, note_of, pool_groups
+from .results import ALL, GroupResults, pool_groups
 
 #: Words whose examples are drawn at most, and words that are named along an axis: more would make
 #: pictures larger than matplotlib can draw.
@@ -26,6 +26,7 @@ def write_report(
     manifest: Mapping[str, Any],
     counted: Mapping[str, Mapping[str, GroupResults]],
     rows: Sequence[Mapping[str, Any]],
+    note: str,
 ) -> Path:
     """Draw heatmaps, curves and examples, and write `index.html`; return its path.
 
@@ -34,6 +35,7 @@ def write_report(
         grid, manifest: of the evaluation.
         counted: from `evaluation.results.count_grid`.
         rows: from `evaluation.results.result_rows`.
+        note: from `evaluation.results.note_of`.
     """
     words = grid.classifier.words
     pictures = {}
@@ -59,7 +61,7 @@ def write_report(
         examples=any(cell.experiment.uses_targets for cell in grid.cells),
         words=len(words),
         shown=SHOWN,
-        note=note_of(grid),
+        note=note,
         all_words=ALL,
     )
     write_text(root / "index.html", text)

@@ -383,35 +383,37 @@ def origin_of(model: ChosenModel) -> Origin:
     Its files are read once, for manifests and to tell whether the check is still of this model.
     """
     digests = {path: sha256(path) for path in model.files}
-    checked = None
-    if model.checked and not _fault(model.checked):
+    fault, checked = _fault(model.checked), None
+    if model.checked and not fault:
         # A user may have written dates or tables beside what doctor writes.
         checked = {k: v for k, v in model.checked.items() if isinstance(v, (str, int, float))}
-        checked["current"] = checked.get("of") == fingerprint(model, digests.get(model.path))
+        checked["current"] = checked["of"] == fingerprint(model, digests.get(model.path))
     files = {Path(path).name: digest for path, digest in digests.items()}
-    current = bool(checked and checked["current"])
-    return Origin(files, checked, _check_note(model, current=current))
+    return Origin(files, checked, _check_note(model, checked, fault))
 
 
-def _check_note(model: ChosenModel, *, current: bool) -> str | None:
+def _check_note(
+    model: ChosenModel, checked: Mapping[str, Any] | None, fault: str | None
+) -> str | None:
     """Return what a user should know before trusting results on a classifier; None if nothing.
 
     Args:
         model: the user's description.
-        current: whether the check in it is of this model.
+        checked: the table of its check, with whether it is `current`; None without a usable one.
+        fault: what is wrong with a table that cannot be used.
     """
-    name, checked = model.path, model.checked
-    if not checked:
+    name = model.path
+    if not model.checked:
         return (
             f"{name} was never checked on recordings, so its front end may be wrong and these "
             f"results without meaning; check it: {_command(model)}"
         )
-    if fault := _fault(checked):
+    if checked is None:
         return (
             f"{name} counts as never checked on recordings, because the table [checked] of "
             f"{model.files[0]} cannot be read: {fault}; check it again: {_command(model)}"
         )
-    if not current:
+    if not checked["current"]:
         return (
             f"{name} or its front end has changed since it was checked on recordings; check it "
             f"again: {_command(model)}"

@@ -46,7 +46,11 @@ class Entrance:
         """Shape of noise that stands for a feature or a sound, without the batch."""
         if self.frontend is None:
             return self.spec.shape
-        return (SoundPath(self.spec, self.frontend).samples,)
+        return (self._path.samples,)
+
+    @cached_property
+    def _path(self) -> SoundPath:
+        return SoundPath(self.spec, self.frontend)
 
     @property
     def count(self) -> int:
@@ -72,7 +76,7 @@ class Entrance:
         """Return a function of the model's input as one of features, by way of sound if need be."""
         if self.frontend is None or function is None:
             return function
-        path = SoundPath(self.spec, self.frontend)
+        path = self._path
         return lambda features: function(path(features, path.begin(features, _PHASES)))
 
 

@@ -7,6 +7,7 @@ be slow. Errors name the plugin that a component comes from.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,11 @@ _FROM_FEATURES = (
 _FROM_LATENT = "features must be computed from `z`, by TensorFlow operations that have a gradient"
 
 
+@lru_cache(maxsize=8)
 def require_usable(classifier: Classifier, *, gradient: bool = True) -> None:
     """Refuse a classifier that no ascent can use, before anything is computed or written.
+
+    Each is tried once, as an evaluation asks for every cell, and uncompiled networks are slow.
 
     Args:
         classifier: is tried on a few features of noise.

@@ -206,7 +206,7 @@ SHAPES = [
 
 
 def micro_of(candidates: list[Candidate]) -> list[Candidate]:
-    """Return the candidates of the micro front end, those with the most changed settings last."""
+    """Return the candidates of the micro front end."""
     return [each for each in candidates if each.name == "tflite-micro"]
 
 
