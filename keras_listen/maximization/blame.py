@@ -43,12 +43,15 @@ def require_usable(classifier: Classifier, *, gradient: bool = True) -> None:
     # As real features are, and as an ascent begins without a prior.
     noise = np.concatenate([generator.uniform(size=shape), generator.normal(0, 0.1, shape)])
     features = tf.constant(noise, tf.float32)
-    if not np.isfinite(classifier.probabilities(features)).any():
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        probabilities = classifier.probabilities(features)
+    if not np.isfinite(probabilities).any():
         raise ModelError(
             f"{classifier.what} gives no finite numbers, whatever it hears; look for NaN in its "
             "weights, and check it with keras-listen doctor"
         )
-    if gradient and _gradient(classifier.probabilities, features) is None:
+    if gradient and tape.gradient(probabilities, features) is None:
         raise ModelError(
             f"{classifier.what} has no gradient; listen to one whose layers all have one, and "
             "check it with keras-listen doctor"
