@@ -61,7 +61,7 @@ class ChosenModel:
         builder: "module:function" that builds the network, for a file of weights.
         imports: modules that register custom layers.
         files: what it was read from, for manifests.
-        checked: what doctor found out on recordings, see `experiment.hearing`.
+        checked: what doctor found out on recordings, see `experiment.check`.
     """
 
     path: str

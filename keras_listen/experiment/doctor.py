@@ -13,8 +13,9 @@ from ..errors import ModelError, ParameterError
 from ..features import FeatureSpec
 from ..maximization.doctor import examine
 from ..maximization.findings import Finding
+from .check import checked_table, fingerprint
 from .chosen_model import ChosenModel, chosen_model, read_listen_file
-from .hearing import Hearing, checked_table, fingerprint, hear, sorted_recordings
+from .hearing import Hearing, hear, sorted_recordings
 from .listen_file import keep_check, require_new, write_listen_file
 from .options import averages_first, open_classifier, options_in_use, parse_options
 from .rates import Rate

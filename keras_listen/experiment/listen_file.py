@@ -45,7 +45,7 @@ def write_listen_file(
     Args:
         path: of the file; paths in it are relative to its folder.
         model: to describe.
-        checked: table of a check, see `experiment.hearing`.
+        checked: table of a check, see `experiment.check`.
 
     Raises:
         ParameterError: the file exists already.
@@ -74,7 +74,7 @@ def keep_check(path: str | Path, checked: Mapping[str, Any]) -> None:
 
     Args:
         path: of the file.
-        checked: the table, see `experiment.hearing`.
+        checked: the table, see `experiment.check`.
 
     Raises:
         ModelError: the file cannot be read, or has the table in another form.

@@ -18,8 +18,8 @@ from ..models.formats.keras_file import open_model
 from ..models.problem import Problem
 from ..models.sound_classifier import SoundClassifier, input_given, load_sound_classifier
 from ..plugins import KINDS, Component
+from .check import origin_of
 from .chosen_model import ChosenModel, chosen_model
-from .hearing import origin_of
 from .settings import ModelChoice
 
 #: Values of options by kind and name of their component.

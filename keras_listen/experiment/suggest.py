@@ -28,9 +28,10 @@ from ..models.frontends.sound import fit
 from ..output.progress import Track, quiet
 from ..plugins import default_registry
 from .candidates import Candidate, Form, dimensions_of, forms_of, seeds_of
+from .check import checked_table
 from .chosen_model import ChosenModel
 from .doctor import PER_WORD, described_model
-from .hearing import Hearing, checked_table, counted, read_sounds, sorted_recordings, spaced
+from .hearing import Hearing, counted, read_sounds, sorted_recordings, spaced
 from .listen_file import require_new, write_listen_file
 from .options import averages_first
 from .settings import ModelChoice

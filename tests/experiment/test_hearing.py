@@ -15,14 +15,13 @@ from helpers import assert_one_line
 from spoken import train
 
 from keras_listen.errors import CorpusError, ModelError
+from keras_listen.experiment.check import checked_table, origin_of
 from keras_listen.experiment.chosen_model import read_listen_file
 from keras_listen.experiment.experiment import resolve
 from keras_listen.experiment.hearing import (
     Hearing,
-    checked_table,
     counted,
     is_clipped,
-    origin_of,
     recordings_by_word,
     sorted_recordings,
 )

@@ -20,9 +20,10 @@ from markupsafe import escape
 from keras_listen import debug, evaluate, listen, load_bundle
 from keras_listen.errors import ListenError, ModelError, ParameterError
 from keras_listen.evaluation.results import NOTE
-from keras_listen.experiment import chosen_model, hearing
+from keras_listen.experiment import check, chosen_model
+from keras_listen.experiment.check import checked_table, fingerprint
 from keras_listen.experiment.chosen_model import read_listen_file
-from keras_listen.experiment.hearing import Hearing, checked_table, fingerprint
+from keras_listen.experiment.hearing import Hearing
 from keras_listen.experiment.referees import MatchedReferee
 from keras_listen.output.pages import percent
 from keras_listen.seeds import derive
@@ -182,7 +183,7 @@ def test_a_description_is_read_and_its_model_is_hashed_once(
 
         return noted
 
-    for module, name in ((chosen_model, "read_listen_file"), (hearing, "sha256")):
+    for module, name in ((chosen_model, "read_listen_file"), (check, "sha256")):
         monkeypatch.setattr(module, name, noting(getattr(module, name)))
     out = tmp_path / "run"
     done = call(

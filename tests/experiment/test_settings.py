@@ -31,7 +31,7 @@ from keras_listen.maximization.settings import AscentSettings
 ASCENT = ("steps", "step_size", "optimizer", "shift", "gain", "stop_at", "keep_best")
 MODELS = (
     *("bundle", "classifier", "words_file", "spec", "trust_model", "frontend", "head"),
-    *("builder", "imports"),
+    *("builder", "imports", "place"),
 )
 COMMON = ("options", "seed", "block_size", "resume", "track")
 FUNCTIONS = {
