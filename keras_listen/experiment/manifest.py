@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models.bundle import Bundle
+from ..models.denoisers import DENOISER
 from ..models.provenance import made_with
 from ..models.rewrites import enabled as rewrites_enabled
 from ..models.sound_classifier import SoundClassifier
@@ -36,7 +37,7 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
         "notes": list(experiment.notes),
         "words": list(experiment.classifier.words),
         "spec": experiment.classifier.spec.to_dict(),
-        "models": models_of(experiment.bundle, command),
+        "models": models_of(experiment.bundle, command) | denoiser_of(experiment),
         **frontend_settings(experiment.classifier),
         "vocoder": dict(getattr(experiment.vocoder, "files", {})),
         "block_size": experiment.block_size,
@@ -94,10 +95,19 @@ def _components(
 
 
 def models_of(bundle: Bundle, command: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the checksums of a bundle's files and of a command's own model files."""
+    """Return the checksums of a bundle's files and of a command's own model files.
+
+    Denoisers are left out: manifests have only those in use, see `denoiser_of`.
+    """
     chosen = chosen_model(ModelChoice.of(command))
-    files = {name: bundle.component(name).files for name in bundle.names()}
+    parts = {name: bundle.component(name) for name in bundle.names()}
+    files = {name: part.files for name, part in parts.items() if part.about.get("kind") != DENOISER}
     return files | {Path(path).name: sha256(path) for path in (chosen.files if chosen else ())}
+
+
+def denoiser_of(experiment: Experiment) -> dict[str, Any]:
+    """Return the checksums of the files of the prior's denoiser by its name, if it has one."""
+    return dict(getattr(experiment.prior, "files", {}))
 
 
 def frontend_settings(classifier: Any) -> dict[str, Any]:
