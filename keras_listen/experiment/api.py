@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -21,7 +21,7 @@ from .manifest import manifest_of
 from .options import parse_options
 from .page import write_page
 from .pictures import draw_sample
-from .presets import find_components, recorded, with_preset
+from .presets import recorded, under_preset
 from .results import summarize
 from .samples import Sample, utterance_samples
 from .settings import CommandSettings, SharedKeywords, shares_settings, unique
@@ -48,10 +48,7 @@ class RunSettings(CommandSettings):
         Raises:
             ListenError: a name is unknown, or a setting is out of its range.
         """
-        plain = super().of(given)
-        used = find_components([("prior", plain.prior), ("vocoder", plain.vocoder)])
-        shared = with_preset(plain.shared, plain.shared.preset or NATURAL, used)
-        return replace(plain, shared=shared)
+        return under_preset(super().of(given), NATURAL)
 
     def __post_init__(self) -> None:
         for name, value in (("samples", self.samples), ("the block size", self.shared.block_size)):

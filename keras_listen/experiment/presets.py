@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import ParameterError, unknown
 from ..maximization.presets import ANY, PRESETS
-from ..maximization.settings import AscentSettings
-from ..plugins import Component, Registry, default_registry
+from ..plugins import Component, default_registry
 from ..plugins.presets import OPTIONS, PAPER
 from .options import options_among, parse_options
-from .settings import SharedSettings
+from .settings import CommandSettings, SharedSettings
+
+Settings = TypeVar("Settings", bound=CommandSettings)
 
 
 def require_preset(name: str) -> str:
@@ -30,12 +31,15 @@ def require_preset(name: str) -> str:
     return name
 
 
-def find_components(
-    names: Iterable[tuple[str, str]], registry: Registry | None = None
-) -> list[Component]:
-    """Return the components of given kinds and names; the vocoder "none" is left out."""
-    registry = registry or default_registry()
-    return [registry.find(kind, name) for kind, name in names if (kind, name) != ("vocoder", "none")]
+def find_components(names: Iterable[tuple[str, str]]) -> list[Component]:
+    """Return the components of given kinds and names, each once; the vocoder "none" is left out."""
+    registry, found = default_registry(), []
+    for kind, name in names:
+        if (kind, name) != ("vocoder", "none"):
+            component = registry.find(kind, name)
+            if component not in found:
+                found.append(component)
+    return found
 
 
 def entry_of(preset: str, component: Component) -> Mapping[str, Any] | None:
@@ -100,23 +104,28 @@ def combined_options(
     Raises:
         ParameterError: an option was not understood.
     """
-    chosen, kept = parse_options(given), list(under)
-    for component in components:
-        mine = [values for values in options_among(chosen, [component]).values()]
-        kept = [
-            option
-            for option in kept
-            if not options_among(parse_options([option]), [component])
-            or not any(option.partition("=")[0].rpartition(".")[2] in values for values in mine)
-        ]
+    chosen, kept = parse_options(given), []
+    for option in under:
+        ((place, (key,)),) = parse_options([option]).items()
+        theirs = [one for one in components if options_among({place: {key: ""}}, [one])]
+        if not any(key in values for values in options_among(chosen, theirs).values()):
+            kept.append(option)
     return [*kept, *given]
 
 
-def ascents_of(
-    shared: SharedSettings, preset: str, priors: Mapping[str, Component]
-) -> dict[str, AscentSettings]:
-    """Return the settings of the ascent of each prior under a preset, by the prior's name."""
-    return {name: with_preset(shared, preset, [one]).ascent for name, one in priors.items()}
+def under_preset(settings: Settings, default: str) -> Settings:
+    """Put the settings of a command with one prior and one vocoder on top of its preset.
+
+    Args:
+        settings: with `prior` and `vocoder`.
+        default: name of the preset where none was given.
+
+    Raises:
+        ParameterError: there is no such preset or component, or an option was not understood.
+    """
+    used = find_components([("prior", settings.prior), ("vocoder", settings.vocoder)])
+    shared = with_preset(settings.shared, settings.shared.preset or default, used)
+    return replace(settings, shared=shared)
 
 
 def recorded(preset: str | None) -> dict[str, str]:

@@ -172,9 +172,7 @@ class Denoised(Latent):
         self.files: dict[str, Any] = {}
 
     @classmethod
-    def of(
-        cls, bundle: Bundle, component: BundlePart, start_deviation: float, pull: float
-    ) -> Self:
+    def of(cls, bundle: Bundle, component: BundlePart, start_deviation: float, pull: float) -> Self:
         """Make one with the bundle's denoiser of an autoencoder, or with a note that it has none.
 
         Raises:
