@@ -260,7 +260,7 @@ def require_proper(component: Component) -> None:
             "factory, called as factory(bundle, **options)"
         )
     _require_signature(component)
-    require_presets(component)
+    require_presets(kind, name, component.presets, component.options)
 
 
 def _require_signature(component: Component) -> None:

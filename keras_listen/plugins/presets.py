@@ -7,15 +7,12 @@ entry of a vocoder has `options` alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import PluginError, unknown
 from .option_types import fits, type_name
-
-if TYPE_CHECKING:
-    from .component import Component
 
 #: The preset that nobody brings: the published settings, which are the defaults.
 PAPER = "paper"
@@ -35,29 +32,45 @@ _KINDS = {"prior": (*ASCENT, OPTIONS), "vocoder": (OPTIONS,)}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
-def require_presets(component: Component) -> None:
+def require_presets(kind: str, name: str, presets: Any, options: Iterable[Any]) -> None:
     """Check the presets that a component is registered with.
+
+    Args:
+        kind, name: of the component.
+        presets: settings by preset.
+        options: of the component, see `component.Option`.
 
     Raises:
         PluginError: names the preset and the setting, and what was expected.
     """
-    if not component.presets:
+    if not presets and isinstance(presets, Mapping):
         return
-    what = f"{component.kind} {component.name}"
-    if component.kind not in _KINDS:
+    what, known = f"{kind} {name}", {option.name: option for option in options}
+    if kind not in _KINDS:
         raise PluginError(f"{what} is registered with presets; only priors and vocoders have some")
-    if not isinstance(component.presets, Mapping):
+    if not isinstance(presets, Mapping):
         raise PluginError(
-            f"the presets of {what} are {component.presets!r}; expected a dictionary from a "
-            "preset's name to its settings"
+            f"the presets of {what} are {presets!r}; expected a dictionary from a preset's name to "
+            "its settings"
         )
-    for name, entry in component.presets.items():
-        _require_name(what, name)
-        where = f"preset {name} of {what}"
+    for preset, entry in presets.items():
+        _require_name(what, preset)
+        where = f"preset {preset} of {what}"
         if not isinstance(entry, Mapping):
             raise PluginError(f"{where} is {entry!r}; expected a dictionary of settings")
         for key, value in entry.items():
-            _require_setting(component, where, key, value)
+            if key not in _KINDS[kind]:
+                raise PluginError(f"{where} sets {key!r}; {_expected(str(key), _KINDS[kind])}")
+            if key == OPTIONS:
+                _require_options(where, value, known)
+            else:
+                _require_setting(where, key, value)
+
+
+def _expected(given: str, known: Sequence[str]) -> str:
+    near = get_close_matches(given, known, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{hint}expected some of {', '.join(known)}"
 
 
 def _require_name(what: str, name: Any) -> None:
@@ -72,25 +85,16 @@ def _require_name(what: str, name: Any) -> None:
         )
 
 
-def _require_setting(component: Component, where: str, key: Any, value: Any) -> None:
-    known = _KINDS[component.kind]
-    if key not in known:
-        near = get_close_matches(str(key), known, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise PluginError(f"{where} sets {key!r}; {hint}expected some of {', '.join(known)}")
-    if key == OPTIONS:
-        _require_options(component, where, value)
-        return
+def _require_setting(where: str, key: str, value: Any) -> None:
     kind, least = ASCENT[key]
     if not fits(value, kind) or (least is not None and not least <= value < float("inf")):
         at_least = "" if least is None else f" of at least {least}"
         raise PluginError(f"{where} sets {key} to {value!r}; expected {type_name(kind)}{at_least}")
 
 
-def _require_options(component: Component, where: str, values: Any) -> None:
+def _require_options(where: str, values: Any, known: Mapping[str, Any]) -> None:
     if not isinstance(values, Mapping):
         raise PluginError(f"{where} has the options {values!r}; expected a dictionary")
-    known = {option.name: option for option in component.options}
     for name, value in values.items():
         if name not in known:
             raise PluginError(f"in {where}, {unknown('option', str(name), known)}")

@@ -11,9 +11,9 @@ import pytest
 import soundfile
 import soxr
 import tensorflow as tf
-from helpers import WORDS, assert_one_line, dense, digests, read_table
+from helpers import WORDS, assert_one_line, dense, digests, listen, read_table
 
-from keras_listen import debug, evaluate, listen, load_bundle
+from keras_listen import debug, evaluate, load_bundle
 from keras_listen.errors import ListenError, ModelError, ParameterError
 from keras_listen.experiment.chosen_model import read_listen_file
 from keras_listen.experiment.hearing import Hearing, checked_table
