@@ -26,6 +26,7 @@ from ..features import FeatureSpec
 from ..models.blocks import spans
 from ..output.files import Clock, make_folder, replacing, require_empty, write_json
 from ..output.progress import Track, quiet
+from ..plugins.presets import PAPER
 from ..vocoders.synthesis import write_wav
 from .experiment import Block, Experiment
 from .samples import Sample, read_starts
@@ -168,12 +169,35 @@ def require_same(root: Path, manifest: Mapping[str, Any], what: str = "run") -> 
     # Plugins that are installed but not in use change nothing.
     before, now = ({**about, "plugins": None} for about in (before, now))
     # If the command differs, all else follows from it.
+    _require_same_preset(root, before, now, what)
     given = ({"command": about.get("command")} for about in (before, now))
     if differing := _differing(*given) or _differing(before, now):
         raise RunError(
             f"the {what} in {root} was started with other settings ({'; '.join(differing)}); "
             f"repeat them, or start a new {what} in another folder"
         )
+
+
+def _require_same_preset(root: Path, before: dict, now: dict, what: str) -> None:
+    """Refuse another preset first, since all that it sets differs along with it.
+
+    A folder without one has the published settings, or is from before presets were kept: it is
+    continued under any preset that sets the same.
+
+    Raises:
+        RunError: the presets differ, and the settings too.
+    """
+    names = [about.get("command", {}).get("preset", PAPER) for about in (before, now)]
+    if names[0] == names[1]:
+        return
+    settings = [{**about.get("command", {}), "preset": None} for about in (before, now)]
+    if names[0] == PAPER and settings[0] == settings[1]:
+        before["command"] = now["command"]
+        return
+    raise RunError(
+        f"the {what} in {root} was started with the preset {names[0]}, now it is {names[1]}; give "
+        f"--preset {names[0]} to continue it, or start a new {what} in another folder"
+    )
 
 
 def _differing(before: Mapping, now: Mapping, prefix: str = "") -> list[str]:

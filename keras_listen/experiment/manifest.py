@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models.bundle import Bundle
+from ..models.denoisers import DENOISER
 from ..models.provenance import made_with
 from ..models.rewrites import enabled as rewrites_enabled
 from ..models.sound_classifier import SoundClassifier
@@ -39,7 +40,7 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
         "notes": list(experiment.notes),
         "words": list(experiment.classifier.words),
         "spec": experiment.classifier.spec.to_dict(),
-        "models": models_of(experiment.bundle),
+        "models": models_of(experiment.bundle) | denoiser_of(experiment),
         **({"checked": origin.checked} if origin else {}),
         **frontend_settings(experiment.classifier),
         "vocoder": dict(getattr(experiment.vocoder, "files", {})),
@@ -98,9 +99,18 @@ def _components(
 
 
 def models_of(bundle: Bundle) -> dict[str, Any]:
-    """Return checksums of a bundle's files, and of a classifier's that the user brings."""
-    files = {name: bundle.component(name).files for name in bundle.names()}
+    """Return checksums of a bundle's files, and of a classifier's that the user brings.
+
+    Denoisers are left out: manifests have only those in use, see `denoiser_of`.
+    """
+    parts = {name: bundle.component(name) for name in bundle.names()}
+    files = {name: part.files for name, part in parts.items() if part.about.get("kind") != DENOISER}
     return files | dict(origin.files if (origin := bundle.classifier.origin) else {})
+
+
+def denoiser_of(experiment: Experiment) -> dict[str, Any]:
+    """Return the checksums of the files of the prior's denoiser by its name, if it has one."""
+    return dict(getattr(experiment.prior, "files", {}))
 
 
 def frontend_settings(classifier: Any) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from ..features import (
     window,
 )
 from ..hookspecs import Register, hookimpl
+from ..maximization.presets import presets_of
 from ..models.bundle import Bundle
 from ..seeds import generator
 
@@ -129,4 +130,4 @@ def griffin_lim(
 
 @hookimpl
 def register_vocoders(register: Register) -> None:
-    register("griffin-lim", griffin_lim)
+    register("griffin-lim", griffin_lim, presets=presets_of("vocoder", "griffin-lim"))

@@ -16,10 +16,14 @@ from typing import Any, get_type_hints
 
 from ...errors import ParameterError, unknown
 from ...experiment.experiment import Experiment, frontend_of, resolve
+from ...experiment.manifest import denoiser_of
 from ...experiment.options import options_among, parse_options, require_used
+from ...experiment.presets import find_components, with_preset
+from ...experiment.settings import SharedSettings
 from ...maximization.settings import AscentSettings
 from ...models.bundle import Bundle
 from ...plugins import Component, Option, default_registry
+from ...plugins.presets import PAPER
 
 #: Stages at which a condition's features are recorded, by its start.
 STAGES = {"noise": ("generated",), "class": ("before", "after"), "real": ("",)}
@@ -187,10 +191,7 @@ def make_conditions(
     bundle: Bundle,
     combinations: Sequence[Combination],
     *,
-    options: Iterable[str] = (),
-    ascent: AscentSettings | None = None,
-    seed: int = 0,
-    block_size: int,
+    shared: SharedSettings,
     models: Mapping[str, Any] | None = None,
 ) -> list[Condition]:
     """Make the components of every combination, and number the conditions.
@@ -198,47 +199,46 @@ def make_conditions(
     Args:
         bundle: models of all of them.
         combinations: in their order.
-        options: of all components, as "KIND.NAME.KEY=VALUE"; a combination's own take precedence.
-        ascent: shared settings of the ascent; a combination's own take precedence.
-        seed: of everything random.
-        block_size: samples computed together.
+        shared: settings of all combinations, whose own take precedence; the preset's stand below
+            either.
         models: checksums of the models in use, for the conditions' identity.
 
     Raises:
         ListenError: a component cannot be made, has no words, makes no sound, or two conditions
             have the same label.
     """
-    shared = parse_options(options)
     _require_vocoders(combinations)
     front = frontend_of(bundle)
-    _require_used(shared, combinations, front.values())
+    _require_used(parse_options(shared.options), combinations, front.values())
     conditions: list[Condition] = []
     vocoders: dict[Any, Any] = {}
     for combination in combinations:
-        own = replace(ascent or AscentSettings(), **combination.ascent)
-        options = _options(shared, combination)
+        used = find_components(combination.names.items())
+        mine = with_preset(shared, shared.preset or PAPER, used)
+        own = replace(mine.ascent, **combination.ascent)
+        options = _options(parse_options(mine.options), combination)
         experiment = resolve(
             bundle,
             **combination.names,
             ascent=own,
+            preset=shared.preset,
             options=options,
-            seed=seed,
-            block_size=block_size,
+            seed=shared.seed,
+            block_size=shared.block_size,
         )
         _require_speaking_of_words(experiment, combination)
         # Equal vocoders become one object, so that their recordings are synthesized together.
         key = experiment.components["vocoder"].full_name, *_of_vocoder(options)
         experiment = replace(experiment, vocoder=vocoders.setdefault(key, experiment.vocoder))
-        mine = {k: c for k, c in experiment.components.items() if k not in front}
-        settings = asdict(own) | _all_options(mine, options)
+        used = {k: c for k, c in experiment.components.items() if k not in front}
+        settings = asdict(own) | _all_options(used, options)
         settings = {name: _plain(value) for name, value in settings.items()}
+        files = {**(models or {}), **denoiser_of(experiment)}
         for start in combination.starts:
             names = {} if start == "real" else combination.names
             label = f"{start} {combination.label}".strip()
             number = len(conditions) + 1
-            conditions.append(
-                Condition(number, label, start, names, settings, experiment, models or {})
-            )
+            conditions.append(Condition(number, label, start, names, settings, experiment, files))
     _require_different(conditions)
     return conditions
 

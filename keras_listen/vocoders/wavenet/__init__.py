@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from ...errors import ParameterError, Unavailable
 from ...features import LENGTH_FIELDS, FeatureSpec
 from ...hookspecs import Register, hookimpl
+from ...maximization.presets import presets_of
 from ...models.backend import start_quietly
 from ...models.bundle import Bundle, load_bundle
 
@@ -60,4 +61,4 @@ def _embedded_for(spec: FeatureSpec) -> Bundle:
 
 @hookimpl
 def register_vocoders(register: Register) -> None:
-    register("wavenet", wavenet)
+    register("wavenet", wavenet, presets=presets_of("vocoder", "wavenet"))
