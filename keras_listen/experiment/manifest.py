@@ -14,6 +14,7 @@ from ..models.rewrites import enabled as rewrites_enabled
 from ..models.sound_classifier import SoundClassifier
 from ..output.files import sha256
 from ..plugins import Component, default_registry
+from ..vocoders.pitch import control_of
 from .chosen_model import chosen_model
 from .experiment import Experiment
 from .settings import ModelChoice
@@ -39,6 +40,7 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
         "models": models_of(experiment.bundle, command),
         **frontend_settings(experiment.classifier),
         "vocoder": dict(getattr(experiment.vocoder, "files", {})),
+        **pitch_settings(experiment.vocoder),
         "block_size": experiment.block_size,
         "threads": os.cpu_count(),
         "rewrites": rewrites_enabled(),
@@ -66,8 +68,15 @@ def vocoding_manifest(
         "notes": list(notes),
         "spec": vocoder.spec.to_dict(),
         "vocoder": dict(getattr(vocoder, "files", {})),
+        **pitch_settings(vocoder),
         "threads": os.cpu_count(),
     }
+
+
+def pitch_settings(vocoder: Any) -> dict[str, Any]:
+    """Return what a vocoder does about the pitch, as "pitch"; nothing where it does nothing."""
+    control = control_of(vocoder)
+    return {"pitch": control.settings()} if control else {}
 
 
 def components_of(experiments: Iterable[Experiment]) -> dict[str, list[dict[str, str]]]:

@@ -30,7 +30,7 @@ from ..hookspecs import Register, hookimpl
 from ..models.bundle import Bundle
 from ..seeds import generator
 from .phase_gradient import find_phases, require_overlap
-from .pitch import EXPAND_HELP, PITCH_HELP, Pitch, PitchChoice, PitchControl, comb
+from .pitch import EXPAND_HELP, PITCH_HELP, PitchChoice, PitchControl, comb
 
 #: Multiplicative updates after the first guess of the linear magnitudes: of a smooth one, and of
 #: one with harmonics.
@@ -91,10 +91,6 @@ class GriffinLim:
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
             sounds = list(pool.map(self._reconstruct, np.asarray(features), seeds))
         return np.stack(sounds).astype(np.float32)
-
-    def find_pitch(self, features: np.ndarray) -> list[Pitch]:
-        """Return the pitch that each sound is given [shape=(batch, frames, mels), in [0, 1]]."""
-        return [self.control.find(each) for each in features]
 
     def _reconstruct(self, features: np.ndarray, seed: np.ndarray) -> np.ndarray:
         spec = self.spec
@@ -200,7 +196,8 @@ def invert_mel(
 
     A first estimate by the pseudo-inverse is refined by multiplicative updates, which stay above
     zero and lower the squared error of the bands at each step. In frames with a pitch, the first
-    estimate is a smooth spectrum with the harmonics of that pitch, and there are more updates.
+    estimate is the geometric mean with a smooth spectrum that has the harmonics of that pitch, and
+    there are more updates.
 
     Args:
         features: [shape=(batch, frames, mels), in [0, 1]].
@@ -221,7 +218,9 @@ def invert_mel(
     if hertz is not None and hertz.any():
         voiced, updates = hertz > 0, _COMB_UPDATES
         smooth = mel[..., voiced, :] @ _interpolation(spec)
-        linear[..., voiced, :] = smooth * comb(hertz[voiced], spec) ** spec.power
+        harmonic = smooth * comb(hertz[voiced], spec) ** spec.power
+        # The pseudo-inverse alone resolves the lowest harmonics, and lets formants be sharp.
+        linear[..., voiced, :] = np.sqrt(linear[..., voiced, :] * harmonic)
     for _ in range(updates):
         linear *= wanted / np.maximum(linear @ basis.T @ basis, 1e-20)
     return linear

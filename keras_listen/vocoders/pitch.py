@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -66,7 +66,7 @@ _SPOKEN = 5.0
 #: Frequency, in Hz, up to which harmonics are made, and the range over which they fade out.
 _HARMONIC, _FADE = 4000.0, 1000.0
 #: Magnitude between harmonics, relative to them, in the comb.
-_BETWEEN = 0.05
+_BETWEEN = 0.1
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,12 @@ class PitchControl:
         ripple = 20 / power * np.log10(np.maximum(level, 1e-10))
         # Harmonics are as loud as the smooth spectrum was: only what is between them gets softer.
         return np.clip(features - ripple / self.spec.floor_db, 0, 1)
+
+
+def control_of(vocoder: Any) -> PitchControl | None:
+    """Return what a vocoder does about the pitch; None if it does nothing."""
+    control = getattr(vocoder, "control", None)
+    return control if isinstance(control, PitchControl) and control.on else None
 
 
 def estimate_pitch(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:

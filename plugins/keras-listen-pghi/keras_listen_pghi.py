@@ -23,8 +23,9 @@ from keras_listen import FeatureSpec, hookimpl
 from keras_listen.errors import ParameterError
 from keras_listen.features import count_samples, left_padding, window
 from keras_listen.seeds import generator
-from keras_listen.vocoders.griffin_lim import invert_mel
+from keras_listen.vocoders.griffin_lim import linear_magnitude
 from keras_listen.vocoders.phase_gradient import find_phases, require_overlap
+from keras_listen.vocoders.pitch import EXPAND_HELP, PITCH_HELP, PitchChoice, PitchControl
 
 
 class PhaseGradient:
@@ -34,15 +35,25 @@ class PhaseGradient:
         spec: FeatureSpec of the features; frames must overlap by half or more.
         iterations: Griffin-Lim iterations that start from these phases.
         tolerance: values below this share of a sound's largest one get random phases.
+        pitch, expand: see `keras_listen.vocoders.pitch.PitchControl`.
     """
 
-    def __init__(self, spec: FeatureSpec, iterations: int = 0, tolerance: float = 1e-5):
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        iterations: int = 0,
+        tolerance: float = 1e-5,
+        *,
+        pitch: PitchChoice = "none",
+        expand: float = 1.0,
+    ):
         require_overlap(spec, "pghi")
         if iterations < 0:
             raise ParameterError(f"iterations is {iterations}; expected 0 or more")
         if not 0 <= tolerance < 1:
             raise ParameterError(f"tolerance is {tolerance}; expected at least 0 and below 1")
         self.spec, self.iterations, self.tolerance = spec, iterations, tolerance
+        self.control = PitchControl(spec, pitch, expand)
 
     def synthesize(self, features: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """Synthesize sounds that are aligned with features.
@@ -67,7 +78,7 @@ class PhaseGradient:
     def _reconstruct(self, features: np.ndarray, seed: np.ndarray) -> np.ndarray:
         spec = self.spec
         samples = count_samples(len(features), spec)
-        magnitude = invert_mel(features[None], spec)[0] ** (1 / spec.power)
+        magnitude = linear_magnitude(features, self.control)
         phase = find_phases(magnitude, spec, generator(seed), self.tolerance)
         spectrum = (magnitude * np.exp(1j * phase)).astype(np.complex64)
         for _ in range(self.iterations):
@@ -105,9 +116,11 @@ def pghi(
     *,
     iterations: Annotated[int, "Griffin-Lim iterations that start from these phases"] = 0,
     tolerance: Annotated[float, "share of the loudest value below which phases are random"] = 1e-5,
+    pitch: Annotated[PitchChoice, PITCH_HELP] = "none",
+    expand: Annotated[float, EXPAND_HELP] = 1.0,
 ):
     """Phase gradient heap integration; needs no weights and, by default, no iterations."""
-    return PhaseGradient(bundle.spec, iterations, tolerance)
+    return PhaseGradient(bundle.spec, iterations, tolerance, pitch=pitch, expand=expand)
 
 
 @hookimpl
