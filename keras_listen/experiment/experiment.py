@@ -26,6 +26,7 @@ from ..plugins import Component, Registry, default_registry
 from ..plugins.presets import OPTIONS
 from ..plugins.proxy import fault
 from ..seeds import derive
+from ..vocoders.pitch import Pitch, control_of
 from ..vocoders.synthesis import synthesize
 from .chosen_model import ChosenModel, chosen_model
 from .hearing import predict_sounds
@@ -53,6 +54,7 @@ class Block:
         cycle: probabilities of the sounds' own features [shape=(samples, words)], or None.
         referee_cycle: of the referee on the features of the sounds, where the classifier hears
             through a front end; else None.
+        pitch: that the vocoder gave each sound, or None where it does nothing about it.
     """
 
     samples: tuple[Sample, ...]
@@ -64,6 +66,7 @@ class Block:
     gains: np.ndarray | None = None
     cycle: np.ndarray | None = None
     referee_cycle: np.ndarray | None = None
+    pitch: tuple[Pitch, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ class Experiment:
 
     def speak(
         self, samples: Sequence[Sample], clipped: np.ndarray, *, track: Track = quiet
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, Any]:
         """Synthesize features, scale down loud sounds, and classify the sounds' own features.
 
         Args:
@@ -177,12 +180,14 @@ class Experiment:
             track: progress, see `keras_listen.output.progress`.
 
         Returns:
-            sounds, gains, cycle and perhaps referee_cycle, as in `Block`.
+            sounds, gains, cycle and perhaps pitch and referee_cycle, as in `Block`.
         """
         seeds = self._seeds(samples)
         sounds, gains = synthesize(self.vocoder, clipped, seeds, track)
         again = np.stack([extract_fitted(sound, self.classifier.spec) for sound in sounds])
-        heard = {"sounds": sounds, "gains": gains}
+        heard: dict[str, Any] = {"sounds": sounds, "gains": gains}
+        if control := control_of(self.vocoder):
+            heard["pitch"] = tuple(control.find(each) for each in clipped)
         if not isinstance(self.classifier, SoundClassifier):
             return heard | {"cycle": self._predict(self.classifier, again[..., None])}
         rate, size = self.classifier.spec.sample_rate, self.block_size

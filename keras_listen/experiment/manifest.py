@@ -14,6 +14,7 @@ from ..models.provenance import made_with
 from ..models.rewrites import enabled as rewrites_enabled
 from ..models.sound_classifier import SoundClassifier
 from ..plugins import Component, default_registry
+from ..vocoders.pitch import control_of
 from .experiment import Experiment
 
 SCHEMA = 1
@@ -44,6 +45,7 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
         **({"checked": origin.checked} if origin else {}),
         **frontend_settings(experiment.classifier),
         "vocoder": dict(getattr(experiment.vocoder, "files", {})),
+        **pitch_settings(experiment.vocoder),
         "block_size": experiment.block_size,
         "threads": os.cpu_count(),
         "rewrites": rewrites_enabled(),
@@ -71,8 +73,15 @@ def vocoding_manifest(
         "notes": list(notes),
         "spec": vocoder.spec.to_dict(),
         "vocoder": dict(getattr(vocoder, "files", {})),
+        **pitch_settings(vocoder),
         "threads": os.cpu_count(),
     }
+
+
+def pitch_settings(vocoder: Any) -> dict[str, Any]:
+    """Return what a vocoder does about the pitch, as "pitch"; nothing where it does nothing."""
+    control = control_of(vocoder)
+    return {"pitch": control.settings()} if control else {}
 
 
 def components_of(experiments: Iterable[Experiment]) -> dict[str, list[dict[str, str]]]:
