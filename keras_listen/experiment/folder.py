@@ -168,36 +168,34 @@ def require_same(root: Path, manifest: Mapping[str, Any], what: str = "run") -> 
     now = json.loads(json.dumps(manifest))
     # Plugins that are installed but not in use change nothing.
     before, now = ({**about, "plugins": None} for about in (before, now))
+    # All that a preset sets is in the manifest, so its name alone makes no difference.
+    presets = [_preset_of(about) for about in (before, now)]
+    before, now = map(_without_preset, (before, now))
     # If the command differs, all else follows from it.
-    _require_same_preset(root, before, now, what)
     given = ({"command": about.get("command")} for about in (before, now))
-    if differing := _differing(*given) or _differing(before, now):
+    differing = _differing(*given) or _differing(before, now)
+    if differing and presets[0] != presets[1]:
+        raise RunError(
+            f"the {what} in {root} was started with the preset {presets[0]}, now it is "
+            f"{presets[1]}; give --preset {presets[0]} to continue it, or start a new {what} in "
+            "another folder"
+        )
+    if differing:
         raise RunError(
             f"the {what} in {root} was started with other settings ({'; '.join(differing)}); "
             f"repeat them, or start a new {what} in another folder"
         )
 
 
-def _require_same_preset(root: Path, before: dict, now: dict, what: str) -> None:
-    """Refuse another preset first, since all that it sets differs along with it.
+def _preset_of(manifest: Mapping[str, Any]) -> str:
+    """Return the preset that a manifest was made with; one without has the published settings."""
+    return (manifest.get("command") or {}).get("preset", PAPER)
 
-    A folder without one has the published settings, or is from before presets were kept: it is
-    continued under any preset that sets the same.
 
-    Raises:
-        RunError: the presets differ, and the settings too.
-    """
-    names = [about.get("command", {}).get("preset", PAPER) for about in (before, now)]
-    if names[0] == names[1]:
-        return
-    settings = [{**about.get("command", {}), "preset": None} for about in (before, now)]
-    if names[0] == PAPER and settings[0] == settings[1]:
-        before["command"] = now["command"]
-        return
-    raise RunError(
-        f"the {what} in {root} was started with the preset {names[0]}, now it is {names[1]}; give "
-        f"--preset {names[0]} to continue it, or start a new {what} in another folder"
-    )
+def _without_preset(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    command = dict(manifest.get("command") or {})
+    command.pop("preset", None)
+    return {**manifest, "command": command}
 
 
 def _differing(before: Mapping, now: Mapping, prefix: str = "") -> list[str]:

@@ -24,8 +24,14 @@ PRESETS: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
     # What independent recognisers understand best, see docs/decisions.md.
     NATURAL: {
         "prior": {
-            "ae": {"steps": 60, "step_size": 0.05, "shift": 8, "options": {"learned_pull": 0.3}},
-            "vae": {"steps": 60, "step_size": 0.1, "shift": 8, "options": {"learned_pull": 0.3}},
+            "ae": {
+                **{"steps": 60, "step_size": 0.05, "shift": 16, "gain": 6.0},
+                "options": {"learned_pull": 0.2},
+            },
+            "vae": {
+                **{"steps": 60, "step_size": 0.1, "shift": 16, "gain": 6.0},
+                "options": {"learned_pull": 0.2},
+            },
         },
         "vocoder": {},
     },

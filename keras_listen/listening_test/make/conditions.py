@@ -28,6 +28,9 @@ from ...plugins.presets import PAPER
 #: Stages at which a condition's features are recorded, by its start.
 STAGES = {"noise": ("generated",), "class": ("before", "after"), "real": ("",)}
 KINDS = ("prior", "objective", "vocoder")
+#: Options that came later: settings have them only where they are not at their default, so that the
+#: names of recordings, and the listening tests of before, stay the same.
+_LATER = ("prior.learned_pull",)
 #: Settings of the ascent as options, which convert texts.
 _ASCENT = {
     one.name: Option(one.name, type_, one.default, "")
@@ -276,15 +279,20 @@ def _options(shared: Mapping, combination: Combination) -> dict[tuple, Mapping]:
 
 
 def _all_options(components: Mapping[str, Component], options: Mapping) -> dict[str, Any]:
-    """Return the options of components in use by `KIND.OPTION`, defaults included."""
+    """Return the options of components in use by `KIND.OPTION`, defaults included.
+
+    See `_LATER` for the exceptions.
+    """
     found: dict[str, Any] = {}
     for kind, component in components.items():
-        values = {option.name: option.default for option in component.options}
+        defaults = {option.name: option.default for option in component.options}
         given: dict[str, Any] = {}
         for some in options_among(options, [component]).values():
             given |= some
-        values |= component.convert_options(given)
-        found |= {f"{kind}.{name}": value for name, value in values.items()}
+        for name, value in (defaults | component.convert_options(given)).items():
+            path = f"{kind}.{name}"
+            if path not in _LATER or value != defaults[name]:
+                found[path] = value
     return found
 
 

@@ -51,8 +51,8 @@ def ppgn(
 
 @hookimpl
 def register_priors(register) -> None:
-    # Its pull is on by default, so the preset has only the settings of the ascent.
-    register("ppgn", ppgn, presets={"natural": {"steps": 60, "step_size": 0.05, "shift": 8}})
+    natural = {"steps": 60, "step_size": 0.05, "shift": 16, "gain": 6.0, "options": {"pull": 0.2}}
+    register("ppgn", ppgn, presets={"natural": natural})
 
 
 def __getattr__(name: str):
