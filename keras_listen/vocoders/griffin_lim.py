@@ -31,11 +31,11 @@ from ..maximization.presets import presets_of
 from ..models.bundle import Bundle
 from ..seeds import generator
 from .phase_gradient import find_phases, require_overlap
-from .pitch import EXPAND_HELP, PITCH_HELP, PitchChoice, PitchControl, comb
+from .pitch import EXPAND_HELP, PITCH_HELP, Pitch, PitchChoice, PitchControl, comb
 
-#: Multiplicative updates after the first guess of the linear magnitudes: of a smooth one, and of
-#: one with harmonics.
-_MEL_UPDATES, _COMB_UPDATES = 10, 30
+#: Multiplicative updates after the first guess of the linear magnitudes: of frames without a pitch,
+#: with one of their own, and with an invented one.
+_MEL_UPDATES, _HARMONIC_UPDATES, _INVENTED_UPDATES = 10, 30, 3
 
 #: First phases: random, or by phase gradient heap integration.
 Start = Literal["random", "gradient"]
@@ -185,25 +185,22 @@ def linear_magnitude(features: np.ndarray, control: PitchControl) -> np.ndarray:
     Returns:
         [shape=(frames, 1 + n_fft // 2), not negative].
     """
-    hertz = control.find(features).hertz if control.pitch != "none" else None
-    linear = invert_mel(control.expanded(features)[None], control.spec, hertz)[0]
+    pitch = control.find(features) if control.pitch != "none" else None
+    linear = invert_mel(control.expanded(features)[None], control.spec, pitch)[0]
     return linear ** (1 / control.spec.power)
 
 
-def invert_mel(
-    features: np.ndarray, spec: FeatureSpec, hertz: np.ndarray | None = None
-) -> np.ndarray:
+def invert_mel(features: np.ndarray, spec: FeatureSpec, pitch: Pitch | None = None) -> np.ndarray:
     """Estimate non-negative linear magnitudes (to the spec's power) of mel features.
 
     A first estimate by the pseudo-inverse is refined by multiplicative updates, which stay above
     zero and lower the squared error of the bands at each step. In frames with a pitch, the first
-    estimate is the geometric mean with a smooth spectrum that has the harmonics of that pitch, and
-    there are more updates.
+    estimate has its harmonics.
 
     Args:
         features: [shape=(batch, frames, mels), in [0, 1]].
         spec: of the features.
-        hertz: pitch of each frame, 0 for none [shape=(frames,)].
+        pitch: of the sounds; None for none.
 
     Returns:
         [shape=(batch, frames, 1 + n_fft // 2)].
@@ -215,13 +212,25 @@ def invert_mel(
     mel = denormalize_magnitude(features, spec).astype(np.float32)
     wanted = mel @ basis
     linear = np.maximum(mel @ inverse, 1e-2 * wanted / coverage)
-    updates = _MEL_UPDATES
-    if hertz is not None and hertz.any():
-        voiced, updates = hertz > 0, _COMB_UPDATES
-        smooth = mel[..., voiced, :] @ _interpolation(spec)
-        harmonic = smooth * comb(hertz[voiced], spec) ** spec.power
-        # The pseudo-inverse alone resolves the lowest harmonics, and lets formants be sharp.
-        linear[..., voiced, :] = np.sqrt(linear[..., voiced, :] * harmonic)
+    if pitch is None or pitch.origin == "none":
+        return _refined(linear, wanted, basis, _MEL_UPDATES)
+    voiced = pitch.hertz > 0
+    smooth = mel[..., voiced, :] @ _interpolation(spec)
+    harmonic = (smooth * comb(pitch.hertz[voiced], spec) ** spec.power).astype(np.float32)
+    if pitch.origin == "estimated":
+        # The pseudo-inverse resolves the lowest harmonics, and lets formants be sharp.
+        harmonic = np.sqrt(linear[..., voiced, :] * harmonic)
+        updates = _HARMONIC_UPDATES
+    else:
+        # More would take away harmonics that the lower bands have not.
+        updates = _INVENTED_UPDATES
+    linear = _refined(linear, wanted, basis, _MEL_UPDATES)
+    linear[..., voiced, :] = _refined(harmonic, wanted[..., voiced, :], basis, updates)
+    return linear
+
+
+def _refined(linear: np.ndarray, wanted: np.ndarray, basis: np.ndarray, updates: int) -> np.ndarray:
+    """Return magnitudes after multiplicative updates towards the bands `wanted`."""
     for _ in range(updates):
         linear *= wanted / np.maximum(linear @ basis.T @ basis, 1e-20)
     return linear
