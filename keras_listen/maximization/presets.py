@@ -25,11 +25,17 @@ PRESETS: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
     NATURAL: {
         "prior": {
             "ae": {
-                **{"steps": 60, "step_size": 0.05, "shift": 16, "gain": 6.0},
+                "steps": 60,
+                "step_size": 0.05,
+                "shift": 16,
+                "gain": 6.0,
                 "options": {"learned_pull": 0.2},
             },
             "vae": {
-                **{"steps": 60, "step_size": 0.1, "shift": 16, "gain": 6.0},
+                "steps": 60,
+                "step_size": 0.1,
+                "shift": 16,
+                "gain": 6.0,
                 "options": {"learned_pull": 0.2},
             },
         },
