@@ -67,10 +67,17 @@ def make(out: Path, corpus: Path, python: str, checkout: Path | None) -> None:
     environment = dict(os.environ)
     if checkout:
         environment["PYTHONPATH"] = str(checkout.resolve())
+    arguments = [python, "-m", "keras_listen"]
+    told = subprocess.run(
+        [*arguments, "run", "--help"], env=environment, capture_output=True, text=True, check=True
+    )
+    # Before there were presets, every run had the settings that are called paper now.
+    published = ["--preset", "paper"] if "--preset" in told.stdout else []
     for name, command in COMMANDS.items():
+        given = [*command.split(), *(published if command.startswith("run ") else [])]
         with open(work / f"{name}.log", "wb") as log:
             subprocess.run(
-                [python, "-m", "keras_listen", *command.split()],
+                [*arguments, *given],
                 cwd=work,
                 env=environment,
                 stdout=log,

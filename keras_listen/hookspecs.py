@@ -2,14 +2,21 @@
 
 A plugin is a module (or object) with one or more of these hooks, named by an entry point of the
 group `keras_listen`. Each hook is called with `register(name, factory, *, unavailable=None,
-fallback=None)` and calls it once for every component of the plugin. A factory is called as
-`factory(bundle, **options)`: its keyword-only, annotated arguments are the options that users set
-with `-o KIND.NAME.KEY=VALUE`.
+fallback=None, presets=None)` and calls it once for every component of the plugin. A factory is
+called as `factory(bundle, **options)`: its keyword-only, annotated arguments are the options that
+users set with `-o KIND.NAME.KEY=VALUE`.
 
 `unavailable` may be a function without arguments that returns why the component cannot work on
 this machine, or None if it can. It must be fast, because it is called when components are listed.
 `fallback` names the component of the same kind that is then used instead; without one, using the
 component is an error.
+
+`presets` of a prior or vocoder maps names of presets to the settings that users get with `--preset
+NAME`, such as `{"natural": {"steps": 60, "step_size": 0.05, "options": {"pull": 0.3}}}`: of a prior
+those of the ascent (steps, step_size, optimizer, shift, gain, stop_at, keep_best), of either kind
+`options` of the component. What users give stands above them. "natural", the default of `run`, has
+the settings with which words are understood best; "paper" stands for the defaults and cannot be
+brought. A component without an entry for a preset keeps its defaults.
 """
 
 from __future__ import annotations
@@ -43,6 +50,9 @@ def register_priors(register: Register) -> None:
     A prior whose decoder is a Keras model may have `rewritten`, an equal prior that computes the
     decoder as `keras_listen.rewrites.Rewritten(model)`: the engine uses it for the ascent, and
     calls its `refresh()`, if there is one, before each ascent.
+
+    A prior may have `notes`, texts for the user, and `files`, which maps names of further
+    components of the bundle to the checksums of their files; manifests keep both.
 
         @hookimpl
         def register_priors(register):

@@ -15,6 +15,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+import keras_listen
+from keras_listen.experiment.folder import Run
 from keras_listen.features import FeatureSpec
 from keras_listen.models.bundle import create_bundle
 
@@ -71,6 +73,11 @@ def write_small_bundle(root: Path, spec: FeatureSpec | None = None) -> Path:
     bundle.add("referee", {"model": small_classifier(2)})
     bundle.add("ae", small_autoencoder())
     return root
+
+
+def listen(*names: str, **settings) -> Run:
+    """Do what `keras_listen.listen` does, with the published settings unless told otherwise."""
+    return keras_listen.listen(*names, **{"preset": "paper", **settings})
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

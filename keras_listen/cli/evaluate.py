@@ -7,7 +7,6 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ..evaluation.settings import PRESETS
 from ..models.backend import start_quietly
 from .bars import bar
 from .options import shared_options
@@ -15,14 +14,16 @@ from .text import table
 
 
 @click.command()
-@click.option("--prior", "priors", multiple=True, help="Prior; may be repeated.  [none, ae]")
+@click.option(
+    "--prior",
+    "priors",
+    multiple=True,
+    help="Prior; may be repeated.  [none, ae; preset transfer: vae]",
+)
 @click.option(
     "--objective", "objectives", multiple=True, help="Objective; may be repeated.  [softmax]"
 )
-@click.option(
-    "--preset", type=click.Choice(list(PRESETS)), help="Named settings; other options win."
-)
-@click.option("--samples", type=int, help="Starts of each word.  [1000]")
+@click.option("--samples", type=int, help="Starts of each word.  [1000; preset paper: 10000]")
 @click.option(
     "--start",
     default="noise",

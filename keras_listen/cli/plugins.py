@@ -12,6 +12,7 @@ import click
 from ..errors import MOST_NAMES, ParameterError, unknown
 from ..plugins import KINDS, Component, Failure, Option, Registry, default_registry
 from ..plugins.component import canonical
+from ..plugins.presets import OPTIONS
 from ..plugins.scaffold import package_of, write_package
 from .text import table
 
@@ -155,12 +156,21 @@ def _page(entry: dict[str, Any]) -> str:
         rows = [["option", "type", "default", ""], *map(_option_row, entry["options"])]
         path = f"{entry['kind']}.{entry['use']}"
         lines += ["", indent(table(rows), "  "), f"  given as -o {path}.OPTION=VALUE"]
+    if entry["presets"]:
+        rows = [["preset", "settings"], *map(_preset_row, entry["presets"].items())]
+        lines += ["", indent(table(rows), "  "), "  given as --preset NAME"]
     return "\n".join(lines)
 
 
 def _option_row(option: dict[str, Any]) -> list[str]:
     default = "(required)" if option["required"] else repr(option["default"])
     return [option["name"], option["type"], default, " ".join(option["doc"].split())]
+
+
+def _preset_row(preset: tuple[str, dict[str, Any]]) -> list[str]:
+    name, entry = preset
+    settings = {k: v for k, v in entry.items() if k != OPTIONS} | dict(entry.get(OPTIONS, {}))
+    return [name, ", ".join(f"{key}={value}" for key, value in settings.items())]
 
 
 def _write_json(entries: list[dict[str, Any]]) -> None:
@@ -181,6 +191,7 @@ def _describe(registry: Registry, component: Component) -> dict[str, Any]:
         "use": registry.use(component),
         "source": component.source,
         "documentation": component.documentation,
+        "presets": {name: dict(entry) for name, entry in component.presets.items()},
     }
 
 
@@ -208,4 +219,5 @@ def _describe_failure(failure: Failure) -> dict[str, Any]:
         "use": failure.distribution,
         "source": str(source.file or source.module or "") if source else None,
         "documentation": "",
+        "presets": {},
     }

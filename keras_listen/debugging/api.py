@@ -181,6 +181,7 @@ def _plan(settings: DebugSettings) -> _DebugPlan:
         objective=settings.objective,
         vocoder=settings.vocoder,
         ascent=shared.ascent,
+        preset=shared.preset,
         options=parse_options(shared.options),
         seed=shared.seed,
         block_size=shared.block_size,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from ..errors import ParameterError, unknown
+from ..experiment.presets import recorded, under_preset
 from ..experiment.settings import CommandSettings, require_least
 from ..plugins import default_registry
+from ..plugins.presets import PAPER
 from .results import BASES
 
 
@@ -29,6 +32,15 @@ class DebugSettings(CommandSettings):
     audio: str | None
     reader: str
 
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Gather the parameters of `debug`, put on top of the preset.
+
+        Raises:
+            ListenError: a name is unknown, or a setting is out of its range.
+        """
+        return under_preset(super().of(given), PAPER)
+
     def __post_init__(self) -> None:
         least = {"block_size": 1, "tickets": 0, "commands": 1, "speakers_shown": 1}
         require_least({**vars(self), "block_size": self.shared.block_size}, least)
@@ -39,6 +51,7 @@ class DebugSettings(CommandSettings):
     def command(self) -> dict[str, Any]:
         """Return the settings as the manifest keeps them."""
         return {
+            **recorded(self.shared.preset),
             "store": self.store,
             "split": self.split,
             "prior": self.prior,

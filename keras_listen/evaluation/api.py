@@ -13,7 +13,7 @@ from ..errors import ParameterError
 from ..experiment.chosen_model import chosen_model
 from ..experiment.experiment import frontend_of, resolve
 from ..experiment.folder import require_same
-from ..experiment.manifest import components_of, manifest_of
+from ..experiment.manifest import components_of, denoiser_of, manifest_of
 from ..experiment.options import open_models, options_among, parse_options, require_used
 from ..experiment.referees import checksums, open_referees
 from ..experiment.settings import SharedKeywords, shares_settings
@@ -60,7 +60,6 @@ def evaluate(
     priors: Sequence[str] = (),
     objectives: Sequence[str] = (),
     *,
-    preset: str | None = None,
     samples: int | None = None,
     start: str | Path = "noise",
     speech: str | Path | None = None,
@@ -81,10 +80,8 @@ def evaluate(
 
     Args:
         priors, objectives: names; every prior is combined with every objective. By default none
-            and ae, with softmax.
-        preset: "paper" for the published settings, "transfer" for those that convince other
-            classifiers most; other arguments win over it.
-        samples: starts of each word, 1000 by default.
+            and ae, with softmax; vae with the preset "transfer".
+        samples: starts of each word, 1000 by default; 10000 with the preset "paper".
         start: "noise", or a store whose testing utterances are maximized to their own words.
         speech: a store for the figures of real speech and the distance to it; by default `start`
             where that is a store.
@@ -223,7 +220,8 @@ def _cells(
         speaker = resolve(
             opened,
             **names,
-            ascent=settings.shared.ascent,
+            ascent=settings.ascent_of(prior),
+            preset=settings.shared.preset,
             options=options_among(options, used),
             seed=settings.shared.seed,
             block_size=settings.shared.block_size,
@@ -259,6 +257,9 @@ def _manifest(grid: Grid, settings: EvaluationSettings) -> dict[str, Any]:
     experiments = [cell.speaker or cell.experiment for cell in grid.cells]
     manifest = manifest_of(experiments[0], settings.command())
     manifest["components"] = components_of(experiments)
+    manifest["notes"] = list(dict.fromkeys(note for e in experiments for note in e.notes))
+    for experiment in experiments:
+        manifest["models"] |= denoiser_of(experiment)
     manifest["referees"] = {name: checksums(name) for name in settings.referees}
     stores = {"start": grid.starts, "speech": grid.speech}
     manifest["stores"] = {role: store.identity() for role, store in stores.items() if store}

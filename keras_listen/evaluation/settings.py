@@ -1,37 +1,25 @@
-"""Settings of an evaluation, its presets and their defaults.
+"""Settings of an evaluation and their defaults.
 
 Neither TensorFlow nor Keras is imported, because `--help` reads this module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from ..errors import ParameterError
+from ..experiment.presets import find_components, recorded, require_preset, with_preset
 from ..experiment.settings import CommandSettings, SharedSettings, unique
+from ..maximization.presets import COMMANDS
 from ..maximization.settings import AscentSettings
-from ..plugins import OWN
-from ..plugins.component import canonical
+from ..plugins.presets import PAPER
 
 _DEFAULTS: dict[str, Any] = {
     "priors": ("none", "ae"),
     "objectives": ("softmax",),
     "samples": 1000,
-    "options": (),
-}
-#: Settings by preset, where they differ: "paper" is what was published, "transfer" what convinced a
-#: network of another architecture most among the settings that were tried with the embedded bundle.
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {"samples": 10000},
-    "transfer": {
-        "priors": ("vae",),
-        "steps": 150,
-        "step_size": 0.04,
-        "shift": 16,
-        "options": ("prior.vae.pull=0.02",),
-    },
 }
 #: Settings of the ascent that stand in front in a manifest, where they have always stood.
 _FIRST = ("steps", "step_size", "shift", "gain")
@@ -49,41 +37,64 @@ class EvaluationSettings(CommandSettings):
     vocoder: str
     cycle_samples: int
     referees: tuple[str, ...]
+    #: Settings of the ascent by prior, where the preset's differ between the priors.
+    ascents: Mapping[str, AscentSettings] | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
         """Gather the parameters of `evaluate`, put on top of the preset among them.
 
         Raises:
-            ParameterError: no preset has the name, or the block size is below 1.
+            ParameterError: a preset, prior or vocoder is unknown, or the block size is below 1.
         """
-        plain = super().of(given)
-        ascent = {one.name: given["shared"].get(one.name) for one in fields(AscentSettings)}
-        names = ("priors", "objectives", "samples")
-        chosen = with_preset(given["preset"], {n: getattr(plain, n) for n in names} | ascent)
-        shared = replace(
-            plain.shared,
-            ascent=AscentSettings.of(chosen),
-            options=tuple(combined_options(chosen["options"], plain.shared.options)),
+        plain = super().of(given | {"ascents": None})
+        preset = require_preset(plain.shared.preset or PAPER)
+        # Asked for by name, a preset also has settings of the evaluation itself.
+        chosen = _DEFAULTS | COMMANDS["evaluate"].get(plain.shared.preset, {})
+        chosen |= {n: v for n in _DEFAULTS if (v := getattr(plain, n)) not in (None, ())}
+        chosen["priors"], chosen["objectives"] = map(
+            unique, (chosen["priors"], chosen["objectives"])
         )
-        return replace(plain, **{name: chosen[name] for name in names}, shared=shared)
+        priors = {name: find_components([("prior", name)]) for name in chosen["priors"]}
+        ascents = {
+            name: with_preset(plain.shared, preset, found).ascent for name, found in priors.items()
+        }
+        used = [("prior", name) for name in priors] + [("vocoder", plain.vocoder)]
+        shared = with_preset(plain.shared, preset, find_components(used))
+        same = len(set(ascents.values())) == 1
+        ascent = next(iter(ascents.values())) if same else plain.shared.ascent
+        shared = replace(shared, ascent=ascent, preset=plain.shared.preset)
+        return replace(plain, **chosen, shared=shared, ascents=None if same else ascents)
 
     @classmethod
     def from_command(cls, command: Mapping[str, Any]) -> Self:
         """Return the settings of the command in a manifest."""
-        own = {one.name: command[one.name] for one in fields(cls) if one.name != "shared"}
+        names = {one.name for one in fields(cls)} - {"shared", "ascents"}
+        own = {name: command[name] for name in names}
         own = {name: tuple(v) if isinstance(v, list) else v for name, v in own.items()}
-        return cls(**own, shared=SharedSettings.of({k: command[k] for k in command.keys() - own}))
+        rest = {k: command[k] for k in command.keys() - names - {"ascents"}}
+        ascents = {k: AscentSettings.of(v) for k, v in command.get("ascents", {}).items()}
+        return cls(**own, shared=SharedSettings.of(rest), ascents=ascents or None)
 
     def __post_init__(self) -> None:
         if self.shared.block_size < 1:
             text = f"the block size is {self.shared.block_size}; expected at least 1"
             raise ParameterError(text)
 
+    def ascent_of(self, prior: str) -> AscentSettings:
+        """Return the settings of the ascent with one of the priors."""
+        return self.ascents[prior] if self.ascents else self.shared.ascent
+
     def command(self) -> dict[str, Any]:
         """Return the settings as the manifest keeps them."""
         ascent = self.shared.ascent.recorded()
         return {
+            **recorded(self.shared.preset),
+            **(
+                {"ascents": {n: a.recorded() for n, a in self.ascents.items()}}
+                if self.ascents
+                else {}
+            ),
             "priors": list(self.priors),
             "objectives": list(self.objectives),
             "samples": self.samples,
@@ -99,33 +110,3 @@ class EvaluationSettings(CommandSettings):
             **self.shared.models.settings(),
             "block_size": self.shared.block_size,
         }
-
-
-def with_preset(preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the defaults, a preset's settings and those given, the latter standing above.
-
-    Raises:
-        ParameterError: no preset has the name.
-    """
-    if preset is not None and preset not in PRESETS:
-        raise ParameterError(f"no preset is called {preset!r}; known: {', '.join(sorted(PRESETS))}")
-    chosen = _DEFAULTS | PRESETS.get(preset, {})
-    chosen |= {k: v for k, v in given.items() if v is not None and v != () and v != []}
-    for name in ("priors", "objectives"):
-        chosen[name] = unique(chosen[name])
-    # A preset's options are of its own priors; others may have been given in their place.
-    own = [prior.removeprefix(f"{OWN}:") for prior in chosen["priors"]]
-    chosen["options"] = [o for o in chosen["options"] if o.split(".")[1] in own]
-    return chosen
-
-
-def combined_options(preset: Iterable[str], given: Sequence[str]) -> list[str]:
-    """Return a preset's options and those given, which stand above it by either of their names."""
-
-    def path(option: str) -> str:
-        kind, _, rest = option.partition("=")[0].partition(".")
-        owner, _, name = rest.rpartition(":")
-        return f"{kind}.{name if canonical(owner) == OWN else rest}"
-
-    known = set(map(path, given))
-    return [*(option for option in preset if path(option) not in known), *given]

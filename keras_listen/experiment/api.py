@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 from ..data.load import load_features
 from ..errors import ParameterError
+from ..maximization.presets import NATURAL
 from ..models.backend import require_tensorflow
 from ..output.progress import Track, quiet
 from ..plugins import default_registry
@@ -20,6 +21,7 @@ from .manifest import manifest_of
 from .options import parse_options
 from .page import write_page
 from .pictures import draw_sample
+from .presets import recorded, under_preset
 from .results import summarize
 from .samples import Sample, utterance_samples
 from .settings import CommandSettings, SharedKeywords, shares_settings, unique
@@ -39,6 +41,15 @@ class RunSettings(CommandSettings):
     start: str
     reader: str
 
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Gather the parameters of `listen`, put on top of the preset.
+
+        Raises:
+            ListenError: a name is unknown, or a setting is out of its range.
+        """
+        return under_preset(super().of(given), NATURAL)
+
     def __post_init__(self) -> None:
         for name, value in (("samples", self.samples), ("the block size", self.shared.block_size)):
             if value is not None and value < 1:
@@ -48,6 +59,7 @@ class RunSettings(CommandSettings):
     def command(self) -> dict[str, Any]:
         """Return the settings as the manifest keeps them."""
         return {
+            **recorded(self.shared.preset),
             "prior": self.prior,
             "objective": self.objective,
             "vocoder": self.vocoder,
@@ -74,6 +86,7 @@ class RunSettings(CommandSettings):
             objective=self.objective,
             vocoder=self.vocoder,
             ascent=self.shared.ascent,
+            preset=self.shared.preset,
             options=parse_options(self.shared.options),
             seed=self.shared.seed,
             block_size=self.shared.block_size,

@@ -23,12 +23,15 @@ from ..models.classifier import Classifier
 from ..models.sound_classifier import SoundClassifier
 from ..output.progress import Track, quiet
 from ..plugins import Component, Registry, default_registry
+from ..plugins.presets import OPTIONS
 from ..plugins.proxy import fault
 from ..seeds import derive
+from ..vocoders.pitch import Pitch, control_of
 from ..vocoders.synthesis import synthesize
 from .chosen_model import ChosenModel, chosen_model
 from .hearing import predict_sounds
 from .options import Options, open_models, options_in_use
+from .presets import entry_of, silent_preset
 from .samples import Sample, slug, unique_samples
 from .settings import ModelChoice
 
@@ -51,6 +54,7 @@ class Block:
         cycle: probabilities of the sounds' own features [shape=(samples, words)], or None.
         referee_cycle: of the referee on the features of the sounds, where the classifier hears
             through a front end; else None.
+        pitch: that the vocoder gave each sound, or None where it does nothing about it.
     """
 
     samples: tuple[Sample, ...]
@@ -62,6 +66,7 @@ class Block:
     gains: np.ndarray | None = None
     cycle: np.ndarray | None = None
     referee_cycle: np.ndarray | None = None
+    pitch: tuple[Pitch, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,7 @@ class Experiment:
 
     def speak(
         self, samples: Sequence[Sample], clipped: np.ndarray, *, track: Track = quiet
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, Any]:
         """Synthesize features, scale down loud sounds, and classify the sounds' own features.
 
         Args:
@@ -175,12 +180,14 @@ class Experiment:
             track: progress, see `keras_listen.output.progress`.
 
         Returns:
-            sounds, gains, cycle and perhaps referee_cycle, as in `Block`.
+            sounds, gains, cycle and perhaps pitch and referee_cycle, as in `Block`.
         """
         seeds = self._seeds(samples)
         sounds, gains = synthesize(self.vocoder, clipped, seeds, track)
         again = np.stack([extract_fitted(sound, self.classifier.spec) for sound in sounds])
-        heard = {"sounds": sounds, "gains": gains}
+        heard: dict[str, Any] = {"sounds": sounds, "gains": gains}
+        if control := control_of(self.vocoder):
+            heard["pitch"] = tuple(control.find(each) for each in clipped)
         if not isinstance(self.classifier, SoundClassifier):
             return heard | {"cycle": self._predict(self.classifier, again[..., None])}
         rate, size = self.classifier.spec.sample_rate, self.block_size
@@ -209,6 +216,7 @@ def resolve(
     objective: str = "softmax",
     vocoder: str = "wavenet",
     ascent: AscentSettings | None = None,
+    preset: str | None = None,
     options: Options | None = None,
     seed: int = 0,
     block_size: int = BLOCK_SIZE,
@@ -220,6 +228,8 @@ def resolve(
         models: to open, or an open bundle.
         prior, objective, vocoder: names; the vocoder may be "none".
         ascent: settings of the ascent; the published ones by default.
+        preset: that `ascent` and `options` were made with, see `experiment.presets.with_preset`;
+            here it only matters for a fallback, and for a note where it says nothing of the prior.
         options: of the components, see `experiment.options.parse_options`.
         seed: of everything random.
         block_size: samples computed together.
@@ -240,8 +250,11 @@ def resolve(
     bundle = models if isinstance(models, Bundle) else open_models(models, given, chosen)
     notes: list[str] = []
     made: dict[str, Any] = {"vocoder": None}
+    if why := silent_preset(preset, found["prior"]):
+        notes.append(why)
     for kind in tuple(found):
-        made[kind], found[kind] = _make(registry, found[kind], bundle, options, notes)
+        made[kind], found[kind] = _make(registry, found[kind], bundle, options, notes, preset)
+    notes += getattr(made["prior"], "notes", ())
     classifier: Classifier | SoundClassifier = bundle.classifier
     notes += classifier.notes
     if classifier.origin and classifier.origin.note:
@@ -312,9 +325,14 @@ def _require_spec(kind: str, made: Any) -> None:
 
 
 def _make(
-    registry: Registry, component: Component, bundle: Bundle, options: Mapping, notes: list[str]
+    registry: Registry,
+    component: Component,
+    bundle: Bundle,
+    options: Mapping,
+    notes: list[str],
+    preset: str | None = None,
 ) -> tuple[Any, Component]:
-    """Create a component, or its fallback with a note.
+    """Create a component, or its fallback with a note and with the preset's options for it.
 
     Raises:
         Unavailable: neither can be made.
@@ -328,7 +346,8 @@ def _make(
         notes.append(note)
         try:
             fallback = registry.find(component.kind, error.fallback)
-            return fallback.create(bundle), fallback
+            theirs = (entry_of(preset, fallback) or {}) if preset else {}
+            return fallback.create(bundle, theirs.get(OPTIONS)), fallback
         except ListenError as other:
             raise Unavailable(f"{note} failed: {other}") from other
 

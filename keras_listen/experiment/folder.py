@@ -26,6 +26,7 @@ from ..features import FeatureSpec
 from ..models.blocks import spans
 from ..output.files import Clock, make_folder, replacing, require_empty, write_json
 from ..output.progress import Track, quiet
+from ..plugins.presets import PAPER
 from ..vocoders.synthesis import write_wav
 from .experiment import Block, Experiment
 from .samples import Sample, read_starts
@@ -167,13 +168,34 @@ def require_same(root: Path, manifest: Mapping[str, Any], what: str = "run") -> 
     now = json.loads(json.dumps(manifest))
     # Plugins that are installed but not in use change nothing.
     before, now = ({**about, "plugins": None} for about in (before, now))
+    # All that a preset sets is in the manifest, so its name alone makes no difference.
+    presets = [_preset_of(about) for about in (before, now)]
+    before, now = map(_without_preset, (before, now))
     # If the command differs, all else follows from it.
     given = ({"command": about.get("command")} for about in (before, now))
-    if differing := _differing(*given) or _differing(before, now):
+    differing = _differing(*given) or _differing(before, now)
+    if differing and presets[0] != presets[1]:
+        raise RunError(
+            f"the {what} in {root} was started with the preset {presets[0]}, now it is "
+            f"{presets[1]}; give --preset {presets[0]} to continue it, or start a new {what} in "
+            "another folder"
+        )
+    if differing:
         raise RunError(
             f"the {what} in {root} was started with other settings ({'; '.join(differing)}); "
             f"repeat them, or start a new {what} in another folder"
         )
+
+
+def _preset_of(manifest: Mapping[str, Any]) -> str:
+    """Return the preset that a manifest was made with; one without has the published settings."""
+    return (manifest.get("command") or {}).get("preset", PAPER)
+
+
+def _without_preset(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    command = dict(manifest.get("command") or {})
+    command.pop("preset", None)
+    return {**manifest, "command": command}
 
 
 def _differing(before: Mapping, now: Mapping, prefix: str = "") -> list[str]:

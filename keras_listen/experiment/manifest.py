@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ..models.bundle import Bundle
+from ..models.denoisers import DENOISER
 from ..models.provenance import made_with
 from ..models.rewrites import enabled as rewrites_enabled
 from ..models.sound_classifier import SoundClassifier
 from ..plugins import Component, default_registry
+from ..vocoders.pitch import control_of
 from .experiment import Experiment
 
 SCHEMA = 1
@@ -39,10 +41,11 @@ def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str,
         "notes": list(experiment.notes),
         "words": list(experiment.classifier.words),
         "spec": experiment.classifier.spec.to_dict(),
-        "models": models_of(experiment.bundle),
+        "models": models_of(experiment.bundle) | denoiser_of(experiment),
         **({"checked": origin.checked} if origin else {}),
         **frontend_settings(experiment.classifier),
         "vocoder": dict(getattr(experiment.vocoder, "files", {})),
+        **pitch_settings(experiment.vocoder),
         "block_size": experiment.block_size,
         "threads": os.cpu_count(),
         "rewrites": rewrites_enabled(),
@@ -70,8 +73,15 @@ def vocoding_manifest(
         "notes": list(notes),
         "spec": vocoder.spec.to_dict(),
         "vocoder": dict(getattr(vocoder, "files", {})),
+        **pitch_settings(vocoder),
         "threads": os.cpu_count(),
     }
+
+
+def pitch_settings(vocoder: Any) -> dict[str, Any]:
+    """Return what a vocoder does about the pitch, as "pitch"; nothing where it does nothing."""
+    control = control_of(vocoder)
+    return {"pitch": control.settings()} if control else {}
 
 
 def components_of(experiments: Iterable[Experiment]) -> dict[str, list[dict[str, str]]]:
@@ -98,9 +108,18 @@ def _components(
 
 
 def models_of(bundle: Bundle) -> dict[str, Any]:
-    """Return checksums of a bundle's files, and of a classifier's that the user brings."""
-    files = {name: bundle.component(name).files for name in bundle.names()}
+    """Return checksums of a bundle's files, and of a classifier's that the user brings.
+
+    Denoisers are left out: manifests have only those in use, see `denoiser_of`.
+    """
+    parts = {name: bundle.component(name) for name in bundle.names()}
+    files = {name: part.files for name, part in parts.items() if part.about.get("kind") != DENOISER}
     return files | dict(origin.files if (origin := bundle.classifier.origin) else {})
+
+
+def denoiser_of(experiment: Experiment) -> dict[str, Any]:
+    """Return the checksums of the files of the prior's denoiser by its name, if it has one."""
+    return dict(getattr(experiment.prior, "files", {}))
 
 
 def frontend_settings(classifier: Any) -> dict[str, Any]:

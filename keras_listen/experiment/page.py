@@ -48,6 +48,7 @@ def write_page(run: Run, summary: dict[str, Any]) -> Path:
         rates=[{"word": word, **rates} for word, rates in run.by_word.items()],
         words=_by_word(run.rows),
         source=lambda name: source(run.root, name, embed=embed),
+        invented=sum(row.get("pitch") == "invented" for row in run.rows),
         has_sound=(lambda row: row["gain"] != ""),
     )
     path = run.root / "index.html"

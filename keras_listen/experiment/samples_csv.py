@@ -11,6 +11,7 @@ import numpy as np
 from ..maximization.engine import Maximization
 from ..models.classifier import Classifier
 from ..output.files import number_text
+from ..vocoders.pitch import control_of
 from .experiment import Block, Experiment, saturated
 from .samples import Sample
 
@@ -105,15 +106,25 @@ _COLUMNS: tuple[tuple[str, Callable[[_Result], str]], ...] = (
 _FRONTEND_COLUMNS: tuple[tuple[str, Callable[[_Result], str]], ...] = (
     ("referee_cycle_predicted", _Result.referee_cycle_predicted),
 )
+#: Further ones where the vocoder does something about the pitch: none, estimated or invented, and
+#: the share of frames that were given one.
+_PITCH_COLUMNS: tuple[tuple[str, Callable[[_Result], str]], ...] = (
+    ("pitch", lambda r: "" if r.block.pitch is None else r.block.pitch[r.i].origin),
+    (
+        "pitched_share",
+        lambda r: "" if r.block.pitch is None else number_text(r.block.pitch[r.i].share),
+    ),
+)
 
 
 def columns_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the columns of the samples.csv that stands beside a manifest."""
-    return tuple(name for name, _ in _columns("frontend" in manifest.get("components", ())))
+    heard = "frontend" in manifest.get("components", ())
+    return tuple(name for name, _ in _columns(heard, "pitch" in manifest))
 
 
-def _columns(heard: bool) -> tuple[tuple[str, Callable[[_Result], str]], ...]:
-    return _COLUMNS + (_FRONTEND_COLUMNS if heard else ())
+def _columns(heard: bool, pitched: bool) -> tuple[tuple[str, Callable[[_Result], str]], ...]:
+    return _COLUMNS + _FRONTEND_COLUMNS * heard + _PITCH_COLUMNS * pitched
 
 
 def rows_of(experiment: Experiment, block: Block) -> list[Row]:
@@ -123,5 +134,6 @@ def rows_of(experiment: Experiment, block: Block) -> list[Row]:
         _Result(classifier, sample, i, block, block.maximization, referee)
         for i, sample in enumerate(block.samples)
     )
-    columns = _columns("frontend" in experiment.components)
+    pitched = control_of(experiment.vocoder) is not None
+    columns = _columns("frontend" in experiment.components, pitched)
     return [{name: value(result) for name, value in columns} for result in results]

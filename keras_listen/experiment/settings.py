@@ -25,6 +25,7 @@ class SharedKeywords(AscentKeywords, total=False):
     """The keywords that become `SharedSettings`; None stands for the default."""
 
     seed: int | None
+    preset: str | None
     bundle: str | Path | None
     classifier: str | Path | None
     words_file: str | Path | None
@@ -122,13 +123,22 @@ class SharedSettings:
     Attributes:
         ascent: of the gradient ascent.
         models: to open.
+        preset: name of the settings that stand under those given, see `maximization.presets`; the
+            command's own where None.
         options: of the components, as `KIND.NAME.KEY=VALUE`.
         seed: of everything random.
         block_size: samples computed together.
+        asked: names of the ascent's settings that were given.
     """
 
     ascent: AscentSettings = field(default_factory=AscentSettings)
     models: ModelChoice = field(default_factory=ModelChoice)
+    preset: str | None = setting(
+        None,
+        "Settings of prior and vocoder by name: paper, natural, transfer; options stand above.  "
+        "[natural for run, else paper]",
+        metavar="NAME",
+    )
     options: tuple[str, ...] = setting(
         (),
         "Option of a component, see keras-listen plugins; may be repeated.",
@@ -139,6 +149,7 @@ class SharedSettings:
     block_size: int = setting(
         BLOCK_SIZE, "Samples computed together; results depend on it in their last bits.", minimum=1
     )
+    asked: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> SharedSettings:
@@ -154,10 +165,14 @@ class SharedSettings:
                 raise TypeError(f"got an unexpected keyword argument {name!r}{hint}")
         return cls(
             ascent=AscentSettings.of(given),
+            preset=given.get("preset"),
             models=ModelChoice.of(given),
             options=tuple(option_texts(given.get("options") or ())),
             seed=given.get("seed") or 0,
             block_size=BLOCK_SIZE if (size := given.get("block_size")) is None else size,
+            asked=frozenset(
+                one.name for one in fields(AscentSettings) if given.get(one.name) is not None
+            ),
         )
 
 

@@ -2,6 +2,8 @@
 
 References:
     Soomro et al., Interspeech 2019, sections 3.3 and 3.4: starts and step sizes.
+    Nguyen et al., "Plug & Play Generative Networks", CVPR 2017, https://arxiv.org/abs/1612.00005:
+    the learned pull.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ import numpy as np
 from ..errors import BundleError, ParameterError
 from ..features import FeatureSpec
 from ..hookspecs import hookimpl
+from ..models.denoisers import find_denoiser, open_denoiser
 from ..seeds import normal
+from .presets import presets_of
 
 if TYPE_CHECKING:
     # Importing it takes time that listing priors does not need.
-    from ..models.bundle import BundlePart
+    from ..models.bundle import Bundle, BundlePart
 
 
 class Identity:
@@ -134,6 +138,79 @@ class Pulled(Latent):
         return self._pull * (self._mean - z)
 
 
+class Denoised(Latent):
+    """A decoder's latent that goes part of its way to the denoised one at each step.
+
+    A denoiser removes from a latent what those of real speech do not have, so the difference to
+    what it returns points up the gradient of their density.
+
+    Args:
+        component, start_deviation: see `Latent`.
+        denoiser: Keras model from latents to latents; None to decode and encode a latent instead.
+        pull: share of the difference to the denoised latent that is added at each step, from 0 to 1
+            (epsilon 1 of the Plug & Play networks).
+
+    Attributes:
+        notes: for the user, where there is no denoiser.
+        files: checksums of the denoiser's component by its name, for manifests.
+
+    Raises:
+        ParameterError: `pull` or `start_deviation` is out of its range.
+    """
+
+    def __init__(
+        self,
+        component: BundlePart,
+        start_deviation: float,
+        denoiser: Any = None,
+        pull: float = 0.3,
+    ):
+        _require_share("pull", pull)
+        super().__init__(component, start_deviation)
+        self.denoiser, self.pull = denoiser, pull
+        self.notes: tuple[str, ...] = ()
+        self.files: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, bundle: Bundle, component: BundlePart, start_deviation: float, pull: float) -> Self:
+        """Make one with the bundle's denoiser of an autoencoder, or with a note that it has none.
+
+        Raises:
+            BundleError: the denoiser was fitted to another autoencoder.
+            ParameterError: see `Denoised`.
+        """
+        _require_share("learned_pull", pull)
+        found, note = find_denoiser(bundle, component)
+        denoiser = None if found is None else open_denoiser(found, component)
+        made = cls(component, start_deviation, denoiser, pull)
+        made.notes = () if note is None else (note,)
+        made.files = {} if found is None else {found.name: found.files}
+        return made
+
+    def denoise(self, z: Any) -> Any:
+        """Return denoised latents [shape=(batch, units)]."""
+        if self.denoiser is None:
+            return self.encode(self.decode(z))
+        return self.denoiser(z, training=False)
+
+    def move(self, z: Any, *, step: Any, seeds: Any) -> Any:
+        """Return the way towards the denoised latents [shape=(batch, units)]."""
+        return self.pull * (self.denoise(z) - z)
+
+
+def _require_share(what: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ParameterError(f"{what} is {value}; expected a number from 0 to 1")
+
+
+def _require_one_pull(pull: float, learned: float) -> None:
+    if pull and learned:
+        raise ParameterError(
+            f"pull is {pull:g} and learned_pull {learned:g}, given or by the preset; both pull to "
+            "real speech, so set one of them to 0"
+        )
+
+
 def _deviation(value: float) -> float:
     if not 0 <= value < float("inf"):
         raise ParameterError(f"start_deviation is {value}; expected at least 0")
@@ -143,6 +220,7 @@ def _deviation(value: float) -> float:
 _Deviation = Annotated[float, "standard deviation of the noise an ascent starts from"]
 _Weights = Annotated[str, "component of the bundle with encoder and decoder"]
 _Pull = Annotated[float, "pull towards the latents of real speech, at each step"]
+_LearnedPull = Annotated[float, "share of its way to the denoised latent, at each step"]
 
 
 def none(bundle: Any, *, start_deviation: _Deviation = 0.1) -> Identity:
@@ -151,10 +229,18 @@ def none(bundle: Any, *, start_deviation: _Deviation = 0.1) -> Identity:
 
 
 def ae(
-    bundle: Any, *, weights: _Weights = "ae", start_deviation: _Deviation = 0.1, pull: _Pull = 0.0
-) -> Pulled:
+    bundle: Any,
+    *,
+    weights: _Weights = "ae",
+    start_deviation: _Deviation = 0.1,
+    pull: _Pull = 0.0,
+    learned_pull: _LearnedPull = 0.0,
+) -> Latent:
     """The decoder of an autoencoder, as published."""
     component = bundle.component(weights)
+    _require_one_pull(pull, learned_pull)
+    if learned_pull:
+        return Denoised.of(bundle, component, start_deviation, learned_pull)
     known = {}
     if pull:
         if "latent_mean" not in component.arrays:
@@ -167,14 +253,21 @@ def ae(
 
 
 def vae(
-    bundle: Any, *, weights: _Weights = "vae", start_deviation: _Deviation = 1.0, pull: _Pull = 0.0
-) -> Pulled:
+    bundle: Any,
+    *,
+    weights: _Weights = "vae",
+    start_deviation: _Deviation = 1.0,
+    pull: _Pull = 0.0,
+    learned_pull: _LearnedPull = 0.0,
+) -> Latent:
     """The decoder of a variational autoencoder; starts are draws from its prior, N(0, 1)."""
+    _require_one_pull(pull, learned_pull)
+    if learned_pull:
+        return Denoised.of(bundle, bundle.component(weights), start_deviation, learned_pull)
     return Pulled(bundle.component(weights), start_deviation, pull)
 
 
 @hookimpl
 def register_priors(register: Callable[..., None]) -> None:
-    register("none", none)
-    register("ae", ae)
-    register("vae", vae)
+    for name, factory in (("none", none), ("ae", ae), ("vae", vae)):
+        register(name, factory, presets=presets_of("prior", name))

@@ -11,13 +11,14 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import ListenError, ParameterError, PluginError, Unavailable, unknown
 from .failures import reason
 from .option_types import KNOWN, SIMPLE, convert, is_known, type_name
+from .presets import require_presets
 from .proxy import checked
 
 #: A further kind needs a hook in `hookspecs`, what its components must have in `proxy` and
@@ -73,6 +74,7 @@ class Component:
         unavailable: returns why the component cannot work on this machine, or None.
         fallback: name of the component that is used instead if it is unavailable.
         file: path of a single-file plugin, else None.
+        presets: settings by preset, see `keras_listen.hookspecs`.
     """
 
     kind: str
@@ -83,6 +85,7 @@ class Component:
     unavailable: Callable[[], str | None] | None = None
     fallback: str | None = None
     file: Path | None = None
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
     @property
     def full_name(self) -> str:
@@ -238,11 +241,11 @@ def canonical(distribution: str) -> str:
 
 
 def require_proper(component: Component) -> None:
-    """Check the name, factory and options of a component that is being registered.
+    """Check the name, factory, options and presets of a component that is being registered.
 
     Raises:
         PluginError: the name is invalid or reserved, the factory is not callable or takes wrong
-            arguments, or an option has an unsupported annotation.
+            arguments, an option has an unsupported annotation, or a preset sets what there is not.
     """
     kind, name = component.kind, component.name
     if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -258,6 +261,7 @@ def require_proper(component: Component) -> None:
             "factory, called as factory(bundle, **options)"
         )
     _require_signature(component)
+    require_presets(kind, name, component.presets, component.options)
 
 
 def _require_signature(component: Component) -> None:

@@ -105,6 +105,10 @@ class Registry:
         plain = component.is_own or others == [component]
         return component.name if plain else component.full_name
 
+    def presets(self) -> set[str]:
+        """Return the names of all presets that components bring."""
+        return {name for component in self.components for name in component.presets}
+
     def versions(self) -> dict[str, str]:
         """Return the version of each distribution that brought components, except our own."""
         found = {c.distribution: c.version for c in self.components if not c.is_own}
@@ -245,8 +249,10 @@ class Registry:
             *,
             unavailable: Callable[[], str | None] | None = None,
             fallback: str | None = None,
+            presets: Mapping[str, Mapping[str, Any]] | None = None,
         ) -> None:
-            component = Component(kind, name, factory, *owner, unavailable, fallback, file)
+            known = {} if presets is None else presets
+            component = Component(kind, name, factory, *owner, unavailable, fallback, file, known)
             require_proper(component)
             for other in (*self.components, *gathered):
                 if (other.kind, other.full_name) == (kind, component.full_name):

@@ -2,6 +2,7 @@
 
     classifier, referee   the same network with two seeds
     ae, vae               autoencoders whose decoders serve as priors
+    ae-, vae-denoiser     denoisers of their latents, for the learned pull of these priors
     residual, separable   referees of other architectures
 
 Each epoch ends with its state on disk in `<bundle>/.training/<component>`, from which a call after
@@ -17,7 +18,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,27 +35,12 @@ from ..models.provenance import made_with
 from ..output.files import csv_text
 from .augmentation import Augmentation
 from .checkpoint import Checkpoint
-from .recipes import CLASSIFIERS, RECIPES, Recipe
+from .denoiser import denoiser_trainee, is_outdated
+from .recipes import CLASSIFIERS, DENOISERS, RECIPES, Recipe
 from .results import latent_arrays, measure
+from .trainee import Batches, Trainee
 
 Announce = Callable[[str, dict[str, float]], None]
-
-
-@dataclass
-class Trainee:
-    """A model in training.
-
-    Attributes:
-        model: compiled.
-        parts: the models that are saved, by name.
-        labelled: whether it is trained to give labels, or else to reproduce features.
-        curves: a row of figures for each epoch.
-    """
-
-    model: keras.Model
-    parts: dict[str, keras.Model]
-    labelled: bool
-    curves: list[dict[str, float]] = field(default_factory=list)
 
 
 def train(
@@ -71,10 +57,12 @@ def train(
 ) -> Bundle:
     """Train components and add them to the bundle in `target`; existing ones are kept.
 
+    A denoiser is fitted again where its autoencoder was replaced.
+
     Args:
         store: features to train on, with their splits.
         target: folder of the bundle, created where it is missing.
-        only: components to train, in this order.
+        only: components to train, in this order; a denoiser after its autoencoder.
         epochs: passes over the training split, for each component; by default those of its recipe.
         augment: augment features on the fly.
         seed: of initial weights, order, dropout and augmentation.
@@ -85,13 +73,14 @@ def train(
     Raises:
         ParameterError: an unknown component, an impossible setting, or too small features.
         CorpusError: the store has an empty split.
-        BundleError: the folder holds a bundle of other words or features.
+        BundleError: the folder holds a bundle of other words or features, or no autoencoder to fit
+            a denoiser to.
         RunError: the disk is full or cannot be written.
     """
     _require_settings(only, epochs, seed, beta)
     bundle = create_bundle(target, store.words, store.spec, {"corpus": _corpus_facts(store)})
     for name in only:
-        if name in bundle.names():
+        if name in bundle.names() and not is_outdated(bundle, name):
             continue
         recipe = RECIPES[name]
         recipe = replace(
@@ -100,11 +89,12 @@ def train(
             augmentation=recipe.augmentation if augment else None,
             beta=recipe.beta if beta is None else beta,
         )
-        trainee = _build(name, store, recipe, seed)
+        trainee = _build(bundle, name, store, recipe, seed)
         try:
             _fit(name, trainee, store, recipe, seed, bundle.root, announce)
         except OSError as error:
             raise RunError(f"cannot write to {bundle.root}: {error.strerror or error}") from error
+        trainee.finish()
         _add(bundle, name, trainee, store, recipe, seed, compact)
         shutil.rmtree(_work(bundle.root, name), ignore_errors=True)
     with contextlib.suppress(OSError):
@@ -146,8 +136,10 @@ def _corpus_facts(store: Store) -> dict[str, Any]:
     return {"utterances": store.counts(), "index_sha256": index}
 
 
-def _build(name: str, store: Store, recipe: Recipe, seed: int) -> Trainee:
+def _build(bundle: Bundle, name: str, store: Store, recipe: Recipe, seed: int) -> Trainee:
     keras.utils.set_random_seed(seed + recipe.seed_offset)
+    if name in DENOISERS:
+        return denoiser_trainee(bundle, name, store, recipe, seed)
     size = {"frames": store.spec.frames, "mels": store.spec.n_mels}
     if name in CLASSIFIERS:
         model = CLASSIFIERS[name](len(store.words), **size)
@@ -205,10 +197,12 @@ def _fit(
     announce: Announce,
 ) -> None:
     """Train to the last epoch, then load the weights of the best one."""
-    state = _State(_work(root, name), trainee, _settings(store, recipe, seed))
-    size, labelled = recipe.batch_size, trainee.labelled
-    training = _Batches(store, store.split("training"), size, labelled)
-    validation = _Batches(store, store.split("validation"), size, labelled)
+    settings = _settings(store, recipe, seed) | trainee.about
+    state = _State(_work(root, name), trainee, settings)
+    training, validation = trainee.batches or (
+        _Batches(store, store.split(split), recipe.batch_size, trainee.labelled)
+        for split in ("training", "validation")
+    )
     model = trainee.model
     for epoch in range(state.resume(), recipe.epochs):
         model.optimizer.learning_rate = _rate(recipe, epoch)
@@ -222,17 +216,17 @@ def _fit(
     state.load_best()
 
 
-def _pass(model: keras.Model, step: Callable[..., dict], batches: _Batches) -> dict[str, float]:
+def _pass(model: keras.Model, step: Callable[..., dict], batches: Batches) -> dict[str, float]:
     """Run `step` over all batches and return the mean of its figures over the utterances.
 
     Measured, this loop takes two thirds of the time of `fit` with the same batches as a PyDataset.
     """
     totals: Counter[str] = Counter()
-    for features, wanted in batches:
+    for batch in batches:
         # Some versions of Keras go on counting from step to step, some start anew.
         model.reset_metrics()
-        for name, value in step(features, wanted, return_dict=True).items():
-            totals[name] += float(value) * len(features)
+        for name, value in step(*batch, return_dict=True).items():
+            totals[name] += float(value) * len(batch[0])
     return {name: total / len(batches.positions) for name, total in totals.items()}
 
 
@@ -320,7 +314,7 @@ def _add(
         trainee.parts,
         arrays=latent_arrays(trainee.parts["encoder"], store) if "encoder" in trainee.parts else {},
         texts={"curves.csv": csv_text(trainee.curves)},
-        about={"kind": name, "provenance": provenance},
+        about={"kind": trainee.kind or name, **trainee.about, "provenance": provenance},
         compact=compact,
     )
     bundle.describe(name, figures=measure(bundle, name, store))

@@ -28,14 +28,19 @@ def draw_training(bundle: Bundle) -> Path:
 
 
 def draw_curves(table: Path, target: Path, name: str) -> None:
-    """Draw loss and metric of training and validation by epoch or step, from a `curves.csv`."""
+    """Draw loss and metric of training and validation by epoch or step, from a `curves.csv`.
+
+    Draws nothing where no column has a counterpart of the validation split.
+    """
     from matplotlib.figure import Figure
 
     with open(table, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     unit = next(iter(rows[0]))
     reached = [int(row[unit]) for row in rows]
-    metrics = [k for k in rows[0] if k not in (unit, f"{unit}s") and not k.startswith("val_")]
+    metrics = [k for k in rows[0] if f"val_{k}" in rows[0]]
+    if not metrics:  # of a component that another program made
+        return
     figure = Figure(figsize=(4.5 * len(metrics), 3.2), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(metrics)))
     for axis, metric in zip(axes, metrics, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..models.denoisers import denoiser_name
 from ..models.networks.classifier import build_classifier
 from ..models.networks.residual import build_residual
 from ..models.networks.separable import build_separable
@@ -37,10 +38,15 @@ RECIPES = {
     "classifier": Recipe(120, Augmentation(), "accuracy"),
     "referee": Recipe(120, Augmentation(), "accuracy", seed_offset=5),
     "ae": Recipe(30, GENTLE, "loss", seed_offset=2),
+    "ae-denoiser": Recipe(60, None, "loss", seed_offset=8),
     "vae": Recipe(40, GENTLE, "loss", seed_offset=3),
+    "vae-denoiser": Recipe(60, None, "loss", seed_offset=9),
     "residual": Recipe(120, Augmentation(), "accuracy", seed_offset=6),
     "separable": Recipe(120, Augmentation(), "accuracy", seed_offset=7),
 }
+
+#: The autoencoders whose latents are denoised, by denoiser.
+DENOISERS = {denoiser_name(weights): weights for weights in ("ae", "vae")}
 
 #: Builders of the components that classify words.
 CLASSIFIERS = {

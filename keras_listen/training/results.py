@@ -10,7 +10,8 @@ import numpy as np
 from ..data.store import Store
 from ..models.blocks import in_blocks
 from ..models.bundle import Bundle
-from .recipes import CLASSIFIERS
+from .denoiser import measure_denoiser
+from .recipes import CLASSIFIERS, DENOISERS
 
 #: A latent unit is active where the variance of its mean over real speech exceeds this (Burda et
 #: al., "Importance Weighted Autoencoders", 2016, https://arxiv.org/abs/1509.00519).
@@ -37,9 +38,12 @@ def measure(bundle: Bundle, name: str, store: Store, split: str = "testing") -> 
     For a classifier: accuracy and confusion matrix (rows: spoken, columns: predicted). For an
     autoencoder: mean squared error and, where the bundle has a classifier, the classifier's
     accuracy on the features and on their reconstructions; for a VAE also the number of active
-    units.
+    units. For a denoiser: the share of the noise that it leaves in latents.
     """
     positions = store.split(split)
+    if name in DENOISERS:
+        left = measure_denoiser(bundle, name, store, split)
+        return {"split": split, "utterances": len(positions), **left}
     features, labels = store.batch(positions), store.labels[positions]
     figures: dict[str, Any] = {"split": split, "utterances": len(positions)}
     if name in CLASSIFIERS:

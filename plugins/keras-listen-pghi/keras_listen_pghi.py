@@ -13,10 +13,8 @@ References:
 
 from __future__ import annotations
 
-import heapq
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Annotated
 
 import numpy as np
@@ -25,10 +23,9 @@ from keras_listen import FeatureSpec, hookimpl
 from keras_listen.errors import ParameterError
 from keras_listen.features import count_samples, left_padding, window
 from keras_listen.seeds import generator
-from keras_listen.vocoders.griffin_lim import invert_mel
-
-#: Share of a sound's largest magnitude that smaller ones count as, where logarithms are taken.
-_LEAST = 1e-10
+from keras_listen.vocoders.griffin_lim import linear_magnitude
+from keras_listen.vocoders.phase_gradient import find_phases, require_overlap
+from keras_listen.vocoders.pitch import EXPAND_HELP, PITCH_HELP, PitchChoice, PitchControl
 
 
 class PhaseGradient:
@@ -38,19 +35,25 @@ class PhaseGradient:
         spec: FeatureSpec of the features; frames must overlap by half or more.
         iterations: Griffin-Lim iterations that start from these phases.
         tolerance: values below this share of a sound's largest one get random phases.
+        pitch, expand: see `keras_listen.vocoders.pitch.PitchControl`.
     """
 
-    def __init__(self, spec: FeatureSpec, iterations: int = 0, tolerance: float = 1e-5):
-        if 2 * spec.hop_length > spec.n_fft:
-            raise ParameterError(
-                f"hop_length is {spec.hop_length}; pghi needs frames that overlap by half, at most "
-                f"{spec.n_fft // 2} for n_fft {spec.n_fft}"
-            )
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        iterations: int = 0,
+        tolerance: float = 1e-5,
+        *,
+        pitch: PitchChoice = "none",
+        expand: float = 1.0,
+    ):
+        require_overlap(spec, "pghi")
         if iterations < 0:
             raise ParameterError(f"iterations is {iterations}; expected 0 or more")
         if not 0 <= tolerance < 1:
             raise ParameterError(f"tolerance is {tolerance}; expected at least 0 and below 1")
         self.spec, self.iterations, self.tolerance = spec, iterations, tolerance
+        self.control = PitchControl(spec, pitch, expand)
 
     def synthesize(self, features: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """Synthesize sounds that are aligned with features.
@@ -75,7 +78,7 @@ class PhaseGradient:
     def _reconstruct(self, features: np.ndarray, seed: np.ndarray) -> np.ndarray:
         spec = self.spec
         samples = count_samples(len(features), spec)
-        magnitude = invert_mel(features[None], spec)[0] ** (1 / spec.power)
+        magnitude = linear_magnitude(features, self.control)
         phase = find_phases(magnitude, spec, generator(seed), self.tolerance)
         spectrum = (magnitude * np.exp(1j * phase)).astype(np.complex64)
         for _ in range(self.iterations):
@@ -83,113 +86,6 @@ class PhaseGradient:
             spectrum *= magnitude / np.maximum(np.abs(spectrum), 1e-20)
         left = left_padding(spec)
         return _synthesise(spectrum, spec)[left : left + samples]
-
-
-def find_phases(
-    magnitude: np.ndarray,
-    spec: FeatureSpec,
-    random: np.random.Generator,
-    tolerance: float = 1e-5,
-) -> np.ndarray:
-    """Compute the phases that belong to magnitudes.
-
-    Args:
-        magnitude: [shape=(frames, 1 + n_fft // 2), not negative].
-        spec: FeatureSpec with window and framing.
-        random: generator for the phases of values below `tolerance` times the largest one.
-        tolerance: share of the largest value.
-
-    Returns:
-        Phases in radians, not wrapped, of a transform whose time begins with the first sample of a
-        frame [shape=(frames, 1 + n_fft // 2)].
-    """
-    magnitude = np.asarray(magnitude, np.float64)
-    _, middle = measure_window(window(spec))
-    phase = random.uniform(-np.pi, np.pi, magnitude.shape)
-    integrate = _compiled()
-    integrate(magnitude, *gradients(magnitude, spec), tolerance * magnitude.max(), phase)
-    # So far time began in the middle of each frame.
-    return phase - 2 * np.pi * middle / spec.n_fft * np.arange(magnitude.shape[1])
-
-
-def gradients(magnitude: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Return the derivatives of the phase by frame and by bin.
-
-    Args:
-        magnitude: [shape=(frames, 1 + n_fft // 2), not negative].
-        spec: FeatureSpec with window and framing.
-
-    Returns:
-        Radians per frame and radians per bin, of a transform whose time begins in the middle of
-        each frame; two arrays of the shape of `magnitude`.
-    """
-    gamma, _ = measure_window(window(spec))
-    least = max(_LEAST * magnitude.max(), np.finfo(np.float64).tiny)
-    by_frame, by_bin = np.gradient(np.log(np.maximum(magnitude, least)))
-    ratio = spec.hop_length * spec.n_fft / gamma
-    advance = 2 * np.pi * spec.hop_length / spec.n_fft * np.arange(magnitude.shape[1])
-    return by_bin * ratio + advance, -by_frame / ratio
-
-
-def measure_window(window: np.ndarray) -> tuple[float, float]:
-    """Return gamma of the Gaussian with the variance of a window, and the window's middle.
-
-    Args:
-        window: [shape=(n_fft,)].
-
-    Returns:
-        gamma of exp(-pi x^2 / gamma), in samples squared, and the middle, in samples.
-    """
-    weights = window**2 / np.sum(window**2)
-    places = np.arange(len(window))
-    middle = weights @ places
-    # The square of this Gaussian has the variance gamma / (4 pi).
-    return float(4 * np.pi * (weights @ (places - middle) ** 2)), float(middle)
-
-
-@lru_cache(maxsize=1)
-def _compiled():
-    """Return `_integrate`, compiled; imported here, numba does not slow the listing of plugins."""
-    import numba
-
-    return numba.njit(_integrate, nogil=True, cache=True)
-
-
-def _integrate(magnitude, by_frame, by_bin, least, phase):
-    """Write the phases of all values above `least`, from the loudest one outwards.
-
-    Where none that is left touches one that is done, the loudest of them begins anew with 0.
-
-    Args:
-        magnitude: [shape=(frames, bins)].
-        by_frame, by_bin: growth of the phase with each frame and bin [shape=(frames, bins)].
-        least: what is not above it keeps its phase.
-        phase: filled in [shape=(frames, bins)].
-    """
-    frames, bins = magnitude.shape
-    # A further row and column, which are never open, stand for both sides: -1 is the last place.
-    open_ = np.zeros((frames + 1, bins + 1), np.bool_)
-    open_[:frames, :bins] = magnitude > least
-    for start in np.argsort(-magnitude.ravel(), kind="mergesort"):
-        first = (start // bins, start % bins)
-        if not open_[first]:
-            continue
-        open_[first] = False
-        phase[first] = 0.0
-        heap = [(-magnitude[first], first)]
-        while len(heap):
-            _, here = heapq.heappop(heap)
-            frame, bin_ = here
-            for there, slope, sign in (
-                ((frame + 1, bin_), by_frame, 1.0),
-                ((frame - 1, bin_), by_frame, -1.0),
-                ((frame, bin_ + 1), by_bin, 1.0),
-                ((frame, bin_ - 1), by_bin, -1.0),
-            ):
-                if open_[there]:
-                    open_[there] = False
-                    phase[there] = phase[here] + sign * 0.5 * (slope[here] + slope[there])
-                    heapq.heappush(heap, (-magnitude[there], there))
 
 
 def _synthesise(spectrum: np.ndarray, spec: FeatureSpec) -> np.ndarray:
@@ -220,9 +116,11 @@ def pghi(
     *,
     iterations: Annotated[int, "Griffin-Lim iterations that start from these phases"] = 0,
     tolerance: Annotated[float, "share of the loudest value below which phases are random"] = 1e-5,
+    pitch: Annotated[PitchChoice, PITCH_HELP] = "none",
+    expand: Annotated[float, EXPAND_HELP] = 1.0,
 ):
     """Phase gradient heap integration; needs no weights and, by default, no iterations."""
-    return PhaseGradient(bundle.spec, iterations, tolerance)
+    return PhaseGradient(bundle.spec, iterations, tolerance, pitch=pitch, expand=expand)
 
 
 @hookimpl

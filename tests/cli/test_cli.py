@@ -19,9 +19,9 @@ import keras
 import numpy as np
 import pytest
 import soundfile
-from helpers import HOSTILE, WORDS, assert_one_line, digests, read_table, small_classifier
+from helpers import HOSTILE, WORDS, assert_one_line, digests, listen, read_table, small_classifier
 
-from keras_listen import __version__, listen
+from keras_listen import __version__
 from keras_listen.cli.bars import bar, remembering_interrupts
 from keras_listen.experiment.settings import ModelChoice
 

@@ -17,21 +17,25 @@ from helpers import (
     WORDS,
     digests,
     interrupted,
+    listen,
     sigmoid_classifier,
     small_classifier,
 )
 
-from keras_listen import evaluate, listen, load_bundle
+from keras_listen import evaluate, load_bundle
 from keras_listen.errors import CorpusError, ModelError, ParameterError, RunError, SpecError
 from keras_listen.evaluation.grid import Cell, Grid, GridChunk
 from keras_listen.evaluation.page import mean_probabilities
 from keras_listen.evaluation.results import NOTE, GroupResults
-from keras_listen.evaluation.settings import combined_options, with_preset
+from keras_listen.evaluation.settings import EvaluationSettings
+from keras_listen.experiment.presets import combined_options
 from keras_listen.experiment.rates import PooledSpread, Spread
 from keras_listen.experiment.referees import checksums, open_referees
 from keras_listen.features import FeatureSpec
+from keras_listen.maximization.presets import PRESETS
 from keras_listen.maximization.settings import AscentSettings
 from keras_listen.models.bundle import create_bundle
+from keras_listen.plugins import default_registry
 
 
 @pytest.fixture(scope="module")
@@ -242,29 +246,76 @@ def test_samples_in_which_no_word_is_predicted_count_as_failures(bundle, tmp_pat
     assert overall["clipped success"] == pytest.approx(clipped)
 
 
+def settled(**given) -> dict:
+    """Return the command of an evaluation with these keywords, as its manifest keeps it."""
+    own = {"start": "noise", "speech": None, "vocoder": "none", "cycle_samples": 0, "referees": ()}
+    own |= {"priors": (), "objectives": (), "samples": None}
+    shared = {name: given.pop(name) for name in set(given) - set(own)}
+    settings = EvaluationSettings.of(own | given | {"shared": shared})
+    command = json.loads(json.dumps(settings.command()))
+    assert EvaluationSettings.from_command(command).command() == settings.command()
+    return command
+
+
 def test_presets_are_settings_and_what_is_given_wins():
-    paper = with_preset("paper", {"priors": ["ae"], "samples": None})
+    paper = settled(preset="paper", priors=["ae"])
     assert (paper["samples"], AscentSettings.of(paper)) == (10000, AscentSettings())
-    assert (paper["priors"], paper["objectives"]) == (("ae",), ("softmax",))
-    transfer = with_preset("transfer", {"steps": 5, "shift": 0, "gain": None})
-    assert transfer["priors"] == ("vae",)
+    assert (paper["priors"], paper["objectives"]) == (["ae"], ["softmax"])
+    assert "preset" not in paper
+    assert settled(preset="paper", priors=["ae"], samples=1000) == settled(priors=["ae"])
+    transfer = settled(preset="transfer", steps=5, shift=0, gain=None)
+    assert transfer["priors"] == ["vae"]
     assert AscentSettings.of(transfer) == AscentSettings(steps=5, step_size=0.04, shift=0, gain=0.0)
     assert transfer["options"] == ["prior.vae.pull=0.02"]
-    assert with_preset("transfer", {"priors": ["ae"]})["options"] == []
+    other = settled(preset="transfer", priors=["none"])
+    assert AscentSettings.of(other) == AscentSettings(steps=150, step_size=0.04, shift=16)
+    assert other["options"] == []
+    # As before there were presets of priors, but for the name.
+    assert set(transfer) - set(settled()) == {"preset"}
 
 
 def test_a_preset_knows_its_priors_by_both_names():
-    transfer = with_preset("transfer", {"priors": ["ae", "keras-listen:vae"]})
+    transfer = settled(preset="transfer", priors=["ae", "keras-listen:vae"])
     assert transfer["options"] == ["prior.vae.pull=0.02"]
-    assert with_preset("transfer", {"priors": ["other:vae"]})["options"] == []
 
 
 @pytest.mark.parametrize("owner", ["", "keras-listen:", "Keras_Listen:"])
 def test_an_option_stands_above_a_presets(owner):
     given = [f"prior.{owner}vae.pull=0.3", "prior.vae.start_deviation=0.2"]
-    assert combined_options(["prior.vae.pull=0.02", "prior.ae.pull=0.1"], given) == [
+    found = default_registry().find("prior", "vae"), default_registry().find("prior", "ae")
+    assert combined_options(["prior.vae.pull=0.02", "prior.ae.pull=0.1"], given, found) == [
         "prior.ae.pull=0.1", *given
     ]  # fmt: skip
+
+
+def test_each_prior_has_its_own_settings_of_a_preset():
+    natural = settled(preset="natural", priors=["none", "ae"], gain=3.0)
+    ascents = {name: AscentSettings.of(one) for name, one in natural["ascents"].items()}
+    mine = PRESETS["natural"]["prior"]["ae"]
+    of_ae = {name: value for name, value in mine.items() if name != "options"}
+    assert ascents == {"none": AscentSettings(gain=3.0), "ae": AscentSettings(gain=3.0, **of_ae)}
+    assert natural["options"] == [f"prior.ae.learned_pull={mine['options']['learned_pull']}"]
+    alone = settled(preset="natural", priors=["ae"])
+    assert "ascents" not in alone
+    assert alone["steps"] == mine["steps"]
+
+
+def test_each_cell_climbs_with_the_settings_of_its_prior(bundle, tmp_path):
+    given = {"preset": "natural", "bundle": bundle, "step_size": 0.02, "samples": 1}
+    evaluate(["none", "ae"], **given, block_size=4, out=tmp_path / "done")
+    manifest = json.loads((tmp_path / "done" / "manifest.json").read_text(encoding="utf-8"))
+    steps = {name: one["steps"] for name, one in manifest["command"]["ascents"].items()}
+    assert steps == {"none": 20, "ae": PRESETS["natural"]["prior"]["ae"]["steps"]}
+    for cell, count in (("none-softmax", 20), ("ae-softmax", steps["ae"])):
+        chunk = np.load(next((tmp_path / "done" / "chunks" / cell).glob("*.npz")))
+        assert chunk["scores"].shape[1] == count + 1
+    unset, roundtrip = manifest["notes"]
+    assert unset == "the preset natural has no settings for the prior none, which keeps its own"
+    assert "has no component ae-denoiser" in roundtrip
+    page = (tmp_path / "done" / "index.html").read_text(encoding="utf-8")
+    assert "Preset <b>natural</b>" in page
+    same = evaluate(["none", "ae"], **given, block_size=4, out=tmp_path / "done", resume=True)
+    assert same.root == tmp_path / "done"
 
 
 @pytest.mark.parametrize("prior", ["ae", "keras-listen:ae"])
@@ -395,7 +446,7 @@ def test_what_is_missing_of_a_referee_is_named(bundle, tmp_path, monkeypatch, pa
         (
             {"preset": "papr"},
             ParameterError,
-            "no preset is called 'papr'; .*known: paper, transfer",
+            "no preset is called 'papr'; .*known: natural, paper, transfer",
         ),
         ({"options": ["prior.vae.weights=x"]}, ParameterError, "no cell of the evaluation has"),
         ({"start": "nowhere"}, CorpusError, "nowhere is no store"),

@@ -14,10 +14,10 @@ import pytest
 import soundfile
 import soxr
 import tensorflow as tf
-from helpers import HOSTILE, WORDS, assert_one_line, dense, digests, read_table
+from helpers import HOSTILE, WORDS, assert_one_line, dense, digests, listen, read_table
 from markupsafe import escape
 
-from keras_listen import debug, evaluate, listen, load_bundle
+from keras_listen import debug, evaluate, load_bundle
 from keras_listen.errors import ListenError, ModelError, ParameterError
 from keras_listen.evaluation.results import NOTE
 from keras_listen.experiment import check, chosen_model

@@ -21,6 +21,7 @@ from helpers import (
     dense,
     digests,
     interrupted,
+    listen,
     read_table,
     sigmoid_classifier,
     small_classifier,
@@ -28,7 +29,7 @@ from helpers import (
 )
 
 import keras_listen
-from keras_listen import listen, load_bundle, load_classifier, load_features
+from keras_listen import load_bundle, load_classifier, load_features
 from keras_listen.errors import ModelError, ParameterError, RunError, SpecError
 from keras_listen.features import FeatureSpec, extract_fitted
 from keras_listen.output.pages import policy, template_text

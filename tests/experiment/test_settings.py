@@ -33,11 +33,11 @@ MODELS = (
     *("bundle", "classifier", "words_file", "spec", "trust_model", "frontend", "head"),
     *("builder", "imports", "place"),
 )
-COMMON = ("options", "seed", "block_size", "resume", "track")
+COMMON = ("preset", "options", "seed", "block_size", "resume", "track")
 FUNCTIONS = {
     "listen": ("prior", "objective", "vocoder", "words", "samples", "start", "reader", "out"),
     "evaluate": (
-        *("priors", "objectives", "preset", "samples", "start", "speech", "vocoder"),
+        *("priors", "objectives", "samples", "start", "speech", "vocoder"),
         *("cycle_samples", "referees", "npz", "out", "scheduler", "workers"),
     ),
     "debug": (
@@ -88,7 +88,7 @@ def test_shared_parameters_have_types(name):
 
 
 def test_each_field_is_a_keyword():
-    parts = {one.name for one in fields(SharedSettings)} - {"ascent", "models"}
+    parts = {one.name for one in fields(SharedSettings)} - {"ascent", "models", "asked"}
     parts |= {one.name for part in (AscentSettings, ModelChoice) for one in fields(part)}
     assert parts == set(SharedKeywords.__annotations__)
 

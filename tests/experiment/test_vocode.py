@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import pytest
 import soundfile
-from helpers import assert_one_line, interrupted, watched, write_small_bundle
+from helpers import assert_one_line, interrupted, listen, watched, write_small_bundle
 
-from keras_listen import listen, load_features, vocode
+from keras_listen import load_features, vocode
 from keras_listen.errors import BundleError, ReadError, RunError, SpecError
 from keras_listen.experiment.experiment import make_vocoder
 from keras_listen.features import FeatureSpec, count_samples, extract, extract_fitted

@@ -14,15 +14,16 @@ import keras
 import numpy as np
 import pytest
 import soundfile
-from helpers import HOSTILE, WORDS, assert_one_line, dense, digests, interrupted, read_table
+from helpers import HOSTILE, WORDS, assert_one_line, dense, digests, interrupted, listen, read_table
 
-from keras_listen import listen, load_bundle, make_study
+from keras_listen import load_bundle, make_study
 from keras_listen.data.corpus import read_corpus
 from keras_listen.data.prepare import prepare
 from keras_listen.data.store import Store
 from keras_listen.errors import CorpusError, ListenError, ParameterError, RunError, SpecError
 from keras_listen.experiment.referees import MatchedReferee
 from keras_listen.experiment.samples import Sample
+from keras_listen.experiment.settings import SharedSettings
 from keras_listen.features import FeatureSpec, extract_fitted
 from keras_listen.listening_test.folder import open_study
 from keras_listen.listening_test.items import COLUMNS, read_items, read_manifest
@@ -434,17 +435,18 @@ def test_options_are_told_together_by_whichever_name_they_were_given():
 def test_a_condition_is_the_same_from_python_and_from_text(bundle):
     given = ({"gain": 6, "vocoder.momentum": 0, "label": "x"}, "gain=6,vocoder.momentum=0,label=x")
     asked = [[parse_combination(each, NAMES)] for each in given]
-    made = [make_conditions(load_bundle(bundle), each, block_size=6)[0] for each in asked]
+    shared = SharedSettings(block_size=6)
+    made = [make_conditions(load_bundle(bundle), each, shared=shared)[0] for each in asked]
     assert made[0].identity == made[1].identity
 
 
 def test_a_condition_climbs_as_all_do_but_for_its_own_settings(bundle):
-    shared = AscentSettings(steps=7, stop_at=0.9, keep_best=True)
+    shared = SharedSettings(AscentSettings(steps=7, stop_at=0.9, keep_best=True), block_size=6)
     asked = [
         parse_combination(text, NAMES)
         for text in ("label=plain", "stop_at=none,shift=2,label=own", "steps=9,label=longer")
     ]
-    made = make_conditions(load_bundle(bundle), asked, ascent=shared, block_size=6)
+    made = make_conditions(load_bundle(bundle), asked, shared=shared)
     plain, own, longer = (condition.experiment.ascent for condition in made[::2])
     assert (plain.steps, plain.stop_at, plain.keep_best, plain.transforms) == (7, 0.9, True, ())
     assert (own.steps, own.stop_at, own.keep_best) == (7, None, True)
@@ -457,8 +459,8 @@ def test_a_condition_climbs_as_all_do_but_for_its_own_settings(bundle):
 @pytest.mark.parametrize("name", ["griffin-lim", "keras-listen:griffin-lim"])
 def test_an_option_of_its_own_wins_however_the_shared_one_is_spelled(bundle, name):
     asked = [parse_combination(text, NAMES) for text in ("label=a", "vocoder.iterations=3,label=b")]
-    options = [f"vocoder.{name}.iterations=1"]
-    made = make_conditions(load_bundle(bundle), asked, options=options, block_size=6)
+    shared = SharedSettings(options=(f"vocoder.{name}.iterations=1",), block_size=6)
+    made = make_conditions(load_bundle(bundle), asked, shared=shared)
     found = {each.label: each.settings["vocoder.iterations"] for each in made}
     assert found == {"noise a": 1, "class a": 1, "noise b": 3, "class b": 3}
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+
+import keras
 import numpy as np
 import pytest
 
@@ -9,7 +12,7 @@ from keras_listen import load_bundle, testing
 from keras_listen.errors import BundleError, ParameterError
 from keras_listen.features import FeatureSpec
 from keras_listen.maximization import priors
-from keras_listen.models.bundle import create_bundle
+from keras_listen.models.bundle import Bundle, create_bundle
 from keras_listen.plugins import default_registry
 from keras_listen.seeds import derive, normal
 
@@ -175,3 +178,62 @@ def test_a_pull_needs_to_know_where_to_and_how_much(bundle, tmp_path):
 def test_noise_needs_a_deviation(make, value, bundle):
     with pytest.raises(ParameterError, match=f"^start_deviation is {value}; expected at least 0$"):
         make(bundle, start_deviation=value)
+
+
+def halving(units: int) -> keras.Model:
+    """A denoiser that halves a latent and adds 1."""
+    model = keras.Sequential([keras.Input((units,)), keras.layers.Dense(units)])
+    model.set_weights([0.5 * np.eye(units), np.ones(units)])
+    return model
+
+
+def test_the_learned_pull_goes_its_share_of_the_way_to_the_denoised_latent(bundle):
+    prior = priors.Denoised(bundle.component("ae"), 0.1, halving(256), 0.25)
+    z = np.zeros((2, 256), np.float32)
+    z[0, :3] = 4, -2, 2
+    # R(z) - z = 1 - z / 2: -1, 2, 0 for the first three units, 1 where z is 0.
+    expected = np.full((2, 256), 0.25)
+    expected[0, :3] = -0.25, 0.5, 0
+    np.testing.assert_allclose(prior.move(z, step=0, seeds=None), expected, atol=1e-6)
+    np.testing.assert_allclose(prior.rewritten.move(z, step=0, seeds=None), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "factory"), [("ae", priors.ae), ("vae", priors.vae)])
+def test_the_learned_pull_uses_the_bundles_denoiser(bundle, name, factory):
+    prior, z = factory(bundle, learned_pull=0.5), np.ones((2, 256), np.float32)
+    denoised = bundle.component(f"{name}-denoiser").model("denoiser")(z)
+    np.testing.assert_allclose(prior.move(z, step=0, seeds=None), 0.5 * (denoised - z), atol=1e-5)
+    assert prior.notes == ()
+    assert list(prior.files) == [f"{name}-denoiser"]
+    # Without it, everything is as published.
+    assert not isinstance(factory(bundle), priors.Denoised)
+
+
+def test_without_a_denoiser_latents_are_decoded_and_encoded_again(bundle, tmp_path):
+    root = shutil.copytree(bundle.root, tmp_path / "bundle")
+    shutil.rmtree(root / "ae-denoiser")
+    prior, z = priors.ae(Bundle(root), learned_pull=0.5), np.ones((2, 256), np.float32)
+    expected = 0.5 * (prior.encode(prior.decode(z)) - z)
+    np.testing.assert_allclose(prior.move(z, step=0, seeds=None), expected, atol=1e-5)
+    (note,) = prior.notes
+    assert note.endswith(f"keras-listen train STORE {root} --only ae-denoiser")
+    assert prior.files == {}
+
+
+def test_a_denoiser_of_another_autoencoder_is_refused(bundle, tmp_path):
+    root = shutil.copytree(bundle.root, tmp_path / "bundle")
+    part = bundle.component("vae")
+    models = {name: part.model(name) for name in ("encoder", "decoder")}
+    Bundle(root).add("ae", models, about={"kind": "ae"})
+    message = "the denoiser ae-denoiser of .* was fitted to another autoencoder than .*/ae; remove"
+    with pytest.raises(BundleError, match=message):
+        priors.ae(Bundle(root), learned_pull=0.3)
+    priors.ae(Bundle(root))
+
+
+@pytest.mark.parametrize("factory", [priors.ae, priors.vae])
+def test_two_pulls_are_refused(bundle, factory):
+    with pytest.raises(ParameterError, match=r"pull is 0\.1 and learned_pull 0\.3, .* to 0"):
+        factory(bundle, pull=0.1, learned_pull=0.3)
+    with pytest.raises(ParameterError, match=r"learned_pull is -0\.1; expected a number from 0"):
+        factory(bundle, learned_pull=-0.1)

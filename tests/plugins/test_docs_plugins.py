@@ -41,6 +41,7 @@ def files() -> dict[str, str]:
 
 TUTORIAL = ("pyproject.toml", "keras_listen_drift.py", "tests/test_keras_listen_drift.py")
 EXAMPLES = {
+    "calm.py": {"prior": ["calm"]},
     "half.py": {"prior": ["half"]},
     "margin.py": {"objective": ["margin", "surprise"]},
     "buzz.py": {"vocoder": ["buzz"]},

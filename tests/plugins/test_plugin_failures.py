@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from helpers import WORDS, digests
+from helpers import WORDS, digests, listen
 
 from keras_listen import (
     Store,
     __version__,
     configure_plugins,
     evaluate,
-    listen,
     make_study,
     prepare,
     read_corpus,

@@ -9,7 +9,7 @@ from PIL import Image
 from keras_listen.features import FeatureSpec
 from keras_listen.models.bundle import create_bundle
 from keras_listen.models.networks.classifier import build_classifier
-from keras_listen.training.figures import draw_confusion, draw_training
+from keras_listen.training.figures import draw_confusion, draw_curves, draw_training
 
 CURVES = """\
 epoch,epochs,loss,accuracy,val_loss,val_accuracy
@@ -59,3 +59,9 @@ def test_confusion_is_coloured_by_the_share_of_the_spoken_word(tmp_path):
     same = darkest([[100, 0], [0, 1]])
     np.testing.assert_array_equal(same, darkest([[5, 0], [0, 5]]))
     assert (same != darkest([[5, 5], [0, 5]])).any()
+
+
+def test_curves_of_other_programs_without_a_validation_split_are_left_out(tmp_path):
+    (tmp_path / "curves.csv").write_text("epoch,left\n1,0.5\n", encoding="utf-8")
+    draw_curves(tmp_path / "curves.csv", tmp_path / "curves.png", "other")
+    assert not (tmp_path / "curves.png").exists()

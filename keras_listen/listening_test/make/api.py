@@ -12,8 +12,9 @@ from typing import Any, Unpack
 
 from ...data.store import Store
 from ...experiment.folder import open_folder
-from ...experiment.manifest import components_of, manifest_of, models_of
+from ...experiment.manifest import components_of, denoiser_of, manifest_of, models_of
 from ...experiment.options import open_models, parse_options
+from ...experiment.presets import recorded, require_preset
 from ...experiment.referees import checksums, open_referees, require_fitting
 from ...experiment.settings import (
     CommandSettings,
@@ -24,6 +25,7 @@ from ...experiment.settings import (
 )
 from ...models.backend import require_tensorflow
 from ...output.progress import Track, quiet
+from ...plugins.presets import PAPER
 from .assemble import make_recordings
 from .conditions import make_conditions, parse_combination, published_combinations
 from .plan import Plan
@@ -77,6 +79,7 @@ class StudySettings(CommandSettings):
     def command(self) -> dict[str, Any]:
         """Return the settings as the manifest keeps them."""
         return {
+            **recorded(self.shared.preset),
             "store": self.store,
             "split": self.split,
             "per_word": self.per_word,
@@ -169,6 +172,7 @@ def _plan(settings: StudySettings) -> Plan:
     names = {"prior": settings.prior, "objective": settings.objective, "vocoder": settings.vocoder}
     asked = published_combinations(names, real=settings.real)
     asked += [parse_combination(given, names) for given in settings.combinations]
+    require_preset(shared.preset or PAPER)
     bundle = open_models(shared.models, parse_options(shared.options))
     for word in settings.words:
         bundle.classifier.label(word)
@@ -177,10 +181,7 @@ def _plan(settings: StudySettings) -> Plan:
     conditions = make_conditions(
         bundle,
         asked,
-        options=shared.options,
-        ascent=shared.ascent,
-        seed=shared.seed,
-        block_size=shared.block_size,
+        shared=shared,
         models=models_of(bundle),
     )
     referees = open_referees(bundle, settings.referees, trust=shared.models.trust_model)
@@ -202,6 +203,8 @@ def _manifest(plan: Plan, settings: StudySettings) -> dict[str, Any]:
     experiments = [condition.experiment for condition in plan.conditions]
     manifest = manifest_of(experiments[0], settings.command())
     manifest["components"] = components_of(experiments)
+    for experiment in experiments:
+        manifest["models"] |= denoiser_of(experiment)
     manifest["notes"] = list(dict.fromkeys(note for e in experiments for note in e.notes))
     manifest["vocoder"] = {c.vocoder: c.files for c in plan.conditions}
     manifest["conditions"] = {str(c.number): c.label for c in plan.conditions}

@@ -16,14 +16,21 @@ from typing import Any, get_type_hints
 
 from ...errors import ParameterError, unknown
 from ...experiment.experiment import Experiment, frontend_of, resolve
+from ...experiment.manifest import denoiser_of
 from ...experiment.options import options_among, parse_options, require_used
+from ...experiment.presets import find_components, with_preset
+from ...experiment.settings import SharedSettings
 from ...maximization.settings import AscentSettings
 from ...models.bundle import Bundle
 from ...plugins import Component, Option, default_registry
+from ...plugins.presets import PAPER
 
 #: Stages at which a condition's features are recorded, by its start.
 STAGES = {"noise": ("generated",), "class": ("before", "after"), "real": ("",)}
 KINDS = ("prior", "objective", "vocoder")
+#: Options that came later: settings have them only where they are not at their default, so that the
+#: names of recordings, and the listening tests of before, stay the same.
+_LATER = ("prior.learned_pull",)
 #: Settings of the ascent as options, which convert texts.
 _ASCENT = {
     one.name: Option(one.name, type_, one.default, "")
@@ -187,10 +194,7 @@ def make_conditions(
     bundle: Bundle,
     combinations: Sequence[Combination],
     *,
-    options: Iterable[str] = (),
-    ascent: AscentSettings | None = None,
-    seed: int = 0,
-    block_size: int,
+    shared: SharedSettings,
     models: Mapping[str, Any] | None = None,
 ) -> list[Condition]:
     """Make the components of every combination, and number the conditions.
@@ -198,47 +202,46 @@ def make_conditions(
     Args:
         bundle: models of all of them.
         combinations: in their order.
-        options: of all components, as "KIND.NAME.KEY=VALUE"; a combination's own take precedence.
-        ascent: shared settings of the ascent; a combination's own take precedence.
-        seed: of everything random.
-        block_size: samples computed together.
+        shared: settings of all combinations, whose own take precedence; the preset's stand below
+            either.
         models: checksums of the models in use, for the conditions' identity.
 
     Raises:
         ListenError: a component cannot be made, has no words, makes no sound, or two conditions
             have the same label.
     """
-    shared = parse_options(options)
     _require_vocoders(combinations)
     front = frontend_of(bundle)
-    _require_used(shared, combinations, front.values())
+    _require_used(parse_options(shared.options), combinations, front.values())
     conditions: list[Condition] = []
     vocoders: dict[Any, Any] = {}
     for combination in combinations:
-        own = replace(ascent or AscentSettings(), **combination.ascent)
-        options = _options(shared, combination)
+        used = find_components(combination.names.items())
+        mine = with_preset(shared, shared.preset or PAPER, used)
+        own = replace(mine.ascent, **combination.ascent)
+        options = _options(parse_options(mine.options), combination)
         experiment = resolve(
             bundle,
             **combination.names,
             ascent=own,
+            preset=shared.preset,
             options=options,
-            seed=seed,
-            block_size=block_size,
+            seed=shared.seed,
+            block_size=shared.block_size,
         )
         _require_speaking_of_words(experiment, combination)
         # Equal vocoders become one object, so that their recordings are synthesized together.
         key = experiment.components["vocoder"].full_name, *_of_vocoder(options)
         experiment = replace(experiment, vocoder=vocoders.setdefault(key, experiment.vocoder))
-        mine = {k: c for k, c in experiment.components.items() if k not in front}
-        settings = asdict(own) | _all_options(mine, options)
+        used = {k: c for k, c in experiment.components.items() if k not in front}
+        settings = asdict(own) | _all_options(used, options)
         settings = {name: _plain(value) for name, value in settings.items()}
+        files = {**(models or {}), **denoiser_of(experiment)}
         for start in combination.starts:
             names = {} if start == "real" else combination.names
             label = f"{start} {combination.label}".strip()
             number = len(conditions) + 1
-            conditions.append(
-                Condition(number, label, start, names, settings, experiment, models or {})
-            )
+            conditions.append(Condition(number, label, start, names, settings, experiment, files))
     _require_different(conditions)
     return conditions
 
@@ -276,15 +279,20 @@ def _options(shared: Mapping, combination: Combination) -> dict[tuple, Mapping]:
 
 
 def _all_options(components: Mapping[str, Component], options: Mapping) -> dict[str, Any]:
-    """Return the options of components in use by `KIND.OPTION`, defaults included."""
+    """Return the options of components in use by `KIND.OPTION`, defaults included.
+
+    See `_LATER` for the exceptions.
+    """
     found: dict[str, Any] = {}
     for kind, component in components.items():
-        values = {option.name: option.default for option in component.options}
+        defaults = {option.name: option.default for option in component.options}
         given: dict[str, Any] = {}
         for some in options_among(options, [component]).values():
             given |= some
-        values |= component.convert_options(given)
-        found |= {f"{kind}.{name}": value for name, value in values.items()}
+        for name, value in (defaults | component.convert_options(given)).items():
+            path = f"{kind}.{name}"
+            if path not in _LATER or value != defaults[name]:
+                found[path] = value
     return found
 
 

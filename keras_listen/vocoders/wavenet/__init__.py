@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 from ...errors import ParameterError, Unavailable
 from ...features import LENGTH_FIELDS, FeatureSpec
 from ...hookspecs import Register, hookimpl
+from ...maximization.presets import presets_of
 from ...models.backend import start_quietly
 from ...models.bundle import Bundle, load_bundle
+from ..pitch import EXPAND_HELP, PITCH_HELP, PitchChoice, PitchControl
 
 if TYPE_CHECKING:
     from .vocoder import WaveNetVocoder
@@ -26,6 +28,8 @@ def wavenet(
     *,
     weights: Annotated[str, "folder of another bundle whose WaveNet to use"] = "",
     rows: Annotated[int, "sounds computed together; 0 chooses, 1 is quickest for one"] = 0,
+    pitch: Annotated[PitchChoice, PITCH_HELP] = "none",
+    expand: Annotated[float, EXPAND_HELP] = 1.0,
 ) -> WaveNetVocoder:
     """Sample by sample with the bundle's WaveNet, or the embedded one."""
     if rows < 0:
@@ -41,7 +45,8 @@ def wavenet(
 
     component = bundle.component("wavenet")
     config = WaveNetConfig.from_dict(component.about["config"])
-    vocoder = WaveNetVocoder(component.spec, component.model(), config, rows)
+    control = PitchControl(component.spec, pitch, expand)
+    vocoder = WaveNetVocoder(component.spec, component.model(), config, rows, control)
     vocoder.files = component.files
     return vocoder
 
@@ -60,4 +65,4 @@ def _embedded_for(spec: FeatureSpec) -> Bundle:
 
 @hookimpl
 def register_vocoders(register: Register) -> None:
-    register("wavenet", wavenet)
+    register("wavenet", wavenet, presets=presets_of("vocoder", "wavenet"))

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from ...features import FeatureSpec, count_samples, left_padding
+from ..pitch import PitchControl
 from .generator import Generator
 from .network import WaveNetConfig
 from .signal import from_net
@@ -19,17 +20,26 @@ class WaveNetVocoder:
         model: from `build_wavenet(config)`.
         config: of the network.
         rows: sounds computed together, see `Generator`.
+        control: what is done about the pitch of features; nothing by default.
 
     Attributes:
+        causal: whether silence after a sound changes nothing before it.
         report: called with the number of audio samples generated since its last call.
         files: checksums of the files that the weights came from, for the manifest.
     """
 
-    #: Silence after a sound changes nothing before it.
-    causal = True
-
-    def __init__(self, spec: FeatureSpec, model: keras.Model, config: WaveNetConfig, rows: int = 0):
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        model: keras.Model,
+        config: WaveNetConfig,
+        rows: int = 0,
+        control: PitchControl | None = None,
+    ):
         self.spec, self.config = spec, config
+        self.control = control or PitchControl(spec)
+        # The pitch of a frame depends on all others, silence after a sound included.
+        self.causal = self.control.pitch == "none"
         self.generator = Generator(model, config, rows)
         self.report = lambda done: None
         self.files: dict[str, str] = {}
@@ -51,7 +61,7 @@ class WaveNetVocoder:
         Raises:
             ParameterError: there are too few frames for a sound.
         """
-        features = np.asarray(features, np.float32)
+        features = self.control.voiced(np.asarray(features, np.float32))
         samples = count_samples(features.shape[1], self.spec)
         # As the network was trained, frame j is the sound that begins with sample j * hop_length of
         # the padded sound: the padding is generated too, and cut off.

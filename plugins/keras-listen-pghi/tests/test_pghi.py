@@ -20,6 +20,7 @@ from keras_listen.errors import ParameterError
 from keras_listen.features import count_samples, denormalize_magnitude, extract, window
 from keras_listen.plugins import default_registry
 from keras_listen.testing import check_vocoder
+from keras_listen.vocoders import phase_gradient
 
 SPEC = FeatureSpec()
 OTHERS = {
@@ -69,28 +70,28 @@ def convergence(features: np.ndarray, sound: np.ndarray, spec: FeatureSpec = SPE
 
 def test_gamma_of_a_gaussian_is_its_own_and_of_a_hann_window_the_published_one():
     places = np.arange(2001) - 1000.0
-    gamma, middle = pghi.measure_window(np.exp(-np.pi * places**2 / 40000))
+    gamma, middle = phase_gradient.measure_window(np.exp(-np.pi * places**2 / 40000))
     assert gamma == pytest.approx(40000)
     assert middle == pytest.approx(1000)
-    gamma, middle = pghi.measure_window(window(OTHERS["hann"]))
+    gamma, middle = phase_gradient.measure_window(window(OTHERS["hann"]))
     assert gamma == pytest.approx(0.25645 * 1024**2, rel=0.03)
     assert middle == pytest.approx(512)
-    _, middle = pghi.measure_window(window(SPEC))
+    _, middle = phase_gradient.measure_window(window(SPEC))
     assert middle == pytest.approx(511.5)
 
 
 def test_gradients_of_a_tone_and_of_a_click_are_those_of_their_phases():
     frames, bins = np.arange(40)[:, None], np.arange(513)
-    gamma, _ = pghi.measure_window(window(SPEC))
+    gamma, _ = phase_gradient.measure_window(window(SPEC))
     # What a Gaussian window makes of a tone of 100.3 bins: the phase advances with it.
     tone = np.exp(-np.pi * gamma * ((bins - 100.3) / 1024) ** 2) + 0 * frames
-    by_frame, by_bin = pghi.gradients(tone, SPEC)
+    by_frame, by_bin = phase_gradient.gradients(tone, SPEC)
     advance = 2 * np.pi * 100.3 * 256 / 1024
     np.testing.assert_allclose(by_frame[:, 98:103], advance, rtol=1e-9)
     np.testing.assert_allclose(by_bin[:, 98:103], 0, atol=1e-9)
     # And of a click in the middle of frame 20.4: the later it comes, the faster phases fall.
     click = np.exp(-np.pi * (256 * (frames - 20.4)) ** 2 / gamma) + 0 * bins
-    by_frame, by_bin = pghi.gradients(click, SPEC)
+    by_frame, by_bin = phase_gradient.gradients(click, SPEC)
     late = 256 * (20.4 - frames[18:23])
     falling = np.broadcast_to(-2 * np.pi * late / 1024, (5, 513))
     np.testing.assert_allclose(by_bin[18:23], falling, rtol=1e-9)
@@ -100,7 +101,7 @@ def test_gradients_of_a_tone_and_of_a_click_are_those_of_their_phases():
 def integrated(magnitude, by_frame, by_bin, least=0.0) -> np.ndarray:
     phase = np.full(np.shape(magnitude), 77.0)
     arrays = (np.asarray(a, np.float64) for a in (magnitude, by_frame, by_bin))
-    pghi._compiled()(*arrays, least, phase)
+    phase_gradient._compiled()(*arrays, least, phase)
     return phase
 
 

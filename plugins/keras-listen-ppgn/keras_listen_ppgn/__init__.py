@@ -30,7 +30,7 @@ def ppgn(
     *,
     weights: Annotated[str, "component of the bundle with encoder and decoder"] = "ae",
     denoiser: Annotated[
-        str, "folder made by keras-listen-ppgn fit --out, or roundtrip; the fitting one by default"
+        str, "folder made by keras-listen-ppgn fit --out, or roundtrip; the bundle's by default"
     ] = "",
     pull: Annotated[float, "share of its way to the denoised latent, at each step"] = 0.3,
     noise: Annotated[float, "standard deviation of the noise added to a latent at each step"] = 0.0,
@@ -41,18 +41,18 @@ def ppgn(
     from .prior import PlugAndPlay
 
     component = bundle.component(weights)
-    return PlugAndPlay(
-        component,
-        denoiser=choose(bundle, component, denoiser),
-        pull=pull,
-        noise=noise,
-        start_deviation=start_deviation,
+    model, files = choose(bundle, component, denoiser)
+    prior = PlugAndPlay(
+        component, denoiser=model, pull=pull, noise=noise, start_deviation=start_deviation
     )
+    prior.files = files  # for the manifest
+    return prior
 
 
 @hookimpl
 def register_priors(register) -> None:
-    register("ppgn", ppgn)
+    natural = {"steps": 60, "step_size": 0.05, "shift": 16, "gain": 6.0, "options": {"pull": 0.2}}
+    register("ppgn", ppgn, presets={"natural": natural})
 
 
 def __getattr__(name: str):

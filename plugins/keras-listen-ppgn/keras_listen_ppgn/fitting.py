@@ -7,7 +7,6 @@ import io
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,31 +16,14 @@ import numpy as np
 
 from keras_listen import Bundle, Store, __version__
 from keras_listen.errors import ParameterError, RunError
+from keras_listen.models.denoisers import DENOISER, autoencoder_identity
+from keras_listen.models.networks.denoiser import build_denoiser, unscale
+from keras_listen.training.denoiser import NOISE, Latents, disturbed, read_latents
 
-from .denoisers import build_denoiser, identity, name_of
-
-#: Noise that is added while fitting, in deviations of the latents: from a little less than they
-#: vary to where an ascent without a pull ends up.
-NOISE = (0.7, 7.0)
+from .denoisers import name_of
 
 _BATCH = 64
 _LEARNING_RATE = 1e-3
-
-
-@dataclass(frozen=True)
-class Latents:
-    """Latents of mean 0 and, all units together, deviation 1.
-
-    Attributes:
-        training, validation: [shape=(utterances, units), float32].
-        mean: subtracted from the latents [shape=(units,)].
-        deviation: the divisor of the differences.
-    """
-
-    training: np.ndarray
-    validation: np.ndarray
-    mean: np.ndarray
-    deviation: float
 
 
 def fit(
@@ -82,7 +64,7 @@ def fit(
     store = Store.open(store) if isinstance(store, (str, Path)) else store
     component = bundle.component(weights)
     component.spec.require(store.spec, f"the store {store.root}")
-    latents = _latents(component.model("encoder"), store)
+    latents = read_latents(component.model("encoder"), store)
     target = bundle if out is None else _beside(bundle, Path(out))
     denoiser = build_denoiser(latents.training.shape[1], hidden=hidden, seed=seed)
     curves = _train(denoiser, latents, epochs, seed, report or (lambda row: None))
@@ -93,8 +75,8 @@ def fit(
         {"denoiser": denoiser},
         texts={"curves.csv": _csv(curves)},
         about={
-            "kind": "ppgn",
-            "autoencoder": identity(component),
+            "kind": DENOISER,
+            "autoencoder": autoencoder_identity(component),
             "provenance": settings | _origin(store),
             "figures": {**min(curves, key=_held_out), "deviation": latents.deviation},
         },
@@ -126,30 +108,6 @@ def _held_out(row: dict[str, float]) -> float:
     return row["validation"]
 
 
-def _latents(encoder, store) -> Latents:
-    """Encode both splits and bring them to one scale."""
-    training, validation = (_encoded(encoder, store, name) for name in ("training", "validation"))
-    mean = training.mean(axis=0)
-    deviation = float(np.sqrt(np.mean(np.square(training - mean))))
-    if not 0 < deviation < math.inf:
-        raise ParameterError(
-            f"the latents of the training utterances in {store.root} deviate by {deviation} from "
-            "their mean; expected more than 0: prepare more, or train the autoencoder again"
-        )
-    scaled = ((values - mean) / deviation for values in (training, validation))
-    return Latents(*scaled, mean, deviation)
-
-
-def _encoded(encoder, store, split: str) -> np.ndarray:
-    """Return the latents of a split [shape=(utterances, units)]; of a VAE, their means."""
-    positions, parts = store.split(split), []
-    for first in range(0, len(positions), 256):
-        encoded = encoder(store.read(positions[first : first + 256]), training=False)
-        mean = encoded[0] if isinstance(encoded, (list, tuple)) else encoded
-        parts.append(keras.ops.convert_to_numpy(mean))
-    return np.concatenate(parts)
-
-
 def _train(denoiser, latents: Latents, epochs: int, seed: int, report) -> list[dict[str, float]]:
     """Train for all epochs, restore the best weights, and return the losses of each epoch."""
     denoiser.compile(keras.optimizers.Adam(_LEARNING_RATE), "mean_squared_error")
@@ -175,7 +133,7 @@ def _pass(denoiser, clean: np.ndarray, generator: np.random.Generator) -> float:
     order, total = generator.permutation(len(clean)), 0.0
     for first in range(0, len(order), _BATCH):
         wanted = clean[order[first : first + _BATCH]]
-        noisy, weight = _disturbed(wanted, generator)
+        noisy, weight = disturbed(wanted, generator)
         # Some versions of Keras go on averaging from step to step.
         denoiser.reset_metrics()
         total += len(wanted) * float(denoiser.train_on_batch(noisy, wanted, weight))
@@ -184,32 +142,9 @@ def _pass(denoiser, clean: np.ndarray, generator: np.random.Generator) -> float:
 
 def _left(denoiser, clean: np.ndarray, generator: np.random.Generator) -> float:
     """Return the share of the noise's power that the denoiser leaves."""
-    noisy, weight = _disturbed(clean, generator)
+    noisy, weight = disturbed(clean, generator)
     error = np.square(denoiser.predict_on_batch(noisy) - clean).mean(axis=1)
     return float((error * weight).mean())
-
-
-def _disturbed(clean: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Add noise of a random amount to each latent.
-
-    Returns:
-        the latents, and each one's weight, so that all amounts count alike: the share of the noise
-        that is left has the same scale for all.
-    """
-    low, high = np.log(NOISE)
-    amount = np.exp(generator.uniform(low, high, (len(clean), 1)))
-    noisy = clean + amount * generator.normal(size=clean.shape)
-    return noisy.astype(np.float32), (1 / np.square(amount[:, 0])).astype(np.float32)
-
-
-def unscale(denoiser, mean: np.ndarray, deviation: float) -> None:
-    """Change the weights of a denoiser of scaled latents to take and return unscaled ones."""
-    first, last = denoiser.get_layer("dense_1"), denoiser.get_layer("denoised")
-    kernel, bias = first.get_weights()
-    kernel = kernel / deviation
-    first.set_weights([kernel, bias - mean @ kernel])
-    kernel, bias = last.get_weights()
-    last.set_weights([kernel * deviation, bias * deviation + mean])
 
 
 def _csv(rows: list[dict[str, float]]) -> str:

@@ -1,4 +1,4 @@
-"""The prior: a decoder's latent with a pull to what a denoiser returns."""
+"""The prior: a decoder's latent with a pull to what a denoiser returns, and with noise."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import math
 import tensorflow as tf
 
 from keras_listen.errors import ParameterError
-from keras_listen.priors import Latent
+from keras_listen.priors import Denoised
 
 
-class PlugAndPlay(Latent):
+class PlugAndPlay(Denoised):
     """A decoder's latent [shape=(batch, units)] that is pulled to the denoised one at each step.
 
     Args:
@@ -26,22 +26,14 @@ class PlugAndPlay(Latent):
     """
 
     def __init__(self, component, *, denoiser=None, pull=0.3, noise=0.0, start_deviation=0.1):
-        if not 0 <= pull <= 1:
-            raise ParameterError(f"pull is {pull}; expected a number from 0 to 1")
         if not 0 <= noise < math.inf:
             raise ParameterError(f"noise is {noise}; expected 0 or a finite number above it")
-        super().__init__(component, start_deviation)
-        self.denoiser, self.pull, self.noise = denoiser, pull, noise
-
-    def denoise(self, z):
-        """Return denoised latents [shape=(batch, units)]."""
-        if self.denoiser is None:
-            return self.encode(self.decode(z))
-        return self.denoiser(z, training=False)
+        super().__init__(component, start_deviation, denoiser, pull)
+        self.noise = noise
 
     def move(self, z, *, step, seeds):
         """Return pull and noise [shape=(batch, units)]."""
-        change = self.pull * (self.denoise(z) - z)
+        change = super().move(z, step=step, seeds=seeds)
         if self.noise:
             change += self.noise * draw(seeds, step, self.latent_shape)
         return change

@@ -12,8 +12,6 @@ import pytest
 from conftest import UNITS, make_bundle
 from keras_listen_ppgn import fit, ppgn
 from keras_listen_ppgn.__main__ import main
-from keras_listen_ppgn.denoisers import build_denoiser
-from keras_listen_ppgn.fitting import unscale
 
 from keras_listen import Bundle, FeatureSpec, Store, load_bundle
 from keras_listen.errors import BundleError, CorpusError, ParameterError, SpecError
@@ -67,7 +65,7 @@ def test_what_was_fitted_is_a_component_that_the_prior_opens(bundle, store, tmp_
 def test_provenance_and_curves_are_kept_beside(bundle, store):
     component = fit(bundle, store, epochs=4, hidden=12, seed=5)
     about = json.loads((component.root / "component.json").read_text(encoding="utf-8"))
-    assert about["kind"] == "ppgn"
+    assert about["kind"] == "denoiser"
     assert about["autoencoder"]["encoder.keras"] == bundle.component("ae").files["encoder.keras"]
     made = about["provenance"]
     assert (made["epochs"], made["hidden"], made["seed"]) == (4, 12, 5)
@@ -86,17 +84,6 @@ def test_the_seed_decides(bundle, store, tmp_path):
     z = np.ones((1, UNITS), np.float32)
     np.testing.assert_array_equal(one(z), two(z))
     assert np.abs(one(z) - other(z)).max() > 1e-4
-
-
-def test_a_denoiser_of_scaled_latents_takes_them_as_they_are_once_unscaled():
-    generator = np.random.default_rng(0)
-    denoiser = build_denoiser(5, hidden=7, seed=3)
-    denoiser.set_weights([generator.normal(size=w.shape) for w in denoiser.get_weights()])
-    mean, deviation = generator.normal(size=5).astype(np.float32), 0.2
-    z = generator.normal(size=(4, 5)).astype(np.float32)
-    expected = mean + deviation * np.asarray(denoiser((z - mean) / deviation))
-    unscale(denoiser, mean, deviation)
-    np.testing.assert_allclose(denoiser(z), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_vae_is_encoded_to_its_mean(embedded, store, spec, bundle):

@@ -10,12 +10,13 @@ import pytest
 import tensorflow as tf
 from conftest import UNITS, make_bundle
 from keras_listen_ppgn import fit, ppgn
-from keras_listen_ppgn.denoisers import build_denoiser, identity
 from keras_listen_ppgn.prior import PlugAndPlay, draw
 
 from keras_listen import ListenError
 from keras_listen.errors import BundleError, ParameterError
 from keras_listen.models.bundle import create_bundle
+from keras_listen.models.denoisers import autoencoder_identity as identity
+from keras_listen.models.networks.denoiser import build_denoiser
 from keras_listen.plugins import default_registry
 
 #: Latents of 34 testing utterances, two a word, from the embedded autoencoder.
@@ -78,8 +79,9 @@ def test_noise_depends_on_seed_and_step_alone(seeds):
     assert np.abs(draw(seeds, 1, (64,)) - first).mean() > 0.5, "and at every step other noise"
 
 
-def test_the_denoiser_that_comes_along_is_the_embedded_autoencoders(embedded):
+def test_the_denoiser_is_the_bundles_own(embedded):
     prior = ppgn(embedded)
+    assert prior.denoiser is embedded.component("ae-denoiser").model("denoiser")
     assert prior.denoiser.name == "denoiser"
     assert (prior.pull, prior.noise, prior.step_size, prior.bounded) == (0.3, 0.0, 0.1, True)
 
@@ -169,6 +171,7 @@ def test_a_denoiser_in_the_bundle_of_another_autoencoder_is_refused(bundle, spec
 
 def test_it_is_registered_with_its_options_documented():
     component = default_registry().find("prior", "ppgn")
+    assert component.presets["natural"]["steps"] == 60
     assert component.distribution == "keras-listen-ppgn"
     options = {option.name: option for option in component.options}
     assert set(options) == {"weights", "denoiser", "pull", "noise", "start_deviation"}

@@ -21,7 +21,12 @@ def test_it_keeps_the_contract_of_priors():
 
 
 def test_a_run_is_the_same_for_one_sample_and_for_many(tmp_path):
-    settings = {"prior": "ppgn", "vocoder": "none", "options": ["prior.ppgn.noise=0.02"]}
+    settings = {
+        "prior": "ppgn",
+        "vocoder": "none",
+        "preset": "paper",
+        "options": ["prior.ppgn.noise=0.02"],
+    }
     listen(words=["yes"], samples=1, out=tmp_path / "one", **settings)
     run = listen(words=["no", "yes"], samples=2, out=tmp_path / "many", **settings)
     alone, among = (np.load(tmp_path / name / "yes-000.npy") for name in ("one", "many"))
@@ -29,6 +34,7 @@ def test_a_run_is_the_same_for_one_sample_and_for_many(tmp_path):
     with open(tmp_path / "many" / "samples.csv", newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == 4
     assert run.manifest["components"]["prior"]["distribution"] == "keras-listen-ppgn"
+    assert "denoiser.keras" in run.manifest["models"]["ae-denoiser"]
 
 
 def test_networks_of_other_kinds_agree_more_often_than_without_the_pull(embedded):
