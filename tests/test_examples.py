@@ -135,7 +135,7 @@ def test_combine_on_the_command_line_writes_a_run_for_each(tmp_path):
         "ae-logit-griffin-lim": ("no-000", "vocoder.griffin-lim.iterations=16"),
         "none-logit-none": ("no-000", "prior.none.start_deviation=0.05"),
         "vae-neuron-none": ("dense_1-0-000", "objective.neuron.unit=0"),
-        "vae-softmax-griffin-lim": ("no-000", "prior.vae.pull=0.02"),
+        "vae-softmax-griffin-lim": ("no-000", "prior.vae.learned_pull=0.1"),
     }
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(runs)
     for name, (sample, option) in runs.items():
