@@ -17,7 +17,7 @@ listen() {
 }
 
 listen ae logit griffin-lim --word "$word" -o vocoder.griffin-lim.iterations=16
-listen vae softmax griffin-lim --word "$word" -o prior.vae.pull=0.02
+listen vae softmax griffin-lim --word "$word" -o prior.vae.learned_pull=0.1
 listen none logit none --word "$word" -o prior.none.start_deviation=0.05
 # A unit of a hidden layer has no word.
 listen vae neuron none -o objective.neuron.layer=dense_1 -o objective.neuron.unit=0

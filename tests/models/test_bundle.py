@@ -392,12 +392,14 @@ for name in sorted(bundle.names(), reverse=True):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n") == [
         "wavenet wavenet",
+        "vae-denoiser denoiser",
         "vae decoder",
         "vae encoder",
         "separable separable",
         "residual residual",
         "referee classifier",
         "classifier classifier",
+        "ae-denoiser denoiser",
         "ae decoder",
         "ae encoder",
         "",

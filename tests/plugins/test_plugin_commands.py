@@ -123,6 +123,7 @@ def test_json_is_one_array_of_all_there_is_to_know(call, folder):
         "use": "mine",
         "source": f"{folder / 'own.py'}:6",
         "documentation": "Do what mine does.\n\nAnd tell of it at length.",
+        "presets": {},
     }
     bad = found["plugin", "bad"]
     assert (bad["state"], bad["version"], bad["source"]) == (

@@ -307,7 +307,7 @@ def test_the_command_line_trains_every_component():
 
 def test_an_unknown_component_gets_its_nearest_match(small_store, tmp_path):
     with pytest.raises(
-        ParameterError, match=r"'refree'; did you mean 'referee'\? known: ae, class"
+        ParameterError, match=r"'refree'; did you mean 'referee'\? known: ae, ae-denoiser, class"
     ):
         train(small_store, tmp_path / "bundle", only=["refree"])
     assert not (tmp_path / "bundle").exists()
