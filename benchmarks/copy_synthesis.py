@@ -6,10 +6,10 @@
 Takes every n-th utterance of the store's testing split and prints, for each vocoder, the
 classifier's accuracy on the utterances' own features and on those of the synthesized sounds, the
 share of right answers that is kept, the mean distance of the mel bands, the spectral convergence
-and the seconds a sound. With the corpus that the store was made from, and where the packages pystoi,
-pesq and praat-parselmouth are installed, also STOI, ESTOI and wide-band PESQ against the recordings,
-the ratio of harmonics to noise, the share of voiced frames that lose their voicing, and the share of
-gross pitch errors, of more than 20 %, among those that keep it.
+and the seconds a sound. With the corpus that the store was made from, and where the packages
+pystoi, pesq and praat-parselmouth are installed, also STOI, ESTOI and wide-band PESQ against the
+recordings, the ratio of harmonics to noise, the share of voiced frames that lose their voicing, and
+the share of gross pitch errors, of more than 20 %, among those that keep it.
 """
 
 from __future__ import annotations
