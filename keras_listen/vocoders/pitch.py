@@ -56,7 +56,7 @@ _LOW, _HIGH = 1000.0, 3000.0
 #: Frames within this many dB of the loudest count as active.
 _ACTIVE = 40.0
 #: "auto" takes the features' pitch where at least this share of active frames has one.
-_ENOUGH = 0.1
+_ENOUGH = 0.05
 
 #: Invented pitch, in Hz, where it begins, how fast it falls, in octaves a second, and its end.
 _BEGIN, _FALL, _END = 120.0, 0.3, 70.0

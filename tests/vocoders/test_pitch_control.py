@@ -154,7 +154,7 @@ def test_few_and_wide_bands_have_no_pitch_to_be_estimated(power):
     [
         ({}, {"expand": 9.0}, "expand is 9.0; expected 0.5 to 4, 1 for no expansion"),
         ({}, {"expand": float("nan")}, "expand is nan; expected 0.5 to 4"),
-        ({}, {"pitch": "low"}, "vocoder.griffin-lim.pitch of .* is 'low'; expected .*'invented'"),
+        ({}, {"pitch": "low"}, "griffin-lim.pitch is 'low'; expected .*'invented', 'auto'"),
         (
             {"hop_length": 600},
             {"start": "gradient"},
@@ -187,6 +187,20 @@ def test_a_run_says_which_sounds_have_an_invented_pitch(tmp_path):
     assert "pitch" not in json.loads((plain.root / "manifest.json").read_text())
     assert "pitch" not in (plain.root / "samples.csv").read_text()
     assert "The vocoder's pitch" not in (plain.root / "index.html").read_text()
+
+
+def test_wavenet_hears_an_invented_pitch_in_its_features():
+    features = whispered_vowel()[None, 15:60]
+    plain, spoken = (
+        default_registry().create("vocoder", "wavenet", keras_listen.load_bundle(), options)
+        for options in ({}, {"pitch": "invented"})
+    )
+    assert plain.causal
+    assert not spoken.causal
+    hertz = spoken.control.find(features[0]).hertz.max()
+    whisper, sound = (each.synthesize(features, SEEDS[:1])[0] for each in (plain, spoken))
+    ripple = [estimate_pitch(extract_fitted(y, SPEC), SPEC) for y in (whisper, sound)]
+    assert (ripple[1] > 0.8 * hertz).sum() > (ripple[0] > 0.8 * hertz).sum() + 5
 
 
 def test_vocoders_of_plugins_need_not_know_of_pitch():

@@ -253,6 +253,24 @@ def test_what_does_not_fit_is_named_in_one_line(spec, options, message):
     assert "\n" not in str(caught.value)
 
 
+def test_features_without_a_pitch_are_given_harmonics_at_an_invented_one():
+    features = np.tile(np.linspace(0.7, 0.4, SPEC.n_mels, dtype=np.float32), (1, 90, 1))
+    seeds = np.array([[1, 2]], np.uint32)
+    control = PhaseGradient(SPEC, pitch="invented").control
+    lag = round(SPEC.sample_rate / control.find(features[0]).hertz[40])
+    alike = []
+    for pitch in ("none", "invented"):
+        (sound,) = PhaseGradient(SPEC, pitch=pitch).synthesize(features, seeds)
+        # The middle of frame j's window is (j - 1) * hop_length samples into the sound.
+        middle = 39 * SPEC.hop_length
+        pair = (
+            sound[middle - 1000 : middle + 1000],
+            sound[middle - 1000 + lag : middle + 1000 + lag],
+        )
+        alike.append(np.corrcoef(*pair)[0, 1])
+    assert alike[1] > alike[0] + 0.3
+
+
 def test_a_run_speaks_with_it_and_hears_the_words_again(tmp_path):
     words = ["yes", "no", "stop", "left"]
     run = keras_listen.listen(vocoder="pghi", words=words, out=tmp_path / "run", seed=1)
