@@ -39,7 +39,11 @@ PRESETS: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
                 "options": {"learned_pull": 0.2},
             },
         },
-        "vocoder": {},
+        # A voice for features that have none; those with a pitch of their own keep it.
+        "vocoder": {
+            "griffin-lim": {"options": {"start": "gradient", "pitch": "auto", "expand": 1.3}},
+            "wavenet": {"options": {"pitch": "auto", "expand": 1.3}},
+        },
     },
     # What convinced a network of another architecture most, without a learned pull.
     "transfer": {
