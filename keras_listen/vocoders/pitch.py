@@ -198,6 +198,20 @@ def estimate_pitch(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     return np.append(candidates, 0.0)[_likeliest(likeness, np.log2(candidates))]
 
 
+def estimate_voiced_shares(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Estimate the share of frames that are voiced, where there are no sounds to measure.
+
+    Args:
+        features: [shape=(batch, frames, mels), in [0, 1]].
+        spec: of the features.
+
+    Returns:
+        share of frames that have a pitch of their own [shape=(batch,), float32].
+    """
+    shares = [(estimate_pitch(each, spec) > 0).mean() for each in features]
+    return np.array(shares, np.float32)
+
+
 def invent_pitch(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     """Invent a slowly falling pitch for frames with more energy below 1 kHz than above 3 kHz.
 
