@@ -318,7 +318,8 @@ def _on_measures(grid: Grid) -> str:
     if grid.cycle_samples:
         text = f"Voiced is the share of voiced frames in the sounds of {grid.cycle_samples}"
     else:
-        text = f"Voiced is the share of voiced frames, estimated from features of {grid.voiced_samples}"
+        text = "Voiced is the share of voiced frames, estimated from features of "
+        text += str(grid.voiced_samples)
     text += " starts of each word at most"
     if speech is None:
         return f"{text}."
@@ -418,7 +419,9 @@ def published_rows(counted: Mapping[str, GroupResults]) -> list[dict[str, Any]]:
 
 
 def _same_columns(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    names = dict.fromkeys(name for line in lines for name in line)
+    names = [*dict.fromkeys(name for line in lines for name in line)]
+    # Those that came later stand behind all others.
+    names.sort(key=("voiced", "speech distance").__contains__)
     return [{name: line.get(name) for name in names} for line in lines]
 
 
