@@ -78,12 +78,13 @@ class RealSpeech:
             prototypes [shape=(samples,), float32].
         """
         found = np.full(len(features), np.nan, np.float32)
-        for word in dict.fromkeys(words):
-            if word in self.words:
-                mine = np.array([each == word for each in words])
-                moved = move(coarsen(features[mine], self.spec))
-                known = self.prototypes[self.words.index(word)]
-                found[mine] = differences(moved, known).min(axis=(1, 2))
+        places = {word: place for place, word in enumerate(self.words)}
+        for i, word in enumerate(words):
+            if word in places:
+                # One by one: bits must not depend on what else is computed.
+                moved = move(coarsen(features[i : i + 1], self.spec))[0]
+                squares = np.square(moved[:, None] - self.prototypes[places[word]])
+                found[i] = np.sqrt(squares.mean(axis=(2, 3)).min())
         return found
 
 
@@ -156,17 +157,3 @@ def move(coarse: np.ndarray) -> np.ndarray:
     times = np.arange(coarse.shape[1])
     places = [np.clip(times + by, 0, times[-1]) for by in range(-_MOVES, _MOVES + 1)]
     return coarse[:, np.array(places)]
-
-
-def differences(moved: np.ndarray, prototypes: np.ndarray) -> np.ndarray:
-    """Return root mean square differences in dB [shape=(samples, moves, prototypes)].
-
-    Args:
-        moved: [shape=(samples, moves, times, bands)].
-        prototypes: [shape=(prototypes, times, bands)].
-    """
-    flat = moved.reshape(-1, prototypes[0].size)
-    known = prototypes.reshape(len(prototypes), -1)
-    squares = np.square(flat).sum(1)[:, None] - 2 * flat @ known.T + np.square(known).sum(1)
-    root = np.sqrt(np.maximum(squares, 0) / flat.shape[1])
-    return root.reshape(*moved.shape[:2], -1)

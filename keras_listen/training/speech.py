@@ -11,7 +11,7 @@ from ..data.store import Store
 from ..errors import CorpusError
 from ..models.bundle import Bundle
 from ..models.provenance import made_with
-from ..models.speech import SPEECH, RealSpeech, coarsen, differences, move
+from ..models.speech import SPEECH, RealSpeech, coarsen, move
 from ..seeds import derive
 from ..vocoders.griffin_lim import GriffinLim
 from ..vocoders.synthesis import synthesize
@@ -76,13 +76,27 @@ def make_prototypes(coarse: np.ndarray, generator: np.random.Generator) -> np.nd
     found = coarse[generator.choice(len(coarse), count, replace=False)]
     moved, rows = move(coarse), np.arange(len(coarse))
     for _ in range(ROUNDS):
-        distance = differences(moved, found)
+        distance = _differences(moved, found)
         nearest = distance.min(axis=1).argmin(axis=1)
         place = distance[rows, :, nearest].argmin(axis=1)
         for each in np.unique(nearest):
             mine = nearest == each
             found[each] = moved[rows[mine], place[mine]].mean(axis=0)
     return found[np.arange(PROTOTYPES) % count]
+
+
+def _differences(moved: np.ndarray, prototypes: np.ndarray) -> np.ndarray:
+    """Return root mean square differences in dB [shape=(samples, moves, prototypes)].
+
+    Args:
+        moved: [shape=(samples, moves, times, bands)].
+        prototypes: [shape=(prototypes, times, bands)].
+    """
+    flat = moved.reshape(-1, prototypes[0].size)
+    known = prototypes.reshape(len(prototypes), -1)
+    squares = np.square(flat).sum(1)[:, None] - 2 * flat @ known.T + np.square(known).sum(1)
+    root = np.sqrt(np.maximum(squares, 0) / flat.shape[1])
+    return root.reshape(*moved.shape[:2], -1)
 
 
 def measure_speech(bundle: Bundle, store: Store, split: str = "testing") -> dict[str, Any]:

@@ -28,9 +28,8 @@ from ...plugins.presets import PAPER
 #: Stages at which a condition's features are recorded, by its start.
 STAGES = {"noise": ("generated",), "class": ("before", "after"), "real": ("",)}
 KINDS = ("prior", "objective", "vocoder")
-#: Options that came later, and what they stand at where nothing has changed: settings have them only
-#: at other values, so that the names of recordings, and the listening tests of before, stay the
-#: same.
+#: Options that came later, and their values that change nothing: settings have them only at others,
+#: so that the names of recordings, and the listening tests of before, stay the same.
 _LATER: dict[str, Any] = {
     "prior.learned_pull": 0.0,
     "vocoder.start": "random",
