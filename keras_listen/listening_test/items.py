@@ -132,7 +132,7 @@ def read_items(root: str | Path) -> list[Row]:
     for number, row in enumerate(rows, 2):
         if problem := _problem(row):
             raise RunError(f"{path}, line {number}: {problem}; make the listening test again")
-    rows = [dict.fromkeys(_LATER, "") | row for row in rows]
+    rows = [row | {name: row.get(name, "") for name in _LATER} for row in rows]
     doubled = [name for name, count in Counter(r["name"] for r in rows).items() if count > 1]
     if doubled:
         raise RunError(f"{path} has the name {doubled[0]!r} twice; make the listening test again")

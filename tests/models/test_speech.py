@@ -47,7 +47,7 @@ def test_a_prototype_is_at_no_distance_whatever_its_level(pattern):
         assert distance == pytest.approx(0, abs=0.02)
 
 
-def test_a_difference_of_known_dB_is_the_distance(pattern):
+def test_a_difference_of_known_size_is_the_distance(pattern):
     # Everything but the loudest value is 3 dB softer.
     softer = np.where(pattern < 0, pattern - 3, 0)
     speech = RealSpeech(["yes"], pattern[None, None], SPEC)
@@ -66,7 +66,7 @@ def test_features_are_moved_by_up_to_nine_frames_and_the_nearest_prototype_count
         assert (distance < 0.1) == near
 
 
-def test_what_is_more_than_50_dB_below_the_loudest_counts_alike():
+def test_what_is_more_than_50_db_below_the_loudest_counts_alike():
     near, far = (np.full((30, 20), each) for each in (-55.0, -85.0))
     near[0, 0] = far[0, 0] = 0
     speech = RealSpeech(["yes"], coarsen(fine(near), SPEC)[None], SPEC)
