@@ -65,7 +65,9 @@ def test_shares_of_recordings_are_those_of_praat(real_speech):
     import soundfile
 
     names = (real_speech / "testing_list.txt").read_text().split()
-    paths = [path for name in names if (path := (real_speech / name).with_suffix(".flac")).is_file()]
+    paths = [
+        path for name in names if (path := (real_speech / name).with_suffix(".flac")).is_file()
+    ]
     shares = []
     for path in paths[::20]:
         sound, rate = soundfile.read(path)
