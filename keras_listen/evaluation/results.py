@@ -15,6 +15,7 @@ from ..experiment.referees import MatchedReferee, knows, predict_in_order
 from ..models.blocks import BLOCK_SIZE, spans
 from ..models.classifier import Classifier
 from ..models.sound_classifier import SoundClassifier
+from ..output.pages import percent
 from ..vocoders.pitch import estimate_voiced_shares
 from .grid import UNHEARD, Grid
 
@@ -297,30 +298,33 @@ def note_of(grid: Grid) -> str:
     Of a classifier that hears through a front end it says which way sounds go, and which words only
     one side knows.
     """
-    told = [NOTE, _on_measures(grid)]
-    if not isinstance(grid.classifier, SoundClassifier):
-        return " ".join(told)
+    heard = _on_front_end(grid) if isinstance(grid.classifier, SoundClassifier) else []
+    return " ".join([NOTE, *heard, _on_measures(grid)])
+
+
+def _on_front_end(grid: Grid) -> list[str]:
+    """Say which way sounds go, and which words only one side knows."""
     name = grid.cells[0].experiment.components["frontend"].name
     way = f"The classifier hears all features as sound, through its front end {name}"
     if grid.referees:
         way += "; the referees hear the same features, without sound"
-    found = [*told, f"{way}."]
+    found = [f"{way}."]
     if grid.speech is not None:
         found.append("Real speech is heard from the features of the store, not from recordings.")
     if grid.cycle_samples:
         found.append("For the cycle rate it hears the vocoder's sound as a recording.")
-    return " ".join([*found, *_words_apart(grid)])
+    return [*found, *_words_apart(grid)]
 
 
 def _on_measures(grid: Grid) -> str:
     """Say what voiced and speech distance are, and how far real speech is."""
-    speech = grid.cells[0].experiment.speech
-    if grid.cycle_samples:
-        text = f"Voiced is the share of voiced frames in the sounds of {grid.cycle_samples}"
+    speech, spoken = grid.cells[0].experiment.speech, grid.cycle_samples
+    count = spoken or grid.voiced_samples
+    starts = f"{count} start{'s' if count != 1 else ''} a word"
+    if spoken:
+        text = f"Voiced is the share of voiced frames in the vocoder's sounds of {starts}"
     else:
-        text = "Voiced is the share of voiced frames, estimated from features of "
-        text += str(grid.voiced_samples)
-    text += " starts of each word at most"
+        text = f"Voiced is the share of voiced frames, estimated from the features of {starts}"
     if speech is None:
         return f"{text}."
     real = speech.figures
@@ -328,9 +332,10 @@ def _on_measures(grid: Grid) -> str:
     text += f"Recordings of the word are {real['distance_db']:.1f} dB from it"
     if real.get("distance_db_of_other_words") is not None:
         text += f", those of other words {real['distance_db_of_other_words']:.1f} dB"
-    if grid.cycle_samples:
-        text += f"; {real['voiced_share']:.0%} of their frames are voiced, spoken by Griffin-Lim"
-    return f"{text}.".replace("%", " %")
+    if spoken:
+        share = percent(real["voiced_share"], 0)
+        text += f"; {share} of their frames are voiced where Griffin-Lim speaks them"
+    return f"{text}."
 
 
 def _words_apart(grid: Grid) -> list[str]:

@@ -21,7 +21,7 @@ from ..models.blocks import BLOCK_SIZE, in_blocks
 from ..models.bundle import Bundle
 from ..models.classifier import Classifier
 from ..models.sound_classifier import SoundClassifier
-from ..models.speech import RealSpeech, find_speech
+from ..models.speech import SpeechPrototypes, find_speech
 from ..output.progress import Track, quiet
 from ..plugins import Component, Registry, default_registry
 from ..plugins.presets import OPTIONS
@@ -108,7 +108,7 @@ class Experiment:
     block_size: int = BLOCK_SIZE
     components: Mapping[str, Component] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    speech: RealSpeech | None = None
+    speech: SpeechPrototypes | None = None
     speech_note: str | None = None
     judges: Mapping[str, Classifier] = field(default_factory=dict)
 

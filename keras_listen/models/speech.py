@@ -26,7 +26,7 @@ _RANGE = 50.0
 _MOVES = 3
 
 
-class RealSpeech:
+class SpeechPrototypes:
     """Prototypes of real speech by word.
 
     Args:
@@ -50,7 +50,7 @@ class RealSpeech:
         self.figures, self.files = dict(figures or {}), dict(files or {})
 
     @classmethod
-    def of(cls, component: BundlePart, words: Sequence[str]) -> RealSpeech:
+    def of(cls, component: BundlePart, words: Sequence[str]) -> SpeechPrototypes:
         """Open that of a component.
 
         Raises:
@@ -88,7 +88,7 @@ class RealSpeech:
         return found
 
 
-def find_speech(bundle: Bundle, spec: FeatureSpec) -> tuple[RealSpeech | None, str | None]:
+def find_speech(bundle: Bundle, spec: FeatureSpec) -> tuple[SpeechPrototypes | None, str | None]:
     """Find a bundle's prototypes of real speech.
 
     Args:
@@ -106,7 +106,7 @@ def find_speech(bundle: Bundle, spec: FeatureSpec) -> tuple[RealSpeech | None, s
             f"the bundle {bundle.root} has no component {SPEECH}, so nothing is compared with real "
             f"speech; fit it with: {fit_command(bundle.root)}"
         )
-    found = RealSpeech.of(bundle.component(SPEECH), bundle.words)
+    found = SpeechPrototypes.of(bundle.component(SPEECH), bundle.words)
     if differing := found.spec.differing(spec):
         return None, (
             f"the component {SPEECH} of the bundle {bundle.root} has other features "

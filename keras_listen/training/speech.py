@@ -11,7 +11,7 @@ from ..data.store import Store
 from ..errors import CorpusError
 from ..models.bundle import Bundle
 from ..models.provenance import made_with
-from ..models.speech import SPEECH, RealSpeech, coarsen, move
+from ..models.speech import SPEECH, SpeechPrototypes, coarsen, move
 from ..seeds import derive
 from ..vocoders.griffin_lim import GriffinLim
 from ..vocoders.synthesis import synthesize
@@ -110,7 +110,7 @@ def measure_speech(bundle: Bundle, store: Store, split: str = "testing") -> dict
     Raises:
         CorpusError: the split is empty.
     """
-    speech = RealSpeech.of(bundle.component(SPEECH), store.words)
+    speech = SpeechPrototypes.of(bundle.component(SPEECH), store.words)
     positions = store.split(split)
     features, labels = store.batch(positions)[..., 0], store.labels[positions]
     distances = np.stack(

@@ -276,7 +276,8 @@ def test_evaluate_counts_referees_where_they_know_the_word(bundle, described, tm
         "referees hear the same features, without sound. For the cycle rate it hears the vocoder's "
         "sound as a recording. Words of classifier and referees are matched by name. Not known to "
         "referee, and left out of transfer and joint success there: marvin. Known to referee "
-        f"alone, and no agreement where heard there: {HOSTILE}."
+        f"alone, and no agreement where heard there: {HOSTILE}. Voiced is the share of voiced "
+        "frames in the vocoder's sounds of 1 start a word."
     )
     assert str(escape(found.note)) in (found.root / "index.html").read_text(encoding="utf-8")
 

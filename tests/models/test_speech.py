@@ -11,7 +11,7 @@ import pytest
 from keras_listen.errors import BundleError
 from keras_listen.features import FeatureSpec
 from keras_listen.models.bundle import Bundle, embedded_path, load_bundle
-from keras_listen.models.speech import SPEECH, RealSpeech, coarse_shape, coarsen, find_speech
+from keras_listen.models.speech import SPEECH, SpeechPrototypes, coarse_shape, coarsen, find_speech
 
 SPEC = FeatureSpec()
 #: Frames and bands that are averaged into one coarse value of the default features.
@@ -41,7 +41,7 @@ def test_coarse_features_are_means_of_blocks_below_the_loudest(pattern):
 
 
 def test_a_prototype_is_at_no_distance_whatever_its_level(pattern):
-    speech = RealSpeech(["yes"], pattern[None, None], SPEC)
+    speech = SpeechPrototypes(["yes"], pattern[None, None], SPEC)
     for level in (0, -0.1, -0.3):
         (distance,) = speech.distances(fine(pattern) + np.float32(level), ["yes"])
         assert distance == pytest.approx(0, abs=0.02)
@@ -50,7 +50,7 @@ def test_a_prototype_is_at_no_distance_whatever_its_level(pattern):
 def test_a_difference_of_known_size_is_the_distance(pattern):
     # Everything but the loudest value is 3 dB softer.
     softer = np.where(pattern < 0, pattern - 3, 0)
-    speech = RealSpeech(["yes"], pattern[None, None], SPEC)
+    speech = SpeechPrototypes(["yes"], pattern[None, None], SPEC)
     (distance,) = speech.distances(fine(softer), ["yes"])
     assert distance == pytest.approx(3 * np.sqrt(599 / 600), abs=1e-3)
 
@@ -60,7 +60,7 @@ def test_features_are_moved_by_up_to_nine_frames_and_the_nearest_prototype_count
     wide[10:20] = pattern[10:20]
     other = np.full((30, 20), -40.0)
     other[:, 3] = 0
-    speech = RealSpeech(["yes"], np.stack([other, wide])[None], SPEC)
+    speech = SpeechPrototypes(["yes"], np.stack([other, wide])[None], SPEC)
     for places, near in ((0, True), (3, True), (-3, True), (6, False)):
         (distance,) = speech.distances(fine(np.roll(wide, places, axis=0)), ["yes"])
         assert (distance < 0.1) == near
@@ -69,12 +69,12 @@ def test_features_are_moved_by_up_to_nine_frames_and_the_nearest_prototype_count
 def test_what_is_more_than_50_db_below_the_loudest_counts_alike():
     near, far = (np.full((30, 20), each) for each in (-55.0, -85.0))
     near[0, 0] = far[0, 0] = 0
-    speech = RealSpeech(["yes"], coarsen(fine(near), SPEC)[None], SPEC)
+    speech = SpeechPrototypes(["yes"], coarsen(fine(near), SPEC)[None], SPEC)
     assert speech.distances(fine(far), ["yes"])[0] == pytest.approx(0, abs=1e-3)
 
 
 def test_each_sample_is_compared_with_its_own_word_and_unknown_words_have_no_distance(pattern):
-    speech = RealSpeech(["no", "yes"], np.stack([pattern - 9, pattern])[:, None], SPEC)
+    speech = SpeechPrototypes(["no", "yes"], np.stack([pattern - 9, pattern])[:, None], SPEC)
     both = np.concatenate([fine(pattern)] * 3)
     no, maybe, yes = speech.distances(both, ["no", "maybe", "yes"])
     assert (no, yes) == (pytest.approx(9, abs=1e-3), pytest.approx(0, abs=0.02))

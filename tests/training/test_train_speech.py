@@ -12,7 +12,7 @@ from keras_listen.data.store import Store
 from keras_listen.errors import CorpusError
 from keras_listen.features import FeatureSpec
 from keras_listen.models.bundle import create_bundle
-from keras_listen.models.speech import SPEECH, RealSpeech, coarsen
+from keras_listen.models.speech import SPEECH, SpeechPrototypes, coarsen
 from keras_listen.training.api import train
 from keras_listen.training.speech import PROTOTYPES, make_prototypes
 
@@ -25,7 +25,7 @@ def test_clusters_of_moved_patterns_are_found():
     coarse = np.stack([np.roll(kinds[k], generator.integers(-2, 3), axis=0) for k in chosen])
     found = make_prototypes(coarse, np.random.default_rng(0))
     assert found.shape == (PROTOTYPES, 30, 20)
-    speech = RealSpeech(["one"], found[None], FeatureSpec())
+    speech = SpeechPrototypes(["one"], found[None], FeatureSpec())
     distances = speech.distances(0.9 + np.kron(kinds, np.ones((1, 3, 4))) / 100, ["one"] * 2)
     np.testing.assert_allclose(distances, 0, atol=1e-3)
 
@@ -48,7 +48,7 @@ def test_the_component_has_figures_of_the_testing_split(fitted, tiny_store):
     assert component.about["provenance"]["corpus"]["utterances"]["training"] == 45
     figures = component.figures
     assert (figures["split"], figures["utterances"], figures["voiced_of"]) == ("testing", 18, 18)
-    speech = RealSpeech.of(component, fitted.words)
+    speech = SpeechPrototypes.of(component, fitted.words)
     positions = tiny_store.split("testing")
     features = tiny_store.batch(positions)[..., 0]
     words = [tiny_store.utterances[position].word for position in positions]
