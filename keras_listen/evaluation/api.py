@@ -129,7 +129,7 @@ def _run_evaluation(
         if not resume:
             make_folder(root)
             write_json(root / "manifest.json", manifest)
-        for note in filter(None, (*manifest["notes"], manifest["speech"].get("missing"))):
+        for note in manifest["notes"]:
             log.warning("%s", note)
         clock = Clock(root, write_each=False)
         with clock.timed("seconds"):

@@ -326,7 +326,7 @@ def _on_measures(grid: Grid) -> str:
     else:
         text = f"Voiced is the share of voiced frames, estimated from the features of {starts}"
     if speech is None:
-        return f"{text}."
+        return f"{text}. Note: {grid.cells[0].experiment.speech_note}."
     real = speech.figures
     text += "; speech distance is the distance of features to real speech of the word, in dB. "
     text += f"Recordings of the word are {real['distance_db']:.1f} dB from it"

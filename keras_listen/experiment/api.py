@@ -156,7 +156,7 @@ def listen(
     plan = settings.plan(experiment)
     manifest = manifest_of(experiment, settings.command()) | measures_of(experiment)
     run = (Run.resume if resume else Run.create)(out, manifest)
-    for note in filter(None, (*experiment.notes, experiment.speech_note)):
+    for note in experiment.notes:
         log.warning("%s", note)
     try:
         run_samples(experiment, plan, run, reader=reader, draw=draw_sample, track=track)

@@ -54,7 +54,8 @@ def describe_measures(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -
 
     Args:
         summary: of `experiment.results.summarize`.
-        manifest: of the run; one from before says nothing of speech.
+        manifest: of the run; one from before says nothing of speech, and one whose bundle has none
+            says what is missing.
     """
     voiced, distance = summary.get("voiced"), summary.get("speech distance")
     real, found = manifest.get("speech", {}), []
@@ -71,6 +72,8 @@ def describe_measures(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -
                 text += f", of other words: {others:.1f} dB"
             text += ")"
         found.append(f"{text}.")
+    if "missing" in real:
+        found.append(f"Note: {real['missing']}.")
     return [" ".join(found)] if found else []
 
 

@@ -73,7 +73,8 @@ def test_without_sounds_voicing_is_estimated_from_features(bundle, tiny_store, t
     real = line(found, "untouched", "down", "real speech")
     assert wanted > 0
     assert real["voiced"] == pytest.approx(wanted)
-    assert found.note.endswith("voiced frames, estimated from the features of 3 starts a word.")
+    assert "voiced frames, estimated from the features of 3 starts a word. Note: " in found.note
+    assert found.note.endswith(f"keras-listen train STORE {bundle} --only speech.")
     # The bundle has no real speech, and says so.
     assert real["speech distance"] is None
     assert line(found, prior="none")["speech distance"] is None

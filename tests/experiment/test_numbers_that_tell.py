@@ -105,14 +105,15 @@ def test_a_bundle_without_real_speech_works_and_says_so(bundle, call, tmp_path):
     options = ("--vocoder", "griffin-lim", "--word", "up", "--steps", 2, "--out", tmp_path / "out")
     done = call("run", "--bundle", bundle, *options)
     assert done.status == 0
-    notes = [line for line in done.err.splitlines() if "no component speech" in line]
+    notes = [line for line in done.out.splitlines() if "no component speech" in line]
     assert len(notes) == 1
-    assert notes[0].endswith(f"fit it with: keras-listen train STORE {bundle} --only speech")
+    assert notes[0].endswith(f"fit it with: keras-listen train STORE {bundle} --only speech.")
+    assert "no component speech" not in done.err
     (row,) = read_table(tmp_path / "out" / "samples.csv")
     assert row["speech_distance_db"] == ""
     assert row["voiced_share"] != ""
     assert "no component speech" in (tmp_path / "out" / "index.html").read_text()
-    assert "real speech" not in done.out
+    assert "spoken by Griffin-Lim" not in done.out
 
 
 def test_without_a_vocoder_nothing_is_said_of_sounds(tmp_path):

@@ -1,6 +1,6 @@
 """Say how far the numbers can be trusted that `run` and `evaluate` give of each sound.
 
-    python benchmarks/numbers.py STORE [--corpus DIR] [--count 60] [--bundle DIR] [RUN ...]
+    python benchmarks/real_speech.py STORE [--corpus DIR] [--count 60] [--bundle DIR] [RUN ...]
 
 With the corpus that the store was made from, and where the package praat-parselmouth is installed:
 the share of voiced frames in testing recordings, by Praat (its defaults, 60 to 400 Hz), by
