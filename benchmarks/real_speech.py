@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, help="what the store was made from")
     parser.add_argument("--count", type=int, default=60, help="recordings, spread over the split")
     parser.add_argument("--bundle", help="folder of a bundle; the embedded one by default")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     start_quietly(engine=False)
     from keras_listen import Store, load_bundle
 
