@@ -183,13 +183,7 @@ def estimate_pitch(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:
         Hz, 0 in unvoiced frames [shape=(frames,)].
     """
     candidates, ripples, smooth = _ripples(spec)
-    found = -spec.floor_db * np.asarray(features, np.float64)[:, : ripples.shape[1]]
-    found = found - (found @ smooth) @ smooth.T
-    size = np.linalg.norm(found, axis=1, keepdims=True)
-    likeness = found @ ripples.T / np.maximum(size, _SMALL)
-    # A frame between two pitches is decided by its neighbours.
-    padded = np.pad(likeness, ((1, 1), (0, 0)), mode="edge")
-    likeness = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+    likeness = ripple_likeness(features, ripples, smooth, _SMALL, spec)
     likeness -= _AWAY * np.abs(np.log2(candidates / _USUAL))
     level, tilt = _level_and_tilt(features, spec)
     given = _BY_LEVEL * np.clip(level - level.max() - _LEVEL, -40, 20)
@@ -266,6 +260,48 @@ def _response(spec: FeatureSpec) -> np.ndarray:
     return response / response[0]
 
 
+def unit_ripples(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is left of spectra around smooth curves, at length 1.
+
+    Args:
+        levels: of the lower bands, in dB [shape=(spectra, bands)].
+
+    Returns:
+        ripples [shape=(spectra, bands)], and an orthonormal basis of the smooth curves
+        [shape=(bands, curves)].
+    """
+    places = np.linspace(-1, 1, levels.shape[1])
+    smooth, _ = np.linalg.qr(np.polynomial.legendre.legvander(places, _DEGREE))
+    ripples = levels - (levels @ smooth) @ smooth.T
+    # Few bands have no ripple around the smooth curve: then all frames are unvoiced.
+    sizes = np.linalg.norm(ripples, axis=1, keepdims=True)
+    return np.where(sizes > 1, ripples / np.maximum(sizes, 1), 0), smooth
+
+
+def ripple_likeness(
+    features: np.ndarray, ripples: np.ndarray, smooth: np.ndarray, small: float, spec: FeatureSpec
+) -> np.ndarray:
+    """Return how like each frame's ripple is to known ones, -1 to 1.
+
+    Args:
+        features: [shape=(..., frames, mels), in [0, 1]].
+        ripples, smooth: from `unit_ripples`.
+        small: ripples of fewer dB, as the root of the sum of squares, count for less.
+        spec: of the features.
+
+    Returns:
+        [shape=(..., frames, ripples)].
+    """
+    found = -spec.floor_db * np.asarray(features, np.float64)[..., : ripples.shape[1]]
+    found = found - (found @ smooth) @ smooth.T
+    size = np.linalg.norm(found, axis=-1, keepdims=True)
+    likeness = found @ ripples.T / np.maximum(size, small)
+    # A frame between two pitches is decided by its neighbours.
+    width = [(0, 0)] * (likeness.ndim - 2) + [(1, 1), (0, 0)]
+    padded = np.pad(likeness, width, mode="edge")
+    return (padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]) / 4
+
+
 @lru_cache(maxsize=4)
 def _ripples(spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return candidate pitches, their unit ripples, and an orthonormal basis of smooth curves."""
@@ -280,13 +316,7 @@ def _ripples(spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         spectrum = _between(np.abs(bins - nearest), spec)
         level = (basis @ spectrum**spec.power / coverage)[:bands] ** (1 / spec.power)
         ripples.append(20 * np.log10(level + _VALLEY))
-    curves = np.polynomial.legendre.legvander(np.linspace(-1, 1, bands), _DEGREE)
-    smooth, _ = np.linalg.qr(curves)
-    ripples = np.array(ripples)
-    ripples -= (ripples @ smooth) @ smooth.T
-    # Few bands have no ripple around the smooth curve: then all frames are unvoiced.
-    sizes = np.linalg.norm(ripples, axis=1, keepdims=True)
-    return candidates, np.where(sizes > 1, ripples / np.maximum(sizes, 1), 0), smooth
+    return candidates, *unit_ripples(np.array(ripples))
 
 
 @lru_cache(maxsize=4)

@@ -11,14 +11,13 @@ from functools import lru_cache
 import numpy as np
 
 from ...features import FeatureSpec, mel_basis, window
+from ..pitch import ripple_likeness, unit_ripples
 
 #: Range of pitches, in Hz.
 LOWEST, HIGHEST = 70.0, 400.0
 _CANDIDATES = 160
 #: Highest frequency of the bands that are compared, in Hz; those above are too wide.
 _TOP = 1200.0
-#: Degree of the smooth curve.
-_DEGREE = 3
 #: Magnitude between harmonics, relative to them.
 _FLOOR = 0.03
 #: Ripples smaller than this many dB (root sum of squares) count for less.
@@ -38,13 +37,7 @@ def estimate(features: np.ndarray, spec: FeatureSpec) -> tuple[np.ndarray, np.nd
         pitch in Hz, and degree of voicing, 0 to 1 [each shape=(batch, frames)].
     """
     candidates, combs, smooth = _combs(spec)
-    ripple = -spec.floor_db * np.asarray(features, np.float64)[..., : combs.shape[1]]
-    ripple = ripple - (ripple @ smooth) @ smooth.T
-    size = np.linalg.norm(ripple, axis=-1, keepdims=True)
-    likeness = ripple @ combs.T / np.maximum(size, _SMALL)
-    # A frame between two pitches is decided by its neighbours.
-    padded = np.pad(likeness, ((0, 0), (1, 1), (0, 0)), mode="edge")
-    likeness = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
+    likeness = ripple_likeness(features, combs, smooth, _SMALL, spec)
     best = likeness.argmax(axis=-1)
     highest = np.take_along_axis(likeness, best[..., None], axis=-1)[..., 0]
     return candidates[best], np.clip((highest - _BEGIN) / (_WHOLE - _BEGIN), 0, 1)
@@ -68,10 +61,4 @@ def _combs(spec: FeatureSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         spectrum = response[np.minimum(np.round(away).astype(int), fine // 2)].max(axis=1)
         level = (basis @ spectrum**spec.power / coverage)[:bands] ** (1 / spec.power)
         combs.append(20 * np.log10(level + _FLOOR))
-    curves = np.polynomial.legendre.legvander(np.linspace(-1, 1, bands), _DEGREE)
-    smooth, _ = np.linalg.qr(curves)
-    combs = np.array(combs)
-    combs -= (combs @ smooth) @ smooth.T
-    # Few bands have no ripple around the smooth curve: then all frames are unvoiced.
-    sizes = np.linalg.norm(combs, axis=1, keepdims=True)
-    return candidates, np.where(sizes > 1, combs / np.maximum(sizes, 1), 0), smooth
+    return candidates, *unit_ripples(np.array(combs))
