@@ -1,14 +1,6 @@
-"""Phase gradient heap integration: sound from magnitudes without iterations.
+"""The vocoder pghi: sound from magnitudes without iterations.
 
-With a Gaussian window, the derivative of the phase by bin is proportional to minus that of the log
-magnitude by frame, and its derivative by frame is, beside the constant advance of each bin,
-proportional to that of the log magnitude by bin. So phases are integrated from the loudest value
-outwards, along loud paths first.
-
-References:
-    Prusa, Balazs and Sondergaard, "A Noniterative Method for Reconstruction of Phase From STFT
-    Magnitude", IEEE/ACM Transactions on Audio, Speech, and Language Processing 25(5), 2017,
-    https://arxiv.org/abs/1609.00291
+Phases, and the source of the method, are in `keras_listen.vocoders.phase_gradient`.
 """
 
 from __future__ import annotations
