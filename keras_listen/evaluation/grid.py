@@ -219,7 +219,7 @@ def _compute_block(
     ]
     targets = words if aimed else ()
     block = cell.experiment.compute(samples, _read_starts(grid, words, numbers))
-    found = block.maximization
+    found, own = block.maximization, [sample.word for sample in samples]
     arrays = {
         "word": labels.astype(np.int16),
         "k": numbers.astype(np.int32),
@@ -231,9 +231,9 @@ def _compute_block(
         "first_step": found.first_step,
         "nearest": _nearest_distances(grid, targets, found.features),
         "nearest_before": _nearest_distances(grid, targets, found.start_features),
-        "speech_distance": block.speech_distances,
+        "speech_distance": cell.experiment.measure_distances(own, block.clipped),
         "speech_distance_before": cell.experiment.measure_distances(
-            [sample.word for sample in samples], np.clip(found.start_features[..., 0], 0, 1)
+            own, np.clip(found.start_features[..., 0], 0, 1)
         ),
         **_listen(grid, cell, samples, block),
     }

@@ -58,8 +58,6 @@ class Block:
             through a front end; else None.
         pitch: that the vocoder gave each sound, or None where it does nothing about it.
         voiced: share of voiced frames of each sound [shape=(samples,)], or None.
-        speech_distances: of the clipped features to real speech of the word, in dB, NaN where it is
-            not known [shape=(samples,)].
         judged: by name of a judge: its probabilities of the features [shape=(samples, its words)].
     """
 
@@ -74,7 +72,6 @@ class Block:
     referee_cycle: np.ndarray | None = None
     pitch: tuple[Pitch, ...] | None = None
     voiced: np.ndarray | None = None
-    speech_distances: np.ndarray | None = None
     judged: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -169,7 +166,6 @@ class Experiment:
             "referee": self.referee and self._predict(self.referee, result.features),
             "clipped": clipped,
             "clipped_probabilities": probabilities,
-            "speech_distances": self.measure_distances([s.word for s in samples], clipped),
             "judged": {n: self._predict(c, result.features) for n, c in self.judges.items()},
         }
         if self.vocoder is not None:
@@ -178,6 +174,8 @@ class Experiment:
 
     def measure_distances(self, words: Sequence[str], features: np.ndarray) -> np.ndarray:
         """Return distances to real speech of the words, in dB, NaN where it is not known.
+
+        Not a part of `compute`, since few commands tell them.
 
         Args:
             words: of the samples.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ class _Result:
         block, found: results of the block, and of its ascent.
         referee: of the experiment, or None.
         judges: of the experiment, by name.
+        distances: of the block's features to real speech of the word, in dB.
     """
 
     classifier: Classifier
@@ -39,6 +40,7 @@ class _Result:
     found: Maximization
     referee: Classifier | None
     judges: Mapping[str, Classifier]
+    distances: np.ndarray
 
     def predicted(self, probabilities: np.ndarray) -> str:
         """Return the classifier's word in this sample's row of probabilities."""
@@ -78,7 +80,7 @@ class _Result:
 
     def speech_distance(self) -> str:
         """Return the distance to real speech of the word; nothing where that is not known."""
-        distance = self.block.speech_distances[self.i]
+        distance = self.distances[self.i]
         return number_text(distance) if np.isfinite(distance) else ""
 
     def clipped_share(self) -> str:
@@ -140,10 +142,23 @@ _MEASURE_COLUMNS: tuple[tuple[str, Callable[[_Result], str]], ...] = (
 
 def columns_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the columns of the samples.csv that stands beside a manifest."""
-    heard = "frontend" in manifest.get("components", ())
-    columns = _COLUMNS + _FRONTEND_COLUMNS * heard + _PITCH_COLUMNS * ("pitch" in manifest)
-    columns += _MEASURE_COLUMNS * ("speech" in manifest)
-    return tuple(name for name, _ in columns) + tuple(map(judge_column, manifest.get("judges", ())))
+    columns = _columns(
+        heard="frontend" in manifest.get("components", ()),
+        pitched="pitch" in manifest,
+        measured="speech" in manifest,
+        judges=manifest.get("judges", ()),
+    )
+    return tuple(name for name, _ in columns)
+
+
+def _columns(
+    *, heard: bool, pitched: bool, measured: bool, judges: Iterable[str]
+) -> tuple[tuple[str, Callable[[_Result], str]], ...]:
+    columns = _COLUMNS + _FRONTEND_COLUMNS * heard + _PITCH_COLUMNS * pitched
+    columns += _MEASURE_COLUMNS * measured
+    return columns + tuple(
+        (judge_column(name), partial(_Result.judge_predicted, name=name)) for name in judges
+    )
 
 
 def judge_column(name: str) -> str:
@@ -154,14 +169,17 @@ def judge_column(name: str) -> str:
 def rows_of(experiment: Experiment, block: Block) -> list[Row]:
     """Return a row of samples.csv for each sample of a block, as text."""
     classifier, referee = experiment.classifier, experiment.referee
+    words = [sample.word for sample in block.samples]
+    distances = experiment.measure_distances(words, block.clipped)
+    shared = referee, experiment.judges, distances
     results = (
-        _Result(classifier, sample, i, block, block.maximization, referee, experiment.judges)
+        _Result(classifier, sample, i, block, block.maximization, *shared)
         for i, sample in enumerate(block.samples)
     )
-    columns = _COLUMNS + _FRONTEND_COLUMNS * ("frontend" in experiment.components)
-    columns += _PITCH_COLUMNS * (control_of(experiment.vocoder) is not None) + _MEASURE_COLUMNS
-    columns += tuple(
-        (judge_column(name), partial(_Result.judge_predicted, name=name))
-        for name in experiment.judges
+    columns = _columns(
+        heard="frontend" in experiment.components,
+        pitched=control_of(experiment.vocoder) is not None,
+        measured=True,
+        judges=experiment.judges,
     )
     return [{name: value(result) for name, value in columns} for result in results]
