@@ -229,6 +229,26 @@ def invert_mel(features: np.ndarray, spec: FeatureSpec, pitch: Pitch | None = No
     return linear
 
 
+def refine_magnitudes(
+    magnitude: np.ndarray, features: np.ndarray, spec: FeatureSpec, updates: int
+) -> np.ndarray:
+    """Bring magnitudes nearer to features by multiplicative updates.
+
+    Args:
+        magnitude: not negative [shape=(frames, 1 + n_fft // 2)].
+        features: [shape=(frames, mels), in [0, 1]].
+        spec: of the features.
+        updates: number of updates.
+
+    Returns:
+        float32 [shape=(frames, 1 + n_fft // 2)].
+    """
+    basis, _, _ = _inversion(spec)
+    wanted = denormalize_magnitude(features, spec).astype(np.float32) @ basis
+    linear = np.asarray(magnitude, np.float32) ** np.float32(spec.power)
+    return _refined(linear, wanted, basis, updates) ** np.float32(1 / spec.power)
+
+
 def _refined(linear: np.ndarray, wanted: np.ndarray, basis: np.ndarray, updates: int) -> np.ndarray:
     """Return magnitudes after multiplicative updates towards the bands `wanted`."""
     for _ in range(updates):
