@@ -37,6 +37,9 @@ from .pitch import EXPAND_HELP, PITCH_HELP, Pitch, PitchChoice, PitchControl, co
 #: with one of their own, and with an invented one.
 _MEL_UPDATES, _HARMONIC_UPDATES, _INVENTED_UPDATES = 10, 30, 3
 
+#: Projections that hold magnitudes fast, before `project_with_bands` lets go of them.
+_HELD = 2
+
 #: First phases: random, or by phase gradient heap integration.
 Start = Literal["random", "gradient"]
 
@@ -151,6 +154,54 @@ def project(
         padded = _overlap(irfft(spectrum, spec.n_fft) * shape, weights, spec.hop_length)
         frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_length]
         found = rfft(frames * shape)
+        ahead = found if before is None else found + np.float32(momentum) * (found - before)
+        before = found
+        spectrum = ahead * (magnitude / np.maximum(np.abs(ahead), 1e-20))
+    return _overlap(irfft(spectrum, spec.n_fft) * shape, weights, spec.hop_length)
+
+
+def project_with_bands(
+    magnitude: np.ndarray,
+    phase: np.ndarray,
+    features: np.ndarray,
+    spec: FeatureSpec,
+    iterations: int,
+    momentum: float = 0.99,
+) -> np.ndarray:
+    """Iterate projections that let go of the magnitudes, but keep to the bands.
+
+    Bands leave open what is inside them; overlapping frames tell part of it. So after a few
+    iterations as in `project`, the magnitudes are those of the sound itself, brought to the bands
+    by a multiplicative update.
+
+    Args:
+        magnitude: to begin with, not negative [shape=(frames, 1 + n_fft // 2)].
+        phase: as for `project`.
+        features: [shape=(frames, mels), in [0, 1]].
+        spec: of the features.
+        iterations: number of projections.
+        momentum: 0 for the original algorithm.
+
+    Returns:
+        The padded sound, float32 [shape=((frames - 1) * hop_length + n_fft,)].
+    """
+    # Slow to import, as librosa is.
+    from scipy.fft import irfft, rfft
+
+    shape, weights = window(spec).astype(np.float32), _level(len(magnitude), spec)
+    basis, _, _ = _inversion(spec)
+    wanted = denormalize_magnitude(features, spec).astype(np.float32) @ basis
+    magnitude = magnitude.astype(np.float32)
+    spectrum = (magnitude * np.exp(1j * phase)).astype(np.complex64)
+    before = None
+    for iteration in range(iterations):
+        padded = _overlap(irfft(spectrum, spec.n_fft) * shape, weights, spec.hop_length)
+        frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_length]
+        found = rfft(frames * shape)
+        if iteration >= _HELD:
+            power = np.float32(spec.power)
+            linear = np.maximum(np.abs(found), np.float32(1e-7)) ** power
+            magnitude = _refined(linear, wanted, basis, 1) ** (1 / power)
         ahead = found if before is None else found + np.float32(momentum) * (found - before)
         before = found
         spectrum = ahead * (magnitude / np.maximum(np.abs(ahead), 1e-20))

@@ -9,16 +9,16 @@ import keras
 import numpy as np
 
 from ...features import FeatureSpec, count_samples, left_padding
-from ...seeds import generator
-from ..griffin_lim import invert_mel, project, refine_magnitudes
-from ..phase_gradient import find_phases, require_overlap
-from ..pitch import Pitch, PitchControl, comb, estimate_pitch
+from ..griffin_lim import project_with_bands
+from ..phase_gradient import require_overlap
+from ..pitch import Pitch, PitchControl, estimate_pitch
+from .source import comb_of, source_of, spectrum_of
 from .spectrum import SpectrumConfig, from_scale, to_scale
 
 #: Frames that the network computes at once, beside those that they depend on.
 _BLOCK = 1024
-#: Multiplicative updates towards the features after the network, and projections of the phases.
-_UPDATES, _PROJECTIONS = 5, 32
+#: Projections after the network.
+_PROJECTIONS = 32
 
 
 class FramesVocoder:
@@ -70,62 +70,46 @@ class FramesVocoder:
         features = np.asarray(features, np.float32)
         samples = count_samples(features.shape[1], self.spec)
         left = left_padding(self.spec)
-        # One sound at a time, so that its bits do not depend on the rest of the batch.
-        magnitudes = [self.magnitudes(each) for each in features]
+        # One sound at a time, so that its bits do not depend on the rest of the batch; threads use
+        # the cores, and BLAS threads inside them would only wait for each other.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-            sounds = list(pool.map(self._with_phases, magnitudes, seeds))
+            sources = list(pool.map(self._source, features, seeds))
+            magnitudes = [self._magnitudes(*source) for source in sources]
+            sounds = list(pool.map(self._with_phases, sources, magnitudes))
         return np.stack([sound[left : left + samples] for sound in sounds]).astype(np.float32)
 
-    def magnitudes(self, features: np.ndarray) -> np.ndarray:
-        """Return the magnitudes of one sound's features.
-
-        Args:
-            features: [shape=(frames, mels), in [0, 1]].
-
-        Returns:
-            [shape=(frames, 1 + n_fft // 2), not negative].
-        """
+    def _source(self, features: np.ndarray, seed: np.ndarray) -> tuple:
+        """Return one sound's features, pitch, and the transform of its source."""
         if self.control.pitch == "none":
             hertz = estimate_pitch(features, self.spec)
             pitch = Pitch(hertz, "estimated" if hertz.any() else "none")
         else:
             pitch = self.control.find(features)
         features = self.control.expanded(features)
-        magnitude, harmonics = source_of(features, pitch, self.spec)
-        bins = self.config.bins
-        found = self._network(features, to_scale(magnitude[:, :bins]), harmonics[:, :bins])
-        magnitude[:, :bins] = from_scale(found)
-        return refine_magnitudes(magnitude, features, self.spec, _UPDATES)
+        padded = source_of(features, pitch, self.spec, seed)
+        return features, pitch, spectrum_of(padded, self.spec)
 
-    def _network(self, features, source, harmonics) -> np.ndarray:
-        """Apply the network by blocks, with the frames around each that it depends on."""
+    def _magnitudes(self, features: np.ndarray, pitch: Pitch, spectrum: np.ndarray) -> np.ndarray:
+        """Return predicted magnitudes [shape=(frames, 1 + n_fft // 2), not negative]."""
+        magnitude, bins = np.abs(spectrum), self.config.bins
+        inputs = {
+            "features": features,
+            "source": to_scale(magnitude[:, :bins]),
+            "comb": comb_of(pitch.hertz, self.spec)[:, :bins],
+        }
         reach, parts = self.config.reach, []
+        # By blocks, with the frames around each that it depends on: so memory is bounded.
         for begin in range(0, len(features), _BLOCK):
             first = max(begin - reach, 0)
             piece = slice(first, begin + _BLOCK + reach)
-            inputs = {"features": features, "source": source, "comb": harmonics}
-            inputs = {name: array[None, piece] for name, array in inputs.items()}
-            found = keras.ops.convert_to_numpy(self.model(inputs, training=False))[0]
+            given = {name: array[None, piece] for name, array in inputs.items()}
+            found = keras.ops.convert_to_numpy(self.model(given, training=False))[0]
             parts.append(found[begin - first : begin - first + _BLOCK])
-        return np.concatenate(parts)
+        magnitude[:, :bins] = from_scale(np.concatenate(parts))
+        return magnitude
 
-    def _with_phases(self, magnitude: np.ndarray, seed: np.ndarray) -> np.ndarray:
-        phase = find_phases(magnitude, self.spec, generator(seed))
-        return project(magnitude, phase, self.spec, _PROJECTIONS)
-
-
-def source_of(
-    features: np.ndarray, pitch: Pitch, spec: FeatureSpec
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the magnitudes that Griffin-Lim would begin with, and the comb, for the network.
-
-    Args:
-        features: of one sound, expanded [shape=(frames, mels), in [0, 1]].
-        pitch: of its frames.
-        spec: of the features.
-
-    Returns:
-        Magnitudes, and the comb's logarithm to base 10 [both shape=(frames, 1 + n_fft // 2)].
-    """
-    linear = invert_mel(features[None], spec, pitch)[0] ** (1 / spec.power)
-    return linear, np.log10(comb(pitch.hertz, spec)).astype(np.float32)
+    def _with_phases(self, source: tuple, magnitude: np.ndarray) -> np.ndarray:
+        """Return the padded sound: projections that begin with the source's phases."""
+        features, _, spectrum = source
+        phase = np.angle(spectrum)
+        return project_with_bands(magnitude, phase, features, self.spec, _PROJECTIONS)

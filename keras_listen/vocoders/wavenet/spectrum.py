@@ -24,7 +24,7 @@ import numpy as np
 from keras import layers, ops
 
 from ...errors import ParameterError, unknown
-from .network import ResidualLayer
+from .network import ResidualLayer, WaveNetConfig
 
 #: dB that are 1 to the network, and the lowest dB that it is told of.
 SCALE_DB, LOWEST_DB = 40.0, -80.0
@@ -50,7 +50,7 @@ class SpectrumConfig:
 
     bands: int = 80
     bins: int = 384
-    layers: int = 8
+    layers: int = 6
     stacks: int = 2
     kernel_size: int = 3
     residual_channels: int = 192
@@ -104,6 +104,11 @@ class SpectrumConfig:
         """
         known = [field.name for field in dataclasses.fields(cls)]
         for name in fields:
+            if name not in known and name in WaveNetConfig.__dataclass_fields__:
+                raise ParameterError(
+                    f"{name} is a setting of a WaveNet of samples, this one is of frames; train "
+                    "one of samples with --predict samples"
+                )
             if name not in known:
                 raise ParameterError(f"in a WaveNet, {unknown('setting', name, known)}")
         return cls(**fields)
@@ -154,7 +159,8 @@ def build_spectrum(config: SpectrumConfig) -> keras.Model:
     )(x)
     change = layers.Reshape((-1, config.bins), name="bins")(change)
     outputs = layers.Add(name="magnitudes")([source, change])
-    return keras.Model({"features": features, "source": source, "comb": comb}, outputs)
+    inputs = {"features": features, "source": source, "comb": comb}
+    return keras.Model(inputs, outputs, name="wavenet")
 
 
 @keras.saving.register_keras_serializable("keras_listen")
