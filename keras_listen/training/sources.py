@@ -117,8 +117,9 @@ def _all(
     """Yield source and pitch of each recording from number `begin` on, made on all cores."""
     import joblib
 
-    # A few at a time: each task carries its features.
-    run = joblib.Parallel(n_jobs=os.cpu_count() or 1, return_as="generator", batch_size=4)
+    # A few at a time: each task carries its features. Processes start slowly, so few do without.
+    jobs = min(os.cpu_count() or 1, -(-(len(recordings.names) - begin) // _CHUNK)) or 1
+    run = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=4)
     yield from run(
         joblib.delayed(_make)(_sharp(recordings, number), *_given(recordings, number), number, spec)
         for number in range(begin, len(recordings.names))
@@ -129,9 +130,13 @@ def _make(
     sharp: np.ndarray, given: np.ndarray, origin: str, number: int, spec: FeatureSpec
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the source [shape=(frames, hop_length)] and the pitch of one recording."""
+    from threadpoolctl import threadpool_limits
+
     hertz = estimate_pitch(sharp, spec)
     pitch = Pitch(hertz, origin if hertz.any() else "none")
-    padded = source_of(given, pitch, spec, np.array([0, number], np.uint32))
+    # Threads of BLAS would only wait for each other: the products are small.
+    with threadpool_limits(1, "blas"):
+        padded = source_of(given, pitch, spec, np.array([0, number], np.uint32))
     whole = padded[: len(sharp) * spec.hop_length].reshape(-1, spec.hop_length)
     return np.clip(whole, -_LOUDEST, _LOUDEST).astype("<f2"), hertz
 
