@@ -37,9 +37,6 @@ from .pitch import EXPAND_HELP, PITCH_HELP, Pitch, PitchChoice, PitchControl, co
 #: with one of their own, and with an invented one.
 _MEL_UPDATES, _HARMONIC_UPDATES, _INVENTED_UPDATES = 10, 30, 3
 
-#: Projections that hold magnitudes fast, before `project_with_bands` lets go of them.
-_HELD = 2
-
 #: First phases: random, or by phase gradient heap integration.
 Start = Literal["random", "gradient"]
 
@@ -166,13 +163,15 @@ def project_with_bands(
     features: np.ndarray,
     spec: FeatureSpec,
     iterations: int,
+    *,
+    held: int = 2,
     momentum: float = 0.99,
 ) -> np.ndarray:
     """Iterate projections that let go of the magnitudes, but keep to the bands.
 
-    Bands leave open what is inside them; overlapping frames tell part of it. So after a few
-    iterations as in `project`, the magnitudes are those of the sound itself, brought to the bands
-    by a multiplicative update.
+    Bands leave open what is inside them; overlapping frames tell part of it. So after the first
+    iterations, which are those of `project`, magnitudes are those of the sound itself, brought to
+    the bands by a multiplicative update.
 
     Args:
         magnitude: to begin with, not negative [shape=(frames, 1 + n_fft // 2)].
@@ -180,6 +179,7 @@ def project_with_bands(
         features: [shape=(frames, mels), in [0, 1]].
         spec: of the features.
         iterations: number of projections.
+        held: number of those that hold magnitudes.
         momentum: 0 for the original algorithm.
 
     Returns:
@@ -198,7 +198,7 @@ def project_with_bands(
         padded = _overlap(irfft(spectrum, spec.n_fft) * shape, weights, spec.hop_length)
         frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_length]
         found = rfft(frames * shape)
-        if iteration >= _HELD:
+        if iteration >= held:
             power = np.float32(spec.power)
             linear = np.maximum(np.abs(found), np.float32(1e-7)) ** power
             magnitude = _refined(linear, wanted, basis, 1) ** (1 / power)

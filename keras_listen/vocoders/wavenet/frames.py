@@ -9,16 +9,18 @@ import keras
 import numpy as np
 
 from ...features import FeatureSpec, count_samples, left_padding
-from ..griffin_lim import project_with_bands
-from ..phase_gradient import require_overlap
+from ...seeds import generator
+from ..griffin_lim import project_with_bands, refine_magnitudes
+from ..phase_gradient import find_phases, require_overlap
 from ..pitch import Pitch, PitchControl, estimate_pitch
 from .source import comb_of, source_of, spectrum_of
 from .spectrum import SpectrumConfig, from_scale, to_scale
 
 #: Frames that the network computes at once, beside those that they depend on.
 _BLOCK = 1024
-#: Projections after the network.
-_PROJECTIONS = 32
+#: After the network: multiplicative updates towards the features, projections, and those of them
+#: that hold its magnitudes.
+_UPDATES, _PROJECTIONS, _HELD = 5, 32, 4
 
 
 class FramesVocoder:
@@ -75,7 +77,8 @@ class FramesVocoder:
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
             sources = list(pool.map(self._source, features, seeds))
             magnitudes = [self._magnitudes(*source) for source in sources]
-            sounds = list(pool.map(self._with_phases, sources, magnitudes))
+            given = [features for features, _, _ in sources]
+            sounds = list(pool.map(self._with_phases, given, magnitudes, seeds))
         return np.stack([sound[left : left + samples] for sound in sounds]).astype(np.float32)
 
     def _source(self, features: np.ndarray, seed: np.ndarray) -> tuple:
@@ -108,8 +111,12 @@ class FramesVocoder:
         magnitude[:, :bins] = from_scale(np.concatenate(parts))
         return magnitude
 
-    def _with_phases(self, source: tuple, magnitude: np.ndarray) -> np.ndarray:
-        """Return the padded sound: projections that begin with the source's phases."""
-        features, _, spectrum = source
-        phase = np.angle(spectrum)
-        return project_with_bands(magnitude, phase, features, self.spec, _PROJECTIONS)
+    def _with_phases(
+        self, features: np.ndarray, magnitude: np.ndarray, seed: np.ndarray
+    ) -> np.ndarray:
+        """Return the padded sound of predicted magnitudes."""
+        spec = self.spec
+        magnitude = refine_magnitudes(magnitude, features, spec, _UPDATES)
+        # Phases of their own: those of the source belong to its magnitudes.
+        phase = find_phases(magnitude, spec, generator(seed))
+        return project_with_bands(magnitude, phase, features, spec, _PROJECTIONS, held=_HELD)
