@@ -88,7 +88,11 @@ class FramesVocoder:
             pitch = Pitch(hertz, "estimated" if hertz.any() else "none")
         else:
             pitch = self.control.find(features)
-        features = self.control.expanded(features)
+        # An invented pitch has its ripple in the bands, or projections would take it away again; so
+        # it is used as one of the features' own.
+        features = self.control.voiced(features[None])[0]
+        if pitch.origin == "invented":
+            pitch = Pitch(pitch.hertz, "estimated")
         padded = source_of(features, pitch, self.spec, seed)
         return features, pitch, spectrum_of(padded, self.spec)
 
