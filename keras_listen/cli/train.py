@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,23 @@ from .text import duration
     type=click.Path(),
     help="Folder of recordings for the wavenet; may be repeated.",
 )
-@click.option("--steps", type=int, help="Number of updates of the wavenet.  [50000]")
+@click.option(
+    "--predict",
+    type=click.Choice(["frames", "samples"]),
+    default="frames",
+    show_default=True,
+    help="What the wavenet predicts: magnitudes of frames, all at once, or samples one by one.",
+)
+@click.option(
+    "--steps", type=int, help="Number of updates of the wavenet.  [frames: 6000; samples: 50000]"
+)
 @click.option("--hparams", type=click.Path(), help="JSON file with the settings of the wavenet.")
 @click.option("--compact", is_flag=True, help="Store weights as float16: half the size.")
 def train(
     folders: tuple[str, ...],
     only: list[str],
     audio: tuple[str, ...],
+    predict: str,
     steps: int | None,
     hparams: str | None,
     seed: int,
@@ -75,7 +86,7 @@ def train(
     if others:
         _train_on_store(*folders, only=others, seed=seed, compact=compact, **settings)
     if vocoder:
-        _train_vocoder(audio, folders[-1], steps, hparams, seed, compact)
+        _train_vocoder(predict, audio, folders[-1], steps, hparams, seed=seed, compact=compact)
 
 
 def _train_on_store(store: str, bundle: str, **settings) -> None:
@@ -96,28 +107,35 @@ def _train_on_store(store: str, bundle: str, **settings) -> None:
 
 
 def _train_vocoder(
+    predict: str,
     audio: tuple[str, ...],
     bundle: str,
     steps: int | None,
     hparams: str | None,
-    seed: int,
-    compact: bool,
+    **settings: Any,
 ) -> None:
     start_quietly(engine=False)
-    # Imports Keras, whose notices start_quietly mutes.
-    from ..training.train_wavenet import VocoderRecipe, read_config, train_wavenet
+    # They import Keras, whose notices start_quietly mutes.
+    if predict == "frames":
+        from ..training.train_frames import RECIPE, train_frames
+        from ..training.vocoder_training import read_settings
 
+        train, recipe, own = train_frames, RECIPE, {"changes": read_settings(hparams)}
+    else:
+        from ..training.train_wavenet import read_config, train_wavenet
+        from ..training.vocoder_training import VocoderRecipe
+
+        train, recipe, own = train_wavenet, VocoderRecipe(), {"config": read_config(hparams)}
     announcer = _Announcer("step")
-    result = train_wavenet(
+    result = train(
         audio,
         bundle,
-        config=read_config(hparams),
-        recipe=VocoderRecipe(steps=steps) if steps is not None else None,
-        seed=seed,
-        compact=compact,
+        recipe=recipe if steps is None else dataclasses.replace(recipe, steps=steps),
         announce=lambda row: announcer("wavenet", row),
         heard=lambda *what: write_heard(Path(bundle) / "heard", *what),
         track=bar,
+        **own,
+        **settings,
     )
     draw_training(result)
     click.echo(f"bundle: {result.root}; sounds of each checkpoint: {result.root / 'heard'}")

@@ -36,7 +36,10 @@ SCHEMA = 1
 #: Modules that register the layers of our own that a kind's `.keras` files hold, named by string:
 #: they stand in a room to the right of this one, as the built-in components that `plugins` names.
 #: Keras finds layers by their registered names, whatever module a file says they are from.
-_LAYERS = {"wavenet": "keras_listen.vocoders.wavenet.network"}
+_LAYERS = {
+    "wavenet": "keras_listen.vocoders.wavenet.network",
+    "wavenet-frames": "keras_listen.vocoders.wavenet.spectrum",
+}
 
 #: Names of the components that serve as referees, in the order they are listed in.
 REFEREES = ("referee", "residual", "separable")

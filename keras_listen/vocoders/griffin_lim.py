@@ -157,6 +157,57 @@ def project(
     return _overlap(irfft(spectrum, spec.n_fft) * shape, weights, spec.hop_length)
 
 
+def project_with_bands(
+    magnitude: np.ndarray,
+    phase: np.ndarray,
+    features: np.ndarray,
+    spec: FeatureSpec,
+    iterations: int,
+    *,
+    held: int = 2,
+    momentum: float = 0.99,
+) -> np.ndarray:
+    """Iterate projections that let go of the magnitudes, but keep to the bands.
+
+    Bands leave open what is inside them; overlapping frames tell part of it. So after the first
+    iterations, which are those of `project`, magnitudes are those of the sound itself, brought to
+    the bands by a multiplicative update.
+
+    Args:
+        magnitude: to begin with, not negative [shape=(frames, 1 + n_fft // 2)].
+        phase: as for `project`.
+        features: [shape=(frames, mels), in [0, 1]].
+        spec: of the features.
+        iterations: number of projections.
+        held: number of those that hold magnitudes.
+        momentum: 0 for the original algorithm.
+
+    Returns:
+        The padded sound, float32 [shape=((frames - 1) * hop_length + n_fft,)].
+    """
+    # Slow to import, as librosa is.
+    from scipy.fft import irfft, rfft
+
+    shape, weights = window(spec).astype(np.float32), _level(len(magnitude), spec)
+    basis, _, _ = _inversion(spec)
+    wanted = denormalize_magnitude(features, spec).astype(np.float32) @ basis
+    magnitude = magnitude.astype(np.float32)
+    spectrum = (magnitude * np.exp(1j * phase)).astype(np.complex64)
+    before = None
+    for iteration in range(iterations):
+        padded = _overlap(irfft(spectrum, spec.n_fft) * shape, weights, spec.hop_length)
+        frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_length]
+        found = rfft(frames * shape)
+        if iteration >= held:
+            power = np.float32(spec.power)
+            linear = np.maximum(np.abs(found), np.float32(1e-7)) ** power
+            magnitude = _refined(linear, wanted, basis, 1) ** (1 / power)
+        ahead = found if before is None else found + np.float32(momentum) * (found - before)
+        before = found
+        spectrum = ahead * (magnitude / np.maximum(np.abs(ahead), 1e-20))
+    return _overlap(irfft(spectrum, spec.n_fft) * shape, weights, spec.hop_length)
+
+
 def _overlap(frames: np.ndarray, weights: np.ndarray, hop: int) -> np.ndarray:
     """Return the sum of windowed frames, times the weight of each sample [shape=(samples,)]."""
     padded = np.zeros_like(weights)
@@ -227,6 +278,26 @@ def invert_mel(features: np.ndarray, spec: FeatureSpec, pitch: Pitch | None = No
     linear = _refined(linear, wanted, basis, _MEL_UPDATES)
     linear[..., voiced, :] = _refined(harmonic, wanted[..., voiced, :], basis, updates)
     return linear
+
+
+def refine_magnitudes(
+    magnitude: np.ndarray, features: np.ndarray, spec: FeatureSpec, updates: int
+) -> np.ndarray:
+    """Bring magnitudes nearer to features by multiplicative updates.
+
+    Args:
+        magnitude: not negative [shape=(frames, 1 + n_fft // 2)].
+        features: [shape=(frames, mels), in [0, 1]].
+        spec: of the features.
+        updates: number of updates.
+
+    Returns:
+        float32 [shape=(frames, 1 + n_fft // 2)].
+    """
+    basis, _, _ = _inversion(spec)
+    wanted = denormalize_magnitude(features, spec).astype(np.float32) @ basis
+    linear = np.asarray(magnitude, np.float32) ** np.float32(spec.power)
+    return _refined(linear, wanted, basis, updates) ** np.float32(1 / spec.power)
 
 
 def _refined(linear: np.ndarray, wanted: np.ndarray, basis: np.ndarray, updates: int) -> np.ndarray:

@@ -517,16 +517,27 @@ def test_an_interrupt_that_a_finalizer_swallows_is_raised_again(request):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_wavenet_is_trained_from_the_command_line(call, tiny_corpus, tmp_path):
+@pytest.mark.parametrize(
+    ("predict", "changes", "kind"),
+    [
+        ([], {"side_channels": 8, "detail_layers": 1}, "wavenet-frames"),
+        (["--predict", "samples"], {"context_layers": 0}, "wavenet"),
+    ],
+)
+def test_a_wavenet_is_trained_from_the_command_line(
+    call, tiny_corpus, tmp_path, predict, changes, kind
+):
     settings = {"layers": 2, "stacks": 1, "residual_channels": 8, "gate_channels": 8}
-    settings |= {"skip_channels": 8, "context_layers": 0}
+    settings |= {"skip_channels": 8, **changes}
     (tmp_path / "small.json").write_text(json.dumps(settings))
-    arguments = ["--only", "wavenet", "--audio", tiny_corpus, "--hparams", "small.json"]
+    arguments = ["--only", "wavenet", "--audio", tiny_corpus, "--hparams", "small.json", *predict]
     done = call("train", *arguments, "--steps", 12, "bundle")
     assert done.status == 0, done.err
     assert re.search(r"wavenet step 12/12 +loss -?\d+\.\d+ +val_loss", done.out)
     made = files_under(tmp_path / "bundle")
     assert {"wavenet/model.keras", "wavenet/curves.csv", "pictures/wavenet-curves.png"} <= set(made)
+    about = json.loads((tmp_path / "bundle" / "wavenet" / "component.json").read_text())
+    assert about["kind"] == kind
     heard = [name for name in made if name.startswith("heard/000012-")]
     assert sorted(name[-4:] for name in heard) == [".png"] * 3 + [".wav"] * 3
     up = next((tiny_corpus / "up").iterdir())
@@ -541,9 +552,11 @@ def test_a_wavenet_is_trained_from_the_command_line(call, tiny_corpus, tmp_path)
         (["--audio", "nowhere"], "the folder of recordings nowhere does not exist"),
         (["--hparams", "nowhere.json"], r"cannot read the settings of a WaveNet nowhere\.json"),
         (["--steps", "0"], "steps is 0; expected at least 1"),
+        (["--hparams", "old.json"], "context_layers is a setting of a WaveNet of samples"),
     ],
 )
 def test_bad_input_to_vocoder_training_is_one_line(call, tiny_corpus, tmp_path, change, message):
+    (tmp_path / "old.json").write_text('{"context_layers": 2}')
     arguments = ["train", "--only", "wavenet"]
     if change[0] != "--audio":
         arguments += ["--audio", tiny_corpus]

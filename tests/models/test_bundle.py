@@ -19,6 +19,8 @@ from keras_listen.errors import BundleError, ModelError, RunError, SpecError
 from keras_listen.features import FeatureSpec
 from keras_listen.models.bundle import REFEREES, Bundle, create_bundle, load_bundle
 from keras_listen.models.formats.keras_file import open_model, save_model
+from keras_listen.output.files import sha256
+from keras_listen.vocoders.wavenet.network import WaveNetConfig, build_wavenet
 
 WORDS = ("no", "stop", "yes")
 SPEC = FeatureSpec(frames=24, n_mels=24)
@@ -406,11 +408,36 @@ for name in sorted(bundle.names(), reverse=True):
     ]
 
 
-def test_a_wavenet_opens_whose_file_names_the_module_that_its_layers_once_stood_in():
-    with zipfile.ZipFile(load_bundle().root / "wavenet" / "model.keras") as archive:
-        config = json.loads(archive.read("config.json"))
-    own = [layer for layer in config["config"]["layers"] if layer["registered_name"]]
-    modules = {layer["module"] for layer in own if layer["class_name"] == "ResidualLayer"}
-    assert modules == {"keras_listen.models.wavenet"}
-    model = load_bundle().component("wavenet").model()
-    assert type(model.get_layer("layer_0")).__module__ == "keras_listen.vocoders.wavenet.network"
+def test_a_wavenet_from_before_opens_and_answers_as_it_did(bundle):
+    """Its file names the module that its layers once stood in, and lacks settings added since."""
+    config = WaveNetConfig(
+        output="gaussian",
+        out_channels=2,
+        layers=2,
+        stacks=1,
+        residual_channels=4,
+        gate_channels=4,
+        skip_channels=4,
+        conditioning_channels=3,
+        upsample_scales=(2,),
+    )
+    model = build_wavenet(config)
+    bundle.add("wavenet", {"model": model}, about={"kind": "wavenet", "config": config.to_dict()})
+    path = bundle.root / "wavenet" / "model.keras"
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    settings = json.loads(parts["config.json"])
+    own = [each for each in settings["config"]["layers"] if each["class_name"] == "ResidualLayer"]
+    for layer in own:
+        layer["module"] = "keras_listen.models.wavenet"
+        assert layer["config"].pop("causal") is True
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in {**parts, "config.json": json.dumps(settings)}.items():
+            archive.writestr(name, data)
+    bundle.describe("wavenet", files={"model.keras": sha256(path)})
+    opened = load_bundle(bundle.root).component("wavenet").model()
+    assert len(own) == 2
+    assert type(opened.get_layer("layer_0")).__module__ == "keras_listen.vocoders.wavenet.network"
+    draws = np.random.default_rng(0)
+    inputs = {"samples": draws.normal(size=(1, 8, 1)), "features": draws.random((1, 4, 3))}
+    np.testing.assert_array_equal(*(each(inputs, training=False) for each in (model, opened)))

@@ -20,8 +20,7 @@ def small():
 
 @pytest.mark.parametrize("vocoder", own("vocoder"))
 def test_our_vocoders_keep_the_contract(vocoder):
-    made = testing.check_vocoder(vocoder)
-    assert getattr(made, "causal", False) == (vocoder.name == "wavenet")
+    assert not getattr(testing.check_vocoder(vocoder), "causal", False)
 
 
 def test_a_vocoder_that_keeps_the_contract_passes(small):

@@ -172,7 +172,7 @@ class WaveNetConfig:
 
 @keras.saving.register_keras_serializable("keras_listen")
 class ResidualLayer(layers.Layer):
-    """A gated, dilated causal convolution with its residual and skip connections.
+    """A gated, dilated convolution with its residual and skip connections, causal by default.
 
     Called with the signal [shape=(batch, samples, residual_channels)], the skips so far
     [shape=(batch, samples, skip_channels)] or None, the conditioning [shape=(batch, frames,
@@ -193,12 +193,13 @@ class ResidualLayer(layers.Layer):
         dilation: int,
         dropout: float = 0.0,
         skip_scale: float = 1.0,
+        causal: bool = True,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.residual_channels, self.gate_channels = residual_channels, gate_channels
         self.skip_channels, self.skip_scale = skip_channels, skip_scale
-        self.kernel_size, self.dilation = kernel_size, dilation
+        self.kernel_size, self.dilation, self.causal = kernel_size, dilation, causal
         self.dropout_rate = dropout
         self.dropout = layers.Dropout(dropout) if dropout else None
 
@@ -244,12 +245,13 @@ class ResidualLayer(layers.Layer):
             return x
         samples = ops.shape(x)[1]
         reach = (self.kernel_size - 1) * self.dilation
-        padded = ops.pad(x, ((0, 0), (reach, 0), (0, 0)))
+        after = 0 if self.causal else reach // 2
+        padded = ops.pad(x, ((0, 0), (reach - after, after), (0, 0)))
         taps = [
             padded[:, k * self.dilation : k * self.dilation + samples]
-            for k in range(self.kernel_size - 1)
+            for k in range(self.kernel_size)
         ]
-        return ops.concatenate([*taps, x], axis=-1)
+        return ops.concatenate(taps, axis=-1)
 
     def compute_output_shape(
         self, signal_shape, skips_shape=None, conditioning_shape=None, speaker_shape=None
@@ -266,6 +268,7 @@ class ResidualLayer(layers.Layer):
             "dilation": self.dilation,
             "dropout": self.dropout_rate,
             "skip_scale": self.skip_scale,
+            "causal": self.causal,
         }
 
 
