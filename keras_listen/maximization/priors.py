@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import BundleError, ParameterError
 from ..features import FeatureSpec
 from ..hookspecs import hookimpl
-from ..models.denoisers import find_denoiser, open_denoiser
+from ..models.denoisers import AUTOENCODER, DIFFUSION, find_denoiser, open_denoiser
 from ..seeds import normal
 from .presets import presets_of
 
@@ -80,7 +80,14 @@ class Latent:
         self.spec, self.start_deviation = component.spec, _deviation(start_deviation)
         self._encoder, self._decoder = component.model("encoder"), component.model("decoder")
         self._decode = lambda z: self._decoder(z, training=False)
-        self.latent_shape = tuple(self._decoder.input_shape[1:])
+        self.latent_shape = self._shape_of_latent()
+
+    def _shape_of_latent(self) -> tuple[int, ...]:
+        shape = tuple(self._decoder.input_shape[1:])
+        if None in shape:
+            # Networks of any number of frames: that of the features decides.
+            shape = tuple(self._encoder.compute_output_shape((1, *self.spec.shape))[1:])
+        return shape
 
     def start(self, targets: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """Return noise for each row of `seeds` [shape=(batch, units)]."""
@@ -93,7 +100,11 @@ class Latent:
 
     def decode(self, z: Any) -> Any:
         """Return features [shape=(batch, frames, mels, 1), in [0, 1]]."""
-        return self._decode(z)
+        decoded = self._decode(z)
+        if decoded.shape[1] is None or decoded.shape[1] > self.spec.frames:
+            # Networks of any number of frames give an even one.
+            decoded = decoded[:, : self.spec.frames]
+        return decoded
 
     @cached_property
     def rewritten(self) -> Self:
@@ -220,6 +231,8 @@ def _deviation(value: float) -> float:
 _Deviation = Annotated[float, "standard deviation of the noise an ascent starts from"]
 _Weights = Annotated[str, "component of the bundle with encoder and decoder"]
 _Pull = Annotated[float, "pull towards the latents of real speech, at each step"]
+_Noise = Annotated[float, "deviation of the noise that an ascent starts with"]
+_Edit = Annotated[float, "deviation of the noise that is added to a recording at the first step"]
 _LearnedPull = Annotated[float, "share of its way to the denoised latent, at each step"]
 
 
@@ -267,7 +280,15 @@ def vae(
     return Pulled(bundle.component(weights), start_deviation, pull)
 
 
+def diffusion(bundle: Any, *, noise: _Noise = 10.0, edit: _Edit = 1.0) -> Latent:
+    """A latent diffusion model of speech: starts are noise, and steps take it away."""
+    # Imports TensorFlow.
+    from .diffusion import Diffusion
+
+    return Diffusion(bundle.component(AUTOENCODER), bundle.component(DIFFUSION), noise, edit)
+
+
 @hookimpl
 def register_priors(register: Callable[..., None]) -> None:
-    for name, factory in (("none", none), ("ae", ae), ("vae", vae)):
+    for name, factory in (("none", none), ("ae", ae), ("vae", vae), ("diffusion", diffusion)):
         register(name, factory, presets=presets_of("prior", name))

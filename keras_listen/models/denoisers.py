@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Kind of the components with a denoiser.
 DENOISER = "denoiser"
+#: Names of the components of the latent diffusion model.
+AUTOENCODER, DIFFUSION = "conv-ae", "diffusion"
 _PARTS = ("encoder.keras", "decoder.keras")
 
 
@@ -50,7 +52,7 @@ def open_denoiser(
         f"remove it and fit it again with: {train_command(denoiser.root.parent, denoiser.name)}"
     )
     model = denoiser.model(DENOISER)
-    units, known = autoencoder.model("decoder").input_shape[1:], model.input_shape[1:]
+    units, known = autoencoder.model("decoder").input_shape[1:], model.inputs[0].shape[1:]
     if units != known:
         raise BundleError(
             f"{where} is for latents of {_text(known)} values, those of {autoencoder.name} have "

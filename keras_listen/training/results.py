@@ -10,7 +10,9 @@ import numpy as np
 from ..data.store import Store
 from ..models.blocks import in_blocks
 from ..models.bundle import Bundle
+from ..models.denoisers import DIFFUSION
 from .denoiser import measure_denoiser
+from .diffusion import measure_diffusion
 from .recipes import CLASSIFIERS, DENOISERS
 
 #: A latent unit is active where the variance of its mean over real speech exceeds this (Burda et
@@ -42,7 +44,11 @@ def measure(bundle: Bundle, name: str, store: Store, split: str = "testing") -> 
     """
     positions = store.split(split)
     if name in DENOISERS:
-        left = measure_denoiser(bundle, name, store, split)
+        left = (
+            measure_diffusion(bundle, store, split)
+            if name == DIFFUSION
+            else measure_denoiser(bundle, name, store, split)
+        )
         return {"split": split, "utterances": len(positions), **left}
     features, labels = store.batch(positions), store.labels[positions]
     figures: dict[str, Any] = {"split": split, "utterances": len(positions)}
