@@ -23,7 +23,7 @@ import tensorflow as tf
 from ..errors import ParameterError
 from ..models.denoisers import open_denoiser
 from ..seeds import normal
-from .priors import Latent
+from .latent import Latent
 
 if TYPE_CHECKING:
     from ..models.bundle import BundlePart

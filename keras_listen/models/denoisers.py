@@ -81,6 +81,15 @@ def find_denoiser(bundle: Bundle, autoencoder: BundlePart) -> tuple[BundlePart |
     )
 
 
+def require_diffusion(bundle: Bundle) -> None:
+    """Raise BundleError unless a bundle has both components of the latent diffusion model."""
+    if missing := [name for name in (AUTOENCODER, DIFFUSION) if name not in bundle.names()]:
+        raise BundleError(
+            f"the bundle {bundle.root} has no component {' and no '.join(missing)}, which the "
+            f"prior {DIFFUSION} needs; train with: {train_command(bundle.root, ','.join(missing))}"
+        )
+
+
 def train_command(root: object, name: str) -> str:
     """Return the command that fits a denoiser."""
     return f"keras-listen train STORE {root} --only {name}"

@@ -63,6 +63,8 @@ def measure(bundle: Bundle, name: str, store: Store, split: str = "testing") -> 
     encoder, decoder = component.model("encoder"), component.model("decoder")
     latents = in_blocks(lambda block: _mean(encoder(block, training=False)), features)
     decoded = in_blocks(lambda block: _numpy(decoder(block, training=False)), latents)
+    # Networks of any number of frames give an even one.
+    decoded = decoded[:, : store.spec.frames]
     figures["mean_squared_error"] = float(np.mean((decoded - features) ** 2))
     if name == "vae":
         figures["active_units"] = int((latents.var(axis=0) > ACTIVE_VARIANCE).sum())
