@@ -20,7 +20,7 @@ from .text import duration
 @click.argument("folders", nargs=-1, required=True, type=click.Path(), metavar="[STORE] BUNDLE")
 @click.option(
     "--only",
-    default="classifier,referee,ae,ae-denoiser,vae,vae-denoiser,residual,separable",
+    default="classifier,referee,ae,ae-denoiser,vae,vae-denoiser,conv-ae,diffusion,residual,separable",
     show_default=True,
     callback=split_list,
     help="Components to train. wavenet is another one; it needs --audio and no STORE.",
