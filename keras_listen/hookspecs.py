@@ -102,7 +102,9 @@ def register_vocoders(register: Register) -> None:
     `report`, a function that it calls with the number of audio samples done since the last call and
     that may raise an exception to stop it, and `seconds_for(sounds, frames)`, which estimates the
     time in seconds. `files` may map the names of the files that it was loaded from to their
-    checksums, for the manifest.
+    checksums, for the manifest. `control` may be a `keras_listen.vocoders.pitch.PitchControl`, by
+    which the vocoder finds or invents the pitch of features: then pages, manifests and tables say
+    of each sound whether its pitch is invented.
 
         @hookimpl
         def register_vocoders(register):

@@ -121,10 +121,12 @@ def _overall(rows: list[dict]) -> list[list[str]]:
     from ..evaluation.results import ALL
 
     rates = [name.removesuffix(" low") for name in rows[0] if name.endswith(" low")]
-    lines = [["prior", "objective", "samples", *rates, "diversity", "nearest"]]
+    further = ["diversity", "nearest", "voiced", "speech distance"]
+    lines = [["prior", "objective", "samples", *rates, *further]]
     for row in (row for row in rows if row["word"] == ALL):
         shown = [_rate(row, name) for name in rates]
         far = [_number(row["diversity"]), _number(row["nearest"])]
+        far += [_share(row["voiced"]), _decibel(row["speech distance"])]
         lines.append([row["prior"], row["objective"], str(row["samples"]), *shown, *far])
     return lines
 
@@ -134,6 +136,14 @@ def _rate(row: dict, name: str) -> str:
         return "-"
     value, low, high = (100 * row[key] for key in (name, f"{name} low", f"{name} high"))
     return f"{value:.1f} % ({low:.1f}-{high:.1f})"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _decibel(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} dB"
 
 
 def _number(value: float | None) -> str:

@@ -52,6 +52,8 @@ def run(words: tuple[str, ...], **settings: Any) -> None:
 
     done = listen(words=words, track=bar, **settings)
     click.echo(table([["", *_columns(done.summary)], *_rows(done)]))
+    for sentence in done.verdict:
+        click.echo(sentence)
     if saturated := done.summary["saturated"]:
         click.echo(
             f"{saturated} of {len(done.rows)} starts had a vanishing gradient (saturated "
@@ -76,6 +78,8 @@ def _values(summary: dict) -> list[str]:
         value = summary[name]
         if value is None:
             shown.append("-")
+        elif name == "speech distance":
+            shown.append(f"{value:.1f} dB")
         else:
             shown.append(str(value) if isinstance(value, int) else f"{100 * value:.1f} %")
     return shown

@@ -30,8 +30,8 @@ def vocode(
     """Synthesize sound from IN: recordings (copy-synthesis), .npy features, or folders.
 
     Features are float arrays of shape (frames, mels), any number of frames. Writes NAME.wav for
-    each, vocoded.csv with the distance between the mel bands of the input and of the sound, and
-    manifest.json.
+    each, vocoded.csv with the distance between the mel bands of the input and of the sound and the
+    share of voiced frames, and manifest.json.
     """
     start_quietly(engine=False)
     # Not earlier: TensorFlow starts without its notices first.
@@ -47,6 +47,10 @@ def vocode(
         seed=seed,
         track=bar,
     )
-    heading = ["file", "frames", "mel distance"]
-    rows = [[one.path.name, str(one.frames), f"{one.mel_distance:.2f} dB"] for one in spoken]
-    click.echo(table([heading, *rows]))
+    rows = [["file", "frames", "mel distance", "voiced"]]
+    for one in spoken:
+        figures = f"{one.mel_distance:.2f} dB", f"{100 * one.voiced_share:.0f} %"
+        rows.append([one.path.name, str(one.frames), *figures])
+    click.echo(table(rows))
+    if invented := sum(one.pitch is not None and one.pitch.origin == "invented" for one in spoken):
+        click.echo(f"the pitch of {invented} of {len(spoken)} sounds is invented")

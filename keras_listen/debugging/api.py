@@ -135,7 +135,11 @@ def _run_debugging(
         places = fit_map(found.points.before, found.points.after, settings.shared.seed)
     rows = debugging_rows(plan.debug_set, found.points, places, found.wrong, found.ticketed)
     results = _results(plan, found, places, rows, root, clock)
-    results["notes"] = [*plan.notes, *notes, *list_remarks(plan.debug_set, places, results)]
+    results["notes"] = [
+        *plan.notes,
+        *notes,
+        *list_remarks(plan.debug_set, found.points, places, results),
+    ]
     _draw(plan, found, results, root, clock)
     write_text(root / "points.csv", csv_text(rows, COLUMNS))
     write_json(root / "results.json", results)

@@ -14,8 +14,8 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,15 @@ from ..models.blocks import spans
 from ..models.sound_classifier import SoundClassifier
 from ..output.files import make_folder, replacing
 from ..seeds import derive
+from ..vocoders.pitch import control_of
 from ..vocoders.synthesis import synthesize, write_wav
+from ..vocoders.voicing import voiced_share
 
 #: Latents of more values are compared, and drawn in maps, by so many random projections, which keep
 #: distances and angles to a few per cent (Johnson and Lindenstrauss, 1984).
 WIDTH = 512
+#: What chunks, and columns of points.csv, tell of the vocoder's sounds.
+SOUND_ARRAYS = ("voiced_before", "voiced_after", "pitch_before", "pitch_after")
 #: Characters of an id, so that file names made of it are short enough for any system.
 _LONGEST = 60
 
@@ -220,7 +224,8 @@ def compute_debug_chunk(
         the latent decodes to at each step, its reconstruction first and the maximized last
         [shape=(samples, steps + 1, words)]; first_step: at which the word was predicted, -1 if
         never [shape=(samples,)]; before, first, after: latents of the start, of that step (of the
-        start where there was none) and of the end [shape=(samples, values)].
+        start where there was none) and of the end [shape=(samples, values)]; with a vocoder also
+        `SOUND_ARRAYS`, see `Points`.
     """
     size = debug_set.experiment.block_size
     parts = []
@@ -236,15 +241,12 @@ def _compute_block(debug_set: DebugSet, root: Path, first: int, stop: int) -> di
     features = debug_set.store.read(debug_set.positions[first:stop])
     raw = debug_set.predict_raw(range(first, stop), features)
     found = experiment.compute(debug_set.samples[first:stop], features[..., 0]).maximization
+    told: dict[str, np.ndarray] = {}
     for when, sounding in (("before", found.start_features), ("after", found.features)):
         names = [f"{sample.id}-{when}" for sample in debug_set.samples[first:stop]]
-        write_sounds(
-            debug_set,
-            root / "sounds",
-            names,
-            sounding[..., 0],
-            debug_set.seeds_of(range(first, stop)),
-        )
+        seeds = debug_set.seeds_of(range(first, stop))
+        about = write_sounds(debug_set, root / "sounds", names, sounding[..., 0], seeds)
+        told |= {f"{name}_{when}": values for name, values in about.items()}
     count = stop - first
     return {
         "raw": raw,
@@ -253,12 +255,13 @@ def _compute_block(debug_set: DebugSet, root: Path, first: int, stop: int) -> di
         "before": found.start_z.reshape(count, -1),
         "first": found.first_z.reshape(count, -1),
         "after": found.z.reshape(count, -1),
+        **told,
     }
 
 
 def write_sounds(
     debug_set: DebugSet, folder: Path, names: Sequence[str], features: np.ndarray, seeds: np.ndarray
-) -> None:
+) -> dict[str, np.ndarray]:
     """Synthesize features and write their sounds, if there is a vocoder.
 
     Args:
@@ -267,13 +270,23 @@ def write_sounds(
         names: of the files, without suffix.
         features: [shape=(samples, frames, mels)]; what is outside [0, 1] is clipped.
         seeds: [shape=(samples, 2)].
+
+    Returns:
+        voiced: share of voiced frames of each sound; pitch: where the vocoder does something about
+        it, none, estimated or invented. Nothing without a vocoder.
     """
-    if debug_set.vocoder is None:
-        return
+    if (vocoder := debug_set.vocoder) is None:
+        return {}
     make_folder(folder)
-    sounds, _ = synthesize(debug_set.vocoder, np.clip(features, 0, 1), seeds)
+    clipped, rate = np.clip(features, 0, 1), vocoder.spec.sample_rate
+    sounds, _ = synthesize(vocoder, clipped, seeds)
     for name, sound in zip(names, sounds, strict=True):
-        write_wav(folder / f"{name}.wav", sound, debug_set.vocoder.spec.sample_rate)
+        write_wav(folder / f"{name}.wav", sound, rate)
+    told = {"voiced": np.array([voiced_share(sound, rate) for sound in sounds])}
+    if control := control_of(vocoder):
+        # Of one width, whatever the block.
+        told["pitch"] = np.array([control.find(each).origin for each in clipped], "U9")
+    return told
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,6 +300,9 @@ class Points:
         distance: Euclidean length of the way in the latent space [shape=(points,)].
         before, after: latents; where they have more than `WIDTH` values, their projections
             [shape=(points, at most WIDTH)].
+        sounds: by names of `SOUND_ARRAYS`, of the sounds before and after: shares of voiced frames,
+            and where the pitch is from [shape=(points,)]; empty without a vocoder, and of folders
+            from before.
     """
 
     raw: np.ndarray
@@ -296,6 +312,7 @@ class Points:
     distance: np.ndarray
     before: np.ndarray
     after: np.ndarray
+    sounds: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def probabilities_on(self, basis: str) -> np.ndarray:
         """Return the probabilities on "raw" features, or else on the "reconstruction"."""
@@ -305,9 +322,10 @@ class Points:
 def gather_points(debug_set: DebugSet, root: Path) -> Points:
     """Read the results of all chunks in the output folder."""
     names = ("raw", "path", "first_step", "before", "after")
-    parts = []
+    parts, sounds = [], []
     for chunk in debug_set.chunks():
-        arrays = read_chunk(root, chunk, names)
+        arrays = read_chunk(root, chunk, names, later=SOUND_ARRAYS)
+        sounds.append({name: arrays[name] for name in SOUND_ARRAYS if name in arrays})
         before, after, path = arrays["before"], arrays["after"], arrays["path"]
         narrow = latent_projection(before.shape[1])
         distance = np.linalg.norm(after - before, axis=1)
@@ -317,8 +335,12 @@ def gather_points(debug_set: DebugSet, root: Path) -> Points:
                 distance, narrow(before), narrow(after),
             )
         )  # fmt: skip
-    fields = Points.__dataclass_fields__
-    return Points(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in fields})
+    fields = [name for name in Points.__dataclass_fields__ if name != "sounds"]
+    there = [name for name in SOUND_ARRAYS if all(name in some for some in sounds)]
+    return Points(
+        **{name: np.concatenate([getattr(p, name) for p in parts]) for name in fields},
+        sounds={name: np.concatenate([some[name] for some in sounds]) for name in there},
+    )
 
 
 def latent_projection(values: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from ..data.corpus import Utterance
 from ..experiment.samples import Sample
 from ..models.classifier import Classifier
 from ..output.files import number_text
+from ..output.pages import percent
 from .alarms import list_suspicions
-from .debug_set import DebugSet, Points
+from .debug_set import SOUND_ARRAYS, DebugSet, Points
 from .tsne import Map
 
 #: Stands for the heard word in counts and on pages where none is predicted.
@@ -76,6 +78,7 @@ def debugging_rows(
             misclassified=misclassified[i],
             mended=healed[i],
             ticketed=ticketed[i],
+            sounds={name: values[i] for name, values in points.sounds.items()},
         )
         found.append({name: value(point) for name, value in _COLUMNS})
     return found
@@ -99,11 +102,17 @@ class _Point:
     misclassified: bool
     mended: bool
     ticketed: bool
+    sounds: Mapping[str, Any]
 
     def predicted(self, probabilities: np.ndarray) -> str:
         """Return the predicted word; nothing where none is."""
         place = int(self.classifier.decide(probabilities))
         return self.classifier.words[place] if place >= 0 else ""
+
+    def sound(self, name: str) -> str:
+        """Return what is told of a sound; nothing where it is not."""
+        value = self.sounds.get(name, "")
+        return str(value) if isinstance(value, str) else number_text(value)
 
 
 #: Each column of points.csv and its value.
@@ -129,6 +138,8 @@ _COLUMNS: tuple[tuple[str, Callable[[_Point], Any]], ...] = (
     ("misclassified", lambda p: int(p.misclassified)),
     ("mended", lambda p: int(p.mended)),
     ("ticket", lambda p: int(p.ticketed)),
+    # Of the vocoder's sounds: shares of voiced frames, and where their pitch is from.
+    *((name, partial(_Point.sound, name=name)) for name in SOUND_ARRAYS),
 )
 COLUMNS = tuple(name for name, _ in _COLUMNS)
 
@@ -181,11 +192,13 @@ def _shares(name: str, groups: Sequence[str], right: np.ndarray) -> list[dict[st
     ]
 
 
-def list_remarks(debug_set: DebugSet, places: Map, results: Mapping[str, Any]) -> list[str]:
+def list_remarks(
+    debug_set: DebugSet, points: Points, places: Map, results: Mapping[str, Any]
+) -> list[str]:
     """Return sentences that a reader of the results should know.
 
     Args:
-        debug_set, places: of the debugging run, and its map.
+        debug_set, points, places: of the debugging run, and its map.
         results: with judged, misclassified, mended, and changes, see
             `debugging.tickets.summarize_tickets`.
     """
@@ -201,4 +214,23 @@ def list_remarks(debug_set: DebugSet, places: Map, results: Mapping[str, Any]) -
         found.append("all utterances are by one speaker: nothing is said of speakers")
     if places.perplexity is None:
         found.append("too few utterances for t-SNE: the map shows two principal components")
-    return found + list_suspicions(results)
+    return found + _on_sounds(points) + list_suspicions(results)
+
+
+def _on_sounds(points: Points) -> list[str]:
+    """Say how much of the sounds is voiced, and how often their pitch is invented."""
+    found = []
+    if "voiced_before" in points.sounds:
+        before, after = (points.sounds[f"voiced_{when}"].mean() for when in ("before", "after"))
+        found.append(
+            f"{percent(before, 0)} of the frames of reconstructions' sounds are voiced, "
+            f"{percent(after, 0)} of those of maximized ones"
+        )
+    if "pitch_before" in points.sounds:
+        origins = [points.sounds[f"pitch_{when}"] == "invented" for when in ("before", "after")]
+        if invented := int(np.sum(origins)):
+            found.append(
+                f"the vocoder invented the pitch of {invented} of {np.size(origins)} sounds, which "
+                "changes what is heard"
+            )
+    return found

@@ -13,7 +13,7 @@ from ..errors import ParameterError
 from ..experiment.chosen_model import chosen_model
 from ..experiment.experiment import frontend_of, resolve
 from ..experiment.folder import require_same
-from ..experiment.manifest import components_of, denoiser_of, manifest_of
+from ..experiment.manifest import components_of, denoiser_of, manifest_of, measures_of
 from ..experiment.options import open_models, options_among, parse_options, require_used
 from ..experiment.referees import checksums, open_referees
 from ..experiment.settings import SharedKeywords, shares_settings
@@ -194,7 +194,9 @@ def plan_evaluation(settings: EvaluationSettings) -> tuple[Grid, dict[str, Any]]
     speech = Store.open(settings.speech) if settings.speech else starts
     trust = settings.shared.models.trust_model
     referees = open_referees(opened, settings.referees, trust=trust)
-    grid = Grid(cells, referees, settings.samples, spoken, starts, speech)
+    # Without sounds, voicing is estimated; that takes time, so it is of few samples, too.
+    voiced = 0 if spoken else settings.cycle_samples
+    grid = Grid(cells, referees, settings.samples, spoken, starts, speech, voiced)
     for cell in grid.cells:
         for word in cell.words:
             _require_starts(grid, cell, word)
@@ -255,7 +257,7 @@ def _components(settings: EvaluationSettings) -> dict[str, dict[str, Component]]
 def _manifest(grid: Grid, settings: EvaluationSettings) -> dict[str, Any]:
     """Return everything from which the evaluation can be repeated."""
     experiments = [cell.speaker or cell.experiment for cell in grid.cells]
-    manifest = manifest_of(experiments[0], settings.command())
+    manifest = manifest_of(experiments[0], settings.command()) | measures_of(experiments[0])
     manifest["components"] = components_of(experiments)
     manifest["notes"] = list(dict.fromkeys(note for e in experiments for note in e.notes))
     for experiment in experiments:

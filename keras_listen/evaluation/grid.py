@@ -32,6 +32,7 @@ from ..experiment.samples import Sample, slug
 from ..models.blocks import spans
 from ..models.classifier import Classifier
 from ..output.progress import Track, quiet
+from ..vocoders.pitch import estimate_voiced_shares
 from .utterances import Utterances
 
 #: Stands for the predicted word of a sound in which none is predicted.
@@ -78,6 +79,8 @@ class Grid:
         cycle_samples: so many of them are synthesized and classified again.
         starts: a store whose testing utterances are maximized to their own words; noise if None.
         speech: a store for the figures of real speech, and for the distance to it; may be None.
+        voiced_samples: of so many of them the share of voiced frames is measured: of the sounds, or
+            else estimated from the features.
     """
 
     cells: tuple[Cell, ...]
@@ -86,6 +89,7 @@ class Grid:
     cycle_samples: int = 0
     starts: Store | None = None
     speech: Store | None = None
+    voiced_samples: int = 0
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -187,8 +191,10 @@ def compute_grid_chunk(grid: Grid, chunk: GridChunk) -> dict[str, np.ndarray]:
         [shape=(samples, words)]; start_NAME, referee_NAME: the same of each referee, in the
         classifier's order of words; clipped: position predicted for features clipped to [0, 1];
         scores [shape=(samples, steps + 1)]; saturated, first_step; nearest, nearest_before:
-        distance to the training utterances of the word, NaN without any; cycle: position predicted
-        for the sound, -1 where there is none, `UNHEARD` where no word is predicted [each
+        distance to the training utterances of the word, NaN without any; speech_distance,
+        speech_distance_before: to the bundle's real speech of the word in dB, NaN without any;
+        voiced: share of voiced frames, NaN where it is not measured; cycle: position predicted for
+        the sound, -1 where there is none, `UNHEARD` where no word is predicted [each
         shape=(samples,)]. Further, one row for each
         word and block: spread_word, spread_count, spread_total, spread_squares, see `Spread`, and
         the same of the starts, spread_before_...; and one for each first start of a word:
@@ -225,7 +231,11 @@ def _compute_block(
         "first_step": found.first_step,
         "nearest": _nearest_distances(grid, targets, found.features),
         "nearest_before": _nearest_distances(grid, targets, found.start_features),
-        "cycle": _classify_sounds(grid, cell, samples, block),
+        "speech_distance": block.speech_distances,
+        "speech_distance_before": cell.experiment.measure_distances(
+            [sample.word for sample in samples], np.clip(found.start_features[..., 0], 0, 1)
+        ),
+        **_listen(grid, cell, samples, block),
     }
     for name, referee in grid.referees.items():
         for when, features in (("start", found.start_features), ("referee", found.features)):
@@ -265,16 +275,20 @@ def _nearest_distances(grid: Grid, words: Sequence[str], features: np.ndarray) -
     return distances
 
 
-def _classify_sounds(grid: Grid, cell: Cell, samples: Sequence[Sample], block: Block) -> np.ndarray:
-    """Synthesize each word's first samples; return the predicted positions, -1 of the others.
+def _listen(
+    grid: Grid, cell: Cell, samples: Sequence[Sample], block: Block
+) -> dict[str, np.ndarray]:
+    """Synthesize each word's first samples; return predicted positions and shares of voiced frames.
 
-    Where no word is predicted, it is `UNHEARD`.
+    Positions are -1 of samples that are not synthesized, and `UNHEARD` where no word is predicted.
     """
     predicted = np.full(len(samples), -1, np.int16)
-    spoken = [i for i, sample in enumerate(samples) if sample.k < grid.cycle_samples]
-    if spoken:
-        chosen = [samples[i] for i in spoken]
-        cycle = cell.speaker.speak(chosen, block.clipped[spoken])["cycle"]
-        heard = grid.classifier.decide(cycle)
+    voiced = np.full(len(samples), np.nan, np.float32)
+    if spoken := [i for i, sample in enumerate(samples) if sample.k < grid.cycle_samples]:
+        sounds = cell.speaker.speak([samples[i] for i in spoken], block.clipped[spoken])
+        heard = grid.classifier.decide(sounds["cycle"])
         predicted[spoken] = np.where(heard < 0, UNHEARD, heard)
-    return predicted
+        voiced[spoken] = sounds["voiced"]
+    elif chosen := [i for i, sample in enumerate(samples) if sample.k < grid.voiced_samples]:
+        voiced[chosen] = estimate_voiced_shares(block.clipped[chosen], grid.classifier.spec)
+    return {"cycle": predicted, "voiced": voiced}

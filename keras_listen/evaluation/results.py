@@ -15,6 +15,8 @@ from ..experiment.referees import MatchedReferee, knows, predict_in_order
 from ..models.blocks import BLOCK_SIZE, spans
 from ..models.classifier import Classifier
 from ..models.sound_classifier import SoundClassifier
+from ..output.pages import percent
+from ..vocoders.pitch import estimate_voiced_shares
 from .grid import UNHEARD, Grid
 
 #: Stands in the column of the objective for starts that are not maximized.
@@ -43,6 +45,8 @@ class GroupResults:
         start_rates: the same rates of the untouched starts.
         spread, start_spread: of the maximized features, and of the untouched starts.
         nearest, start_nearest: sum of their distances, and number of samples, for means.
+        speech, start_speech: the same of their distances to real speech of the word, in dB.
+        voiced, start_voiced: the same of the shares of voiced frames.
         scores: sum of the objective at each step and at the end [shape=(steps + 1,)].
         target_sum: sum of the classifier's probability of the target.
         saturated: samples whose gradient had vanished at the start.
@@ -56,6 +60,10 @@ class GroupResults:
     start_spread: Spread | PooledSpread = field(default_factory=Spread)
     nearest: tuple[float, int] = (0.0, 0)
     start_nearest: tuple[float, int] = (0.0, 0)
+    speech: tuple[float, int] = (0.0, 0)
+    start_speech: tuple[float, int] = (0.0, 0)
+    voiced: tuple[float, int] = (0.0, 0)
+    start_voiced: tuple[float, int] = (0.0, 0)
     scores: np.ndarray | float = 0.0
     target_sum: float = 0.0
     saturated: int = 0
@@ -70,6 +78,10 @@ class GroupResults:
             start_spread=self.start_spread + other.start_spread,
             nearest=_add_pairs(self.nearest, other.nearest),
             start_nearest=_add_pairs(self.start_nearest, other.start_nearest),
+            speech=_add_pairs(self.speech, other.speech),
+            start_speech=_add_pairs(self.start_speech, other.start_speech),
+            voiced=_add_pairs(self.voiced, other.voiced),
+            start_voiced=_add_pairs(self.start_voiced, other.start_voiced),
             scores=self.scores + other.scores,
             target_sum=self.target_sum + other.target_sum,
             saturated=self.saturated + other.saturated,
@@ -149,19 +161,24 @@ def _count_group(
     found = count_scores(own, judged, target)
     found.scores = arrays["scores"].astype(np.float64).sum(axis=0)
     found.saturated = int(arrays["saturated"].sum())
+    # Chunks from before have none of these.
+    if "voiced" in arrays:
+        found.voiced = _summed(arrays["voiced"])
+        found.speech = _summed(arrays["speech_distance"])
+        found.start_speech = _summed(arrays["speech_distance_before"])
     if target is None:
         return found
     found.rates["clipped success"] = _rate(arrays["clipped"] == target)
     if (spoken := (arrays["cycle"] >= 0) | (arrays["cycle"] == UNHEARD)).any():
         found.rates["cycle"] = _rate(arrays["cycle"][spoken] == target)
-    found.nearest = _summed_distances(arrays["nearest"])
-    found.start_nearest = _summed_distances(arrays["nearest_before"])
+    found.nearest = _summed(arrays["nearest"])
+    found.start_nearest = _summed(arrays["nearest_before"])
     return found
 
 
-def _summed_distances(distances: np.ndarray) -> tuple[float, int]:
-    """Return the sum of distances, and how many there are."""
-    known = distances[np.isfinite(distances)]
+def _summed(values: np.ndarray) -> tuple[float, int]:
+    """Return the sum of the values that there are, and their number."""
+    known = values[np.isfinite(values)]
     return _sum(known), len(known)
 
 
@@ -267,7 +284,11 @@ def count_real_speech(grid: Grid) -> dict[str, GroupResults]:
         pieces = (Spread.of(features[span]) for span in spans(len(features), BLOCK_SIZE))
         group.start_spread = sum(pieces, Spread())
         if known := utterances.neighbours(word):
-            group.start_nearest = _summed_distances(known.nearest(features))
+            group.start_nearest = _summed(known.nearest(features))
+        distances = grid.cells[0].experiment.measure_distances
+        group.start_speech = _summed(distances([word] * len(features), features[..., 0]))
+        few = features[: grid.voiced_samples, ..., 0]
+        group.start_voiced = _summed(estimate_voiced_shares(few, grid.classifier.spec))
     return found
 
 
@@ -277,18 +298,44 @@ def note_of(grid: Grid) -> str:
     Of a classifier that hears through a front end it says which way sounds go, and which words only
     one side knows.
     """
-    if not isinstance(grid.classifier, SoundClassifier):
-        return NOTE
+    heard = _on_front_end(grid) if isinstance(grid.classifier, SoundClassifier) else []
+    return " ".join([NOTE, *heard, _on_measures(grid)])
+
+
+def _on_front_end(grid: Grid) -> list[str]:
+    """Say which way sounds go, and which words only one side knows."""
     name = grid.cells[0].experiment.components["frontend"].name
     way = f"The classifier hears all features as sound, through its front end {name}"
     if grid.referees:
         way += "; the referees hear the same features, without sound"
-    found = [NOTE, f"{way}."]
+    found = [f"{way}."]
     if grid.speech is not None:
         found.append("Real speech is heard from the features of the store, not from recordings.")
     if grid.cycle_samples:
         found.append("For the cycle rate it hears the vocoder's sound as a recording.")
-    return " ".join([*found, *_words_apart(grid)])
+    return [*found, *_words_apart(grid)]
+
+
+def _on_measures(grid: Grid) -> str:
+    """Say what voiced and speech distance are, and how far real speech is."""
+    speech, spoken = grid.cells[0].experiment.speech, grid.cycle_samples
+    count = spoken or grid.voiced_samples
+    starts = f"{count} start{'s' if count != 1 else ''} a word"
+    if spoken:
+        text = f"Voiced is the share of voiced frames in the vocoder's sounds of {starts}"
+    else:
+        text = f"Voiced is the share of voiced frames, estimated from the features of {starts}"
+    if speech is None:
+        return f"{text}. Note: {grid.cells[0].experiment.speech_note}."
+    real = speech.figures
+    text += "; speech distance is the distance of features to real speech of the word, in dB. "
+    text += f"Recordings of the word are {real['distance_db']:.1f} dB from it"
+    if real.get("distance_db_of_other_words") is not None:
+        text += f", those of other words {real['distance_db_of_other_words']:.1f} dB"
+    if spoken:
+        share = percent(real["voiced_share"], 0)
+        text += f"; {share} of their frames are voiced where Griffin-Lim speaks them"
+    return f"{text}."
 
 
 def _words_apart(grid: Grid) -> list[str]:
@@ -343,8 +390,9 @@ def result_rows(
     Returns:
         One mapping a line: prior, objective, word, samples, for each rate its value with `low` and
         `high` of its interval, probability, "score start" and score (the mean objective at the
-        first step and at the end), saturated, diversity and nearest; None where there is no such
-        number.
+        first step and at the end), saturated, diversity, nearest, voiced (mean share of voiced
+        frames) and "speech distance" (mean distance to real speech of the word, in dB); None where
+        there is no such number.
     """
     lines, seen = [], set()
     for cell in grid.cells:
@@ -376,7 +424,9 @@ def published_rows(counted: Mapping[str, GroupResults]) -> list[dict[str, Any]]:
 
 
 def _same_columns(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    names = dict.fromkeys(name for line in lines for name in line)
+    names = [*dict.fromkeys(name for line in lines for name in line)]
+    # Those that came later stand behind all others.
+    names.sort(key=("voiced", "speech distance").__contains__)
     return [{name: line.get(name) for name in names} for line in lines]
 
 
@@ -385,13 +435,15 @@ def _row(prior: str, objective: str, word: str, group: GroupResults, aimed: bool
     line |= {"samples": group.samples} | _rate_columns(group.rates)
     line["probability"] = group.target_sum / group.samples if aimed else None
     line |= _score_columns(group) | {"saturated": group.saturated}
-    return line | _spread_columns(group.spread, group.nearest)
+    line |= _spread_columns(group.spread, group.nearest)
+    return line | _measure_columns(group.voiced, group.speech)
 
 
 def _start_row(prior: str, word: str, group: GroupResults) -> dict[str, Any]:
     line = {"prior": prior, "objective": UNTOUCHED, "word": word}
     line |= {"samples": group.samples} | _rate_columns(group.start_rates)
-    return line | _spread_columns(group.start_spread, group.start_nearest)
+    line |= _spread_columns(group.start_spread, group.start_nearest)
+    return line | _measure_columns(group.start_voiced, group.start_speech)
 
 
 def _score_columns(group: GroupResults) -> dict[str, float | None]:
@@ -413,5 +465,15 @@ def _rate_columns(rates: Mapping[str, Rate]) -> dict[str, Any]:
 def _spread_columns(
     spread: Spread | PooledSpread, nearest: tuple[float, int]
 ) -> dict[str, float | None]:
-    distance, samples = nearest
-    return {"diversity": spread.diversity, "nearest": distance / samples if samples else None}
+    return {"diversity": spread.diversity, "nearest": _mean(nearest)}
+
+
+def _measure_columns(
+    voiced: tuple[float, int], speech: tuple[float, int]
+) -> dict[str, float | None]:
+    return {"voiced": _mean(voiced), "speech distance": _mean(speech)}
+
+
+def _mean(summed: tuple[float, int]) -> float | None:
+    total, count = summed
+    return total / count if count else None

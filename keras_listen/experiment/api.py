@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -17,14 +17,16 @@ from ..output.progress import Track, quiet
 from ..plugins import default_registry
 from .experiment import Experiment, resolve
 from .folder import Run, run_samples
-from .manifest import manifest_of
+from .manifest import manifest_of, measures_of
 from .options import parse_options
 from .page import write_page
 from .pictures import draw_sample
 from .presets import recorded, under_preset
+from .referees import open_judges
 from .results import summarize
 from .samples import Sample, utterance_samples
 from .settings import CommandSettings, SharedKeywords, shares_settings, unique
+from .verdict import describe_hearing, describe_measures
 
 log = logging.getLogger("keras_listen")
 
@@ -80,7 +82,7 @@ class RunSettings(CommandSettings):
         Raises:
             ListenError: one cannot be used.
         """
-        return resolve(
+        experiment = resolve(
             self.shared.models,
             prior=self.prior,
             objective=self.objective,
@@ -91,6 +93,7 @@ class RunSettings(CommandSettings):
             seed=self.shared.seed,
             block_size=self.shared.block_size,
         )
+        return replace(experiment, judges=open_judges(experiment.bundle))
 
     def plan(self, experiment: Experiment) -> list[Sample]:
         """Return all samples of the run.
@@ -141,7 +144,8 @@ def listen(
         track: progress, see `keras_listen.output.progress`.
 
     Returns:
-        Run, with `root`, `rows`, and the rates `summary` and `by_word`.
+        Run, with `root`, `rows`, the rates `summary` and `by_word`, and `verdict`, which says who
+        hears the words.
 
     Raises:
         ListenError: an argument cannot be used, and nothing has been written.
@@ -150,7 +154,8 @@ def listen(
     require_tensorflow()
     experiment = settings.resolve()
     plan = settings.plan(experiment)
-    run = (Run.resume if resume else Run.create)(out, manifest_of(experiment, settings.command()))
+    manifest = manifest_of(experiment, settings.command()) | measures_of(experiment)
+    run = (Run.resume if resume else Run.create)(out, manifest)
     for note in experiment.notes:
         log.warning("%s", note)
     try:
@@ -172,6 +177,9 @@ def _conclude(run: Run, experiment: Experiment) -> None:
         word: summarize([row for row in run.rows if row["word"] == word], known)
         for word in unique([row["word"] for row in run.rows if row["word"]])
     }
+    run.verdict = describe_hearing(run.rows, run.manifest) + describe_measures(
+        run.summary, run.manifest
+    )
     with run.clock.timed("page"):
         write_page(run, run.summary)
     run.clock.write()

@@ -77,7 +77,7 @@ def packed(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def read_chunk(
-    root: Path, chunk: Chunk, names: Sequence[str] | None = None
+    root: Path, chunk: Chunk, names: Sequence[str] | None = None, *, later: Sequence[str] = ()
 ) -> dict[str, np.ndarray]:
     """Read the arrays of a chunk.
 
@@ -85,6 +85,7 @@ def read_chunk(
         root: the folder.
         chunk: which.
         names: of the arrays that are wanted; all by default.
+        later: of further ones, which chunks from before lack.
 
     Raises:
         RunError: the file is damaged.
@@ -92,7 +93,9 @@ def read_chunk(
     path = root / chunk.path
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in (stored if names is None else names)}
+            wanted = stored if names is None else names
+            there = [name for name in later if name in stored]
+            return {name: stored[name] for name in (*wanted, *there)}
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(
             f"{path} is damaged ({error}); delete it and give --resume to compute it again"

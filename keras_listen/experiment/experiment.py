@@ -21,6 +21,7 @@ from ..models.blocks import BLOCK_SIZE, in_blocks
 from ..models.bundle import Bundle
 from ..models.classifier import Classifier
 from ..models.sound_classifier import SoundClassifier
+from ..models.speech import SpeechPrototypes, find_speech
 from ..output.progress import Track, quiet
 from ..plugins import Component, Registry, default_registry
 from ..plugins.presets import OPTIONS
@@ -28,6 +29,7 @@ from ..plugins.proxy import fault
 from ..seeds import derive
 from ..vocoders.pitch import Pitch, control_of
 from ..vocoders.synthesis import synthesize
+from ..vocoders.voicing import voiced_share
 from .chosen_model import ChosenModel, chosen_model
 from .hearing import predict_sounds
 from .options import Options, open_models, options_in_use
@@ -55,6 +57,10 @@ class Block:
         referee_cycle: of the referee on the features of the sounds, where the classifier hears
             through a front end; else None.
         pitch: that the vocoder gave each sound, or None where it does nothing about it.
+        voiced: share of voiced frames of each sound [shape=(samples,)], or None.
+        speech_distances: of the clipped features to real speech of the word, in dB, NaN where it is
+            not known [shape=(samples,)].
+        judged: by name of a judge: its probabilities of the features [shape=(samples, its words)].
     """
 
     samples: tuple[Sample, ...]
@@ -67,6 +73,9 @@ class Block:
     cycle: np.ndarray | None = None
     referee_cycle: np.ndarray | None = None
     pitch: tuple[Pitch, ...] | None = None
+    voiced: np.ndarray | None = None
+    speech_distances: np.ndarray | None = None
+    judged: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,9 @@ class Experiment:
         block_size: samples computed together.
         components: the registered components in use, by kind.
         notes: fallbacks and the like, for manifest and user.
+        speech: real speech of the words, or None.
+        speech_note: why there is none, for the user.
+        judges: further classifiers that say which words they hear, by name.
     """
 
     bundle: Bundle
@@ -96,6 +108,9 @@ class Experiment:
     block_size: int = BLOCK_SIZE
     components: Mapping[str, Component] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    speech: SpeechPrototypes | None = None
+    speech_note: str | None = None
+    judges: Mapping[str, Classifier] = field(default_factory=dict)
 
     @property
     def uses_targets(self) -> bool:
@@ -154,10 +169,23 @@ class Experiment:
             "referee": self.referee and self._predict(self.referee, result.features),
             "clipped": clipped,
             "clipped_probabilities": probabilities,
+            "speech_distances": self.measure_distances([s.word for s in samples], clipped),
+            "judged": {n: self._predict(c, result.features) for n, c in self.judges.items()},
         }
         if self.vocoder is not None:
             block |= self.speak(samples, clipped, track=track)
         return Block(tuple(samples), result, **block)
+
+    def measure_distances(self, words: Sequence[str], features: np.ndarray) -> np.ndarray:
+        """Return distances to real speech of the words, in dB, NaN where it is not known.
+
+        Args:
+            words: of the samples.
+            features: [shape=(samples, frames, mels), in [0, 1]].
+        """
+        if self.speech is None:
+            return np.full(len(features), np.nan, np.float32)
+        return self.speech.distances(features, words)
 
     def _seeds(self, samples: Sequence[Sample]) -> np.ndarray:
         return np.stack([derive(self.seed, s.word, s.k) for s in samples])
@@ -180,17 +208,19 @@ class Experiment:
             track: progress, see `keras_listen.output.progress`.
 
         Returns:
-            sounds, gains, cycle and perhaps pitch and referee_cycle, as in `Block`.
+            sounds, gains, voiced, cycle and perhaps pitch and referee_cycle, as in `Block`.
         """
         seeds = self._seeds(samples)
         sounds, gains = synthesize(self.vocoder, clipped, seeds, track)
         again = np.stack([extract_fitted(sound, self.classifier.spec) for sound in sounds])
         heard: dict[str, Any] = {"sounds": sounds, "gains": gains}
+        rate = self.classifier.spec.sample_rate
+        heard["voiced"] = np.array([voiced_share(sound, rate) for sound in sounds])
         if control := control_of(self.vocoder):
             heard["pitch"] = tuple(control.find(each) for each in clipped)
         if not isinstance(self.classifier, SoundClassifier):
             return heard | {"cycle": self._predict(self.classifier, again[..., None])}
-        rate, size = self.classifier.spec.sample_rate, self.block_size
+        size = self.block_size
         heard["cycle"] = predict_sounds(self.classifier, sounds, rate, seeds=seeds, block_size=size)
         if self.referee is not None:
             heard["referee_cycle"] = self._predict(self.referee, again[..., None])
@@ -266,6 +296,7 @@ def resolve(
         _require_spec("vocoder", made["vocoder"])
         what = f"the {found['vocoder'].described}"
         classifier.spec.require(made["vocoder"].spec, what, ignore=LENGTH_FIELDS)
+    speech, speech_note = find_speech(bundle, classifier.spec)
     return Experiment(
         bundle=bundle,
         classifier=classifier,
@@ -276,6 +307,8 @@ def resolve(
         block_size=block_size,
         components=found | front,
         notes=tuple(notes),
+        speech=speech,
+        speech_note=speech_note,
     )
 
 

@@ -29,6 +29,7 @@ from ..output.progress import Track, quiet
 from ..plugins.presets import PAPER
 from ..vocoders.synthesis import write_wav
 from .experiment import Block, Experiment
+from .manifest import MEASURES
 from .samples import Sample, read_starts
 from .samples_csv import Row, columns_of, rows_of
 
@@ -45,6 +46,7 @@ class Run:
         rows: finished samples, in order.
         clock: seconds spent by stage.
         summary, by_word: rates of all samples and of each word's, once the run is concluded.
+        verdict: sentences that say who hears the words, then, too.
     """
 
     def __init__(self, root: Path, manifest: Mapping[str, Any]):
@@ -54,6 +56,7 @@ class Run:
         self.clock = Clock(self.root, write_each=False)
         self.summary: dict[str, Any] = {}
         self.by_word: dict[str, dict[str, Any]] = {}
+        self.verdict: list[str] = []
 
     @classmethod
     def create(cls, root: str | Path | None, manifest: Mapping[str, Any]) -> Run:
@@ -92,8 +95,10 @@ class Run:
         path = self.root / "samples.csv"
         text = path.read_bytes().decode("utf-8") if path.is_file() else ""
         whole = text[: text.rfind("\n") + 1]
-        self.rows = list(csv.DictReader(io.StringIO(whole, newline="")))
-        if whole != text or not whole:
+        table = csv.DictReader(io.StringIO(whole, newline=""))
+        # Cells of columns that came later stay empty.
+        self.rows = [dict.fromkeys(self.columns, "") | row for row in table]
+        if whole != text or tuple(table.fieldnames or ()) != self.columns:
             self._write_table(self._lines(self.rows))
 
     def append(self, rows: Sequence[Row]) -> None:
@@ -168,6 +173,8 @@ def require_same(root: Path, manifest: Mapping[str, Any], what: str = "run") -> 
     now = json.loads(json.dumps(manifest))
     # Plugins that are installed but not in use change nothing.
     before, now = ({**about, "plugins": None} for about in (before, now))
+    # Folders from before say nothing of what sounds are compared with, which changes none of them.
+    now |= {name: before.get(name) for name in MEASURES if name not in before}
     # All that a preset sets is in the manifest, so its name alone makes no difference.
     presets = [_preset_of(about) for about in (before, now)]
     before, now = map(_without_preset, (before, now))

@@ -13,11 +13,15 @@ from ..models.denoisers import DENOISER
 from ..models.provenance import made_with
 from ..models.rewrites import enabled as rewrites_enabled
 from ..models.sound_classifier import SoundClassifier
+from ..models.speech import SPEECH
 from ..plugins import Component, default_registry
 from ..vocoders.pitch import control_of
 from .experiment import Experiment
 
 SCHEMA = 1
+
+#: Entries of manifests on what sounds are compared with, see `measures_of`.
+MEASURES = ("speech", "judges")
 
 
 def manifest_of(experiment: Experiment, command: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,16 +114,33 @@ def _components(
 def models_of(bundle: Bundle) -> dict[str, Any]:
     """Return checksums of a bundle's files, and of a classifier's that the user brings.
 
-    Denoisers are left out: manifests have only those in use, see `denoiser_of`.
+    Denoisers are left out: manifests have only those in use, see `denoiser_of`. So is real speech,
+    which changes no sound, see `measures_of`.
     """
     parts = {name: bundle.component(name) for name in bundle.names()}
-    files = {name: part.files for name, part in parts.items() if part.about.get("kind") != DENOISER}
+    apart = [name for name, part in parts.items() if part.about.get("kind") in (DENOISER, SPEECH)]
+    files = {name: part.files for name, part in parts.items() if name not in apart}
     return files | dict(origin.files if (origin := bundle.classifier.origin) else {})
 
 
 def denoiser_of(experiment: Experiment) -> dict[str, Any]:
     """Return the checksums of the files of the prior's denoiser by its name, if it has one."""
     return dict(getattr(experiment.prior, "files", {}))
+
+
+def measures_of(experiment: Experiment) -> dict[str, Any]:
+    """Return what sounds are compared with, for the manifests of commands that tell distances.
+
+    Returns:
+        "speech": checksums and figures of real speech, or "missing", the reason; and "judges", the
+        names of further classifiers that say which words they hear, where there are some.
+    """
+    speech = experiment.speech
+    if speech is None:
+        about = {"missing": experiment.speech_note}
+    else:
+        about = {"files": speech.files, **speech.figures}
+    return {"speech": about} | ({"judges": [*experiment.judges]} if experiment.judges else {})
 
 
 def frontend_settings(classifier: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..output.files import write_text
-from ..output.pages import number, percent, render, source, template_text
+from ..output.pages import render, source, template_text
 from .folder import Row, Run
 
 #: Largest number of samples whose pictures and sounds are embedded in the page. Pages of longer
@@ -23,7 +23,11 @@ _COLUMNS = {
     "cycle": "percent",
     "referee cycle": "percent",
     "saturated": "number",
+    "voiced": "percent",
+    "speech distance": "number",
 }
+#: Headings of columns that have another name here.
+_HEADINGS = {"speech distance": "dB from real speech"}
 
 
 def write_page(run: Run, summary: dict[str, Any]) -> Path:
@@ -38,14 +42,16 @@ def write_page(run: Run, summary: dict[str, Any]) -> Path:
         scripts=[template_text("tables.js")],
         title=run.root.resolve().name,
         manifest=run.manifest,
-        summary={name: _figure(value) for name, value in summary.items()},
+        verdict=run.verdict,
+        saturated=summary["saturated"],
         columns={
-            name: (name, kind)
+            name: (_HEADINGS.get(name, name), kind)
             for name, kind in _COLUMNS.items()
             # Only referees of a classifier behind a front end hear the sound again.
             if name in ("word", *summary)
         },
         rates=[{"word": word, **rates} for word, rates in run.by_word.items()],
+        samples=len(run.rows),
         words=_by_word(run.rows),
         source=lambda name: source(run.root, name, embed=embed),
         invented=sum(row.get("pitch") == "invented" for row in run.rows),
@@ -61,7 +67,3 @@ def _by_word(rows: Sequence[Row]) -> dict[str, list[Row]]:
     for row in rows:
         words.setdefault(row["word"] or row["id"].rpartition("-")[0], []).append(row)
     return words
-
-
-def _figure(value: float | int | None) -> str:
-    return number(value) if isinstance(value, int) else percent(value)

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import ModelError, SpecError
 from ..features import FeatureSpec
 from ..models.blocks import BLOCK_SIZE
-from ..models.bundle import Bundle, load_bundle
+from ..models.bundle import REFEREES, Bundle, load_bundle
 from ..models.classifier import Classifier, load_classifier, read_words
 from ..models.sound_classifier import SoundClassifier
 from ..output.files import sha256
@@ -39,6 +39,21 @@ def open_referees(
     for path in paths:
         referees[_name_of(path, referees)] = _open(path, bundle.classifier.spec, trust)
     return {name: matched(bundle.classifier, one) for name, one in referees.items()}
+
+
+def open_judges(bundle: Bundle) -> dict[str, Classifier]:
+    """Open a bundle's other referees than the first that know one of its classifier's words.
+
+    Those of other features are left out.
+    """
+    classifier = bundle.classifier
+    return {
+        name: judge
+        for name, judge in bundle.referees.items()
+        if name != REFEREES[0]
+        and not classifier.spec.differing(judge.spec)
+        and set(judge.words) & set(classifier.words)
+    }
 
 
 class MatchedReferee:

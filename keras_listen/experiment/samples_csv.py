@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ class _Result:
         i: its position in the block.
         block, found: results of the block, and of its ascent.
         referee: of the experiment, or None.
+        judges: of the experiment, by name.
     """
 
     classifier: Classifier
@@ -36,6 +38,7 @@ class _Result:
     block: Block
     found: Maximization
     referee: Classifier | None
+    judges: Mapping[str, Classifier]
 
     def predicted(self, probabilities: np.ndarray) -> str:
         """Return the classifier's word in this sample's row of probabilities."""
@@ -65,6 +68,18 @@ class _Result:
         if self.referee is None or self.block.referee_cycle is None:
             return ""
         return _word(self.referee, self.block.referee_cycle[self.i])
+
+    def judge_predicted(self, name: str) -> str:
+        """Return a judge's word; nothing where it doesn't know the target."""
+        judge = self.judges[name]
+        if self.sample.word and self.sample.word not in judge.words:
+            return ""
+        return _word(judge, self.block.judged[name][self.i])
+
+    def speech_distance(self) -> str:
+        """Return the distance to real speech of the word; nothing where that is not known."""
+        distance = self.block.speech_distances[self.i]
+        return number_text(distance) if np.isfinite(distance) else ""
 
     def clipped_share(self) -> str:
         """Return the share of feature values outside of [0, 1]."""
@@ -115,25 +130,38 @@ _PITCH_COLUMNS: tuple[tuple[str, Callable[[_Result], str]], ...] = (
         lambda r: "" if r.block.pitch is None else number_text(r.block.pitch[r.i].share),
     ),
 )
+#: Further ones of folders whose manifest has "speech": the share of the sound's frames that are
+#: voiced, and the distance of the features to real speech of the word. Judges follow.
+_MEASURE_COLUMNS: tuple[tuple[str, Callable[[_Result], str]], ...] = (
+    ("voiced_share", lambda r: "" if r.block.voiced is None else number_text(r.block.voiced[r.i])),
+    ("speech_distance_db", _Result.speech_distance),
+)
 
 
 def columns_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the columns of the samples.csv that stands beside a manifest."""
     heard = "frontend" in manifest.get("components", ())
-    return tuple(name for name, _ in _columns(heard, "pitch" in manifest))
+    columns = _COLUMNS + _FRONTEND_COLUMNS * heard + _PITCH_COLUMNS * ("pitch" in manifest)
+    columns += _MEASURE_COLUMNS * ("speech" in manifest)
+    return tuple(name for name, _ in columns) + tuple(map(judge_column, manifest.get("judges", ())))
 
 
-def _columns(heard: bool, pitched: bool) -> tuple[tuple[str, Callable[[_Result], str]], ...]:
-    return _COLUMNS + _FRONTEND_COLUMNS * heard + _PITCH_COLUMNS * pitched
+def judge_column(name: str) -> str:
+    """Return the name of the column with the words that a judge hears."""
+    return f"{name}_predicted"
 
 
 def rows_of(experiment: Experiment, block: Block) -> list[Row]:
     """Return a row of samples.csv for each sample of a block, as text."""
     classifier, referee = experiment.classifier, experiment.referee
     results = (
-        _Result(classifier, sample, i, block, block.maximization, referee)
+        _Result(classifier, sample, i, block, block.maximization, referee, experiment.judges)
         for i, sample in enumerate(block.samples)
     )
-    pitched = control_of(experiment.vocoder) is not None
-    columns = _columns("frontend" in experiment.components, pitched)
+    columns = _COLUMNS + _FRONTEND_COLUMNS * ("frontend" in experiment.components)
+    columns += _PITCH_COLUMNS * (control_of(experiment.vocoder) is not None) + _MEASURE_COLUMNS
+    columns += tuple(
+        (judge_column(name), partial(_Result.judge_predicted, name=name))
+        for name in experiment.judges
+    )
     return [{name: value(result) for name, value in columns} for result in results]

@@ -10,6 +10,7 @@ from typing import Any
 from ..models.bundle import load_bundle
 from ..output.files import csv_text, make_folder, number_text, require_empty, write_json, write_text
 from ..output.progress import Track, quiet
+from ..vocoders.pitch import control_of
 from ..vocoders.synthesis import Spoken
 from ..vocoders.synthesis import vocode as vocode_each
 from .experiment import make_vocoder
@@ -26,6 +27,12 @@ COLUMNS: tuple[tuple[str, Callable[[Spoken], Any]], ...] = (
     ("mel_distance_db", lambda spoken: number_text(spoken.mel_distance)),
     ("clipped_share", lambda spoken: number_text(spoken.clipped_share)),
     ("gain", lambda spoken: number_text(spoken.gain)),
+    ("voiced_share", lambda spoken: number_text(spoken.voiced_share)),
+)
+#: Further ones where the vocoder does something about the pitch, as in samples.csv.
+PITCH_COLUMNS: tuple[tuple[str, Callable[[Spoken], Any]], ...] = (
+    ("pitch", lambda spoken: spoken.pitch.origin),
+    ("pitched_share", lambda spoken: number_text(spoken.pitch.share)),
 )
 
 
@@ -81,7 +88,8 @@ def vocode(
     finally:
         # Finished sounds are in the table even if the rest is interrupted.
         if spoken:
-            rows = [{name: value(one) for name, value in COLUMNS} for one in spoken]
+            columns = COLUMNS + PITCH_COLUMNS * (control_of(speaker) is not None)
+            rows = [{name: value(one) for name, value in columns} for one in spoken]
             write_text(make_folder(root) / "vocoded.csv", csv_text(rows))
             write_json(root / "manifest.json", manifest)
     return spoken

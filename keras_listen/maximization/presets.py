@@ -38,9 +38,13 @@ PRESETS: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
                 "gain": 6.0,
                 "options": {"learned_pull": 0.2},
             },
-            "diffusion": {"steps": 60, "step_size": 0.15, "shift": 8},
+            "diffusion": {"steps": 60, "step_size": 0.15, "shift": 16, "gain": 6.0},
         },
-        "vocoder": {},
+        # A voice for features that have none; those with a pitch of their own keep it.
+        "vocoder": {
+            "griffin-lim": {"options": {"start": "gradient", "pitch": "auto", "expand": 1.3}},
+            "wavenet": {"options": {"pitch": "auto", "expand": 1.3}},
+        },
     },
     # What convinced a network of another architecture most, without a learned pull.
     "transfer": {

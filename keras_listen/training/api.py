@@ -5,6 +5,7 @@
     ae-, vae-denoiser     denoisers of their latents, for the learned pull of these priors
     conv-ae, diffusion    an autoencoder with a time axis and a denoiser: a latent diffusion model
     residual, separable   referees of other architectures
+    speech                prototypes of real speech, which distances are measured from
 
 Each epoch ends with its state on disk in `<bundle>/.training/<component>`, from which a call after
 a killed one continues. Finished models become components of the bundle.
@@ -33,6 +34,7 @@ from ..models.denoisers import AUTOENCODER, DIFFUSION
 from ..models.networks.autoencoder import build_autoencoder, build_decoder, build_encoder
 from ..models.networks.vae import build_vae, build_vae_encoder
 from ..models.provenance import made_with
+from ..models.speech import SPEECH
 from ..output.files import csv_text
 from .batches import StoreBatches
 from .checkpoint import Checkpoint
@@ -40,16 +42,20 @@ from .denoiser import denoiser_trainee, is_outdated
 from .diffusion import autoencoder_trainee, diffusion_trainee
 from .recipes import AUTOENCODERS, CLASSIFIERS, DENOISERS, RECIPES, Recipe
 from .results import latent_arrays, measure
+from .speech import add_speech
 from .trainee import Batches, Trainee
 
 Announce = Callable[[str, dict[str, float]], None]
+
+#: What can be trained on a store, in this order by default.
+COMPONENTS = (*RECIPES, SPEECH)
 
 
 def train(
     store: Store,
     target: str | Path,
     *,
-    only: Sequence[str] = tuple(RECIPES),
+    only: Sequence[str] = COMPONENTS,
     epochs: int | None = None,
     augment: bool = True,
     seed: int = 0,
@@ -74,7 +80,7 @@ def train(
 
     Raises:
         ParameterError: an unknown component, an impossible setting, or too small features.
-        CorpusError: the store has an empty split.
+        CorpusError: the store has an empty split, or no training utterance of a word.
         BundleError: the folder holds a bundle of other words or features, or no autoencoder to fit
             a denoiser to.
         RunError: the disk is full or cannot be written.
@@ -83,6 +89,9 @@ def train(
     bundle = create_bundle(target, store.words, store.spec, {"corpus": _corpus_facts(store)})
     for name in only:
         if name in bundle.names() and not is_outdated(bundle, name):
+            continue
+        if name == SPEECH:
+            add_speech(bundle, store, seed, _corpus_facts(store))
             continue
         recipe = RECIPES[name]
         recipe = replace(
@@ -110,8 +119,8 @@ def _require_settings(
 ) -> None:
     """Raise ParameterError unless `train` can use its arguments."""
     for name in only:
-        if name not in RECIPES:
-            raise ParameterError(unknown("component to train", name, RECIPES))
+        if name not in COMPONENTS:
+            raise ParameterError(unknown("component to train", name, COMPONENTS))
     if epochs is not None and epochs < 1:
         raise ParameterError(f"epochs is {epochs}; expected at least 1")
     if seed < 0:

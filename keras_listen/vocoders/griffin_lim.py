@@ -186,7 +186,7 @@ def linear_magnitude(features: np.ndarray, control: PitchControl) -> np.ndarray:
         [shape=(frames, 1 + n_fft // 2), not negative].
     """
     pitch = control.find(features) if control.pitch != "none" else None
-    linear = invert_mel(control.expanded(features)[None], control.spec, pitch)[0]
+    linear = invert_mel(control.expanded(features, pitch)[None], control.spec, pitch)[0]
     return linear ** (1 / control.spec.power)
 
 

@@ -28,7 +28,7 @@ from ..features import FeatureSpec, mel_basis, window
 PitchChoice = Literal["none", "estimated", "invented", "auto"]
 #: Helps of the options that vocoders share.
 PITCH_HELP = "none, estimated from the features, invented, or auto: invented where they have none"
-EXPAND_HELP = "factor of the dB below a sound's loudest band; 1 changes nothing"
+EXPAND_HELP = "factor of the dB below a sound's loudest band; pitch=auto: of sounds without pitch"
 
 #: Range of pitches, in Hz, and number of candidates, equally spaced in octaves.
 _LOWEST, _HIGHEST, _CANDIDATES = 60.0, 400.0, 160
@@ -93,7 +93,8 @@ class PitchControl:
     Args:
         spec: of the features.
         pitch: see `PitchChoice`.
-        expand: factor of the dB below a sound's loudest band; 1 changes nothing.
+        expand: factor of the dB below a sound's loudest band; 1 changes nothing. With "auto" only
+            for sounds without a pitch of their own.
 
     Raises:
         ParameterError: a value is out of range.
@@ -125,9 +126,17 @@ class PitchControl:
             hertz, origin = invent_pitch(features, self.spec), "invented"
         return Pitch(hertz, origin if hertz.any() else "none")
 
-    def expanded(self, features: np.ndarray) -> np.ndarray:
-        """Return features, of one sound or more, with the dB below its loudest band stretched."""
-        if self.expand == 1:
+    def expanded(self, features: np.ndarray, pitch: Pitch | None = None) -> np.ndarray:
+        """Return features, of one sound or more, with the dB below its loudest band stretched.
+
+        Expansion is for features that are blurred, so with "auto" it leaves alone those that have a
+        pitch of their own.
+
+        Args:
+            features: [shape=(..., frames, mels), in [0, 1]].
+            pitch: of the sound, where it was found.
+        """
+        if self.expand == 1 or (self.pitch == "auto" and pitch and pitch.origin == "estimated"):
             return features
         peak = features.max(axis=(-2, -1), keepdims=True)
         return np.maximum(peak - self.expand * (peak - features), 0).astype(features.dtype)
@@ -146,7 +155,8 @@ class PitchControl:
         return np.stack([self._voiced(each) for each in features]).astype(features.dtype)
 
     def _voiced(self, features: np.ndarray) -> np.ndarray:
-        pitch, features = self.find(features), self.expanded(features)
+        pitch = self.find(features)
+        features = self.expanded(features, pitch)
         if pitch.origin != "invented":
             return features
         basis, power = mel_basis(self.spec), self.spec.power
@@ -186,6 +196,20 @@ def estimate_pitch(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     given += _BY_TILT * np.clip(tilt - _TILT, -30, 30)
     likeness += np.minimum(given, _GIVEN)[:, None]
     return np.append(candidates, 0.0)[_likeliest(likeness, np.log2(candidates))]
+
+
+def estimate_voiced_shares(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:
+    """Estimate the share of frames that are voiced, where there are no sounds to measure.
+
+    Args:
+        features: [shape=(batch, frames, mels), in [0, 1]].
+        spec: of the features.
+
+    Returns:
+        share of frames that have a pitch of their own [shape=(batch,), float32].
+    """
+    shares = [(estimate_pitch(each, spec) > 0).mean() for each in features]
+    return np.array(shares, np.float32)
 
 
 def invent_pitch(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:

@@ -26,6 +26,8 @@ from ..output.progress import Track, quiet
 from ..plugins import default_registry
 from ..plugins.proxy import fault
 from ..seeds import derive
+from .pitch import Pitch, control_of
+from .voicing import voiced_share
 
 log = logging.getLogger("keras_listen")
 
@@ -168,6 +170,8 @@ class Spoken:
         mel_distance: mean absolute difference between the features and those of the sound, in dB.
         clipped_share: share of the features that were outside [0, 1].
         gain: below 1 where the sound was scaled down.
+        voiced_share: share of the sound's frames that are voiced.
+        pitch: that the vocoder gave it; None where it does nothing about the pitch.
     """
 
     name: str
@@ -176,6 +180,8 @@ class Spoken:
     mel_distance: float
     clipped_share: float
     gain: float
+    voiced_share: float
+    pitch: Pitch | None = None
 
 
 def mel_distance(features: np.ndarray, sound: np.ndarray, spec: FeatureSpec) -> float:
@@ -217,7 +223,7 @@ def vocode(
         ReadError: a recording cannot be used; then nothing has been written.
         ParameterError: a file of features cannot be used; then nothing has been written.
     """
-    spec = vocoder.spec
+    spec, control = vocoder.spec, control_of(vocoder)
     items = _load(list(_files(inputs)), spec, reader)
     for batch in _batches(items, getattr(vocoder, "causal", False)):
         lengths = [len(features) for _, features, _ in batch]
@@ -229,7 +235,9 @@ def vocode(
             path = make_folder(target) / f"{name}.wav"
             write_wav(path, sound, spec.sample_rate)
             distance = mel_distance(features, sound, spec)
-            yield Spoken(name, path, len(features), distance, outside, float(gain))
+            voiced = voiced_share(sound, spec.sample_rate)
+            pitch = control.find(features) if control else None
+            yield Spoken(name, path, len(features), distance, outside, float(gain), voiced, pitch)
 
 
 def _files(inputs: Iterable[str | Path]) -> Iterator[Path]:

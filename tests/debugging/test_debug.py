@@ -39,6 +39,7 @@ from keras_listen.errors import (
 )
 from keras_listen.features import FeatureSpec, denormalize_magnitude
 from keras_listen.models.bundle import create_bundle
+from keras_listen.vocoders.voicing import voiced_share
 
 SMALL = {"steps": 3, "block_size": 4, "seed": 5, "step_size": 0.5}
 QUICK = {"vocoder": "griffin-lim", "options": ["vocoder.griffin-lim.iterations=1"]}
@@ -578,3 +579,45 @@ def test_recordings_that_are_not_there_are_refused(
     with pytest.raises(error, match=message):
         debug(tiny_store.root, bundle=bundle, **SMALL, **SILENT, **settings)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_table_and_the_page_say_voicing_and_pitch_of_each_sound(
+    found, bundle, tiny_store, tmp_path
+):
+    rows = read_table(found.root / "points.csv")
+    for row in rows[::5]:
+        for when in ("before", "after"):
+            sound, rate = soundfile.read(found.root / "sounds" / f"{row['id']}-{when}.wav")
+            share = voiced_share(sound, rate)
+            assert float(row[f"voiced_{when}"]) == pytest.approx(share, abs=0.011)
+            assert row[f"pitch_{when}"] == ""
+    before, after = (np.mean([float(r[f"voiced_{w}"]) for r in rows]) for w in ("before", "after"))
+    said = (
+        f"{100 * before:.0f} % of the frames of reconstructions' sounds are voiced, "
+        f"{100 * after:.0f} % of those of maximized ones"
+    )
+    assert said in results(found.root)["notes"]
+    options = [*QUICK["options"], "vocoder.griffin-lim.pitch=invented"]
+    few = {**SMALL, **QUICK, "options": options, "words": ["up"], "tickets": 0}
+    done = debug(tiny_store.root, bundle=bundle, **few, out=tmp_path / "debug")
+    rows = read_table(done.root / "points.csv")
+    origins = [row[f"pitch_{when}"] for row in rows for when in ("before", "after")]
+    assert set(origins) <= {"none", "invented"}
+    notes = " ".join(results(done.root)["notes"])
+    invented = origins.count("invented")
+    said = f"the vocoder invented the pitch of {invented} of {len(origins)} sounds"
+    assert (said in notes) == (invented > 0)
+    assert (said in (done.root / "index.html").read_text()) == (invented > 0)
+
+
+def test_chunks_from_before_leave_the_cells_of_sounds_empty(found, bundle, tiny_store, tmp_path):
+    root = shutil.copytree(found.root, tmp_path / "debug")
+    for path in (root / "chunks").iterdir():
+        with np.load(path) as stored:
+            older = {name: stored[name] for name in stored if not name.startswith("voiced_")}
+        np.savez(path, **older)
+    same = {"bundle": bundle, **SMALL, **QUICK, "out": root, "resume": True}
+    debug(tiny_store.root, **same)
+    rows = read_table(root / "points.csv")
+    assert {row["voiced_before"] for row in rows} == {""}
+    assert not any("are voiced" in note for note in results(root)["notes"])

@@ -271,12 +271,13 @@ def test_evaluate_counts_referees_where_they_know_the_word(bundle, described, tm
     assert check_of(found.root) is None
     assert found.note == json.loads((found.root / "results.json").read_text("utf-8"))["note"]
     assert found.note.startswith(NOTE)
-    assert found.note.removeprefix(NOTE) == (
+    assert found.note.removeprefix(NOTE).partition(" Note: ")[0] == (
         " The classifier hears all features as sound, through its front end tf-simple-audio; the "
         "referees hear the same features, without sound. For the cycle rate it hears the vocoder's "
         "sound as a recording. Words of classifier and referees are matched by name. Not known to "
         "referee, and left out of transfer and joint success there: marvin. Known to referee "
-        f"alone, and no agreement where heard there: {HOSTILE}."
+        f"alone, and no agreement where heard there: {HOSTILE}. Voiced is the share of voiced "
+        "frames in the vocoder's sounds of 1 start a word."
     )
     assert str(escape(found.note)) in (found.root / "index.html").read_text(encoding="utf-8")
 

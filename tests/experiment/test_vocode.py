@@ -21,6 +21,7 @@ from keras_listen.models.bundle import create_bundle, load_bundle
 from keras_listen.seeds import derive
 from keras_listen.training.train_wavenet import SMALL
 from keras_listen.vocoders.synthesis import mel_distance, synthesize
+from keras_listen.vocoders.voicing import voiced_share
 from keras_listen.vocoders.wavenet.network import build_wavenet
 from keras_listen.vocoders.wavenet.pitch import estimate
 
@@ -332,3 +333,30 @@ def test_a_bundle_without_a_wavenet_is_named(listened_bundle, wavenet_bundle):
     options = {("vocoder", "wavenet"): {"weights": str(listened_bundle)}}
     with pytest.raises(BundleError, match="no component is called 'wavenet'"):
         make_vocoder(load_bundle(wavenet_bundle), "wavenet", options)
+
+
+@pytest.mark.parametrize("pitch", ["none", "invented"])
+def test_the_table_says_voicing_and_pitch_of_each_sound(inputs, tmp_path, pitch):
+    options = [f"vocoder.griffin-lim.pitch={pitch}"]
+    spoken = vocode([inputs], tmp_path / "out", vocoder="griffin-lim", options=options)
+    with open(tmp_path / "out" / "vocoded.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest.get("pitch", {"pitch": "none"})["pitch"] == pitch
+    for one, row in zip(spoken, rows, strict=True):
+        sound, rate = soundfile.read(one.path)
+        assert float(row["voiced_share"]) == pytest.approx(voiced_share(sound, rate), abs=0.011)
+        if pitch == "none":
+            assert "pitch" not in row
+            assert one.pitch is None
+        else:
+            assert (row["pitch"], one.pitch.origin) == ("invented", "invented")
+            assert float(row["pitched_share"]) == pytest.approx(one.pitch.share, abs=1e-4)
+
+
+def test_the_terminal_says_voicing_and_how_many_pitches_are_invented(call, inputs):
+    options = ("--vocoder", "griffin-lim", "-o", "vocoder.griffin-lim.pitch=invented")
+    done = call("vocode", inputs, *options, "--out", "out")
+    assert done.status == 0
+    assert done.out.splitlines()[0].split() == ["file", "frames", "mel", "distance", "voiced"]
+    assert done.out.splitlines()[-1] == "the pitch of 3 of 3 sounds is invented"

@@ -47,11 +47,13 @@ from keras_listen.listening_test.make.record import (
 from keras_listen.listening_test.make.referee_panel import PanelScores, RefereePanel
 from keras_listen.maximization.settings import AscentSettings
 from keras_listen.models.bundle import create_bundle
+from keras_listen.output.files import csv_text
 from keras_listen.output.progress import quiet
 from keras_listen.plugins import default_registry
 from keras_listen.seeds import derive
 from keras_listen.testing.factory import component_of
 from keras_listen.vocoders.griffin_lim import GriffinLim
+from keras_listen.vocoders.voicing import voiced_share
 
 #: Words of the store; the bundle knows a fourth, hostile one.
 SPOKEN = ("down", "stop", "up")
@@ -813,3 +815,48 @@ def test_clear_anchors_ask_the_referees_that_know_the_word():
     assert chosen({"stranger": stranger, "other": other}, [deaf, knowing]) == [1, 0]
     # Without referees the classifier is all there is.
     assert sorted(chosen({}, [])) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "kept"),
+    [
+        ("griffin-lim", {}, {}),
+        ("griffin-lim", {"pitch": "none", "expand": "1", "start": "random"}, {}),
+        ("griffin-lim", {"pitch": "auto"}, {"vocoder.pitch": "auto"}),
+        ("griffin-lim", {"expand": "1.3"}, {"vocoder.expand": 1.3}),
+        ("griffin-lim", {"start": "gradient"}, {"vocoder.start": "gradient"}),
+        ("wavenet", {"pitch": "invented"}, {"vocoder.pitch": "invented"}),
+    ],
+)
+def test_options_of_vocoders_that_came_later_are_settings_where_they_change_something(
+    name, given, kept
+):
+    vocoder = {"vocoder": default_registry().find("vocoder", name)}
+    found = _all_options(vocoder, {("vocoder", name): given})
+    later = ("vocoder.pitch", "vocoder.expand", "vocoder.start")
+    assert {path: value for path, value in found.items() if path in later} == kept
+    assert len(found) > len(kept)
+
+
+def test_each_recording_has_its_voicing_and_pitch(bundle, tiny_store, made, tmp_path):
+    assert {row["pitch"] for row in made.items} == {""}
+    for row in made.items[::7]:
+        share = voiced_share(sound(made.root, row), 22050)
+        assert float(row["voiced_share"]) == pytest.approx(share, abs=0.011)
+    options = ["vocoder.griffin-lim.pitch=invented", "vocoder.griffin-lim.iterations=1"]
+    few = {"bundle": bundle, **FEW, "words": ["up"], "options": options}
+    study = make_study(tiny_store.root, tmp_path / "study", **few)
+    items = [row for row in study.items if row["role"] == "item"]
+    assert {row["pitch"] for row in items} <= {"invented", "none"}
+    for row in items:
+        assert (float(row["pitched_share"]) > 0) == (row["pitch"] == "invented")
+
+
+def test_a_table_from_before_is_read_with_empty_cells(made, tmp_path):
+    rows = read_table(made.root / "manifest.csv")
+    older = [{k: v for k, v in row.items() if k not in COLUMNS[-3:]} for row in rows]
+    shutil.copytree(made.root, tmp_path / "study")
+    (tmp_path / "study" / "manifest.csv").write_text(csv_text(older))
+    assert read_items(tmp_path / "study") == [
+        row | {"voiced_share": "", "pitch": "", "pitched_share": ""} for row in rows
+    ]

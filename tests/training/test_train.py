@@ -22,7 +22,7 @@ from keras_listen.features import FeatureSpec
 from keras_listen.models.bundle import REFEREES, Bundle, create_bundle
 from keras_listen.models.networks.autoencoder import build_decoder
 from keras_listen.models.networks.vae import build_vae_encoder
-from keras_listen.training.api import train
+from keras_listen.training.api import COMPONENTS, train
 from keras_listen.training.figures import draw_training
 from keras_listen.training.recipes import CLASSIFIERS, RECIPES
 from keras_listen.training.results import measure
@@ -302,7 +302,7 @@ def test_what_judges_is_trained_like_the_classifier_with_a_seed_of_its_own():
 
 def test_the_command_line_trains_every_component():
     [only] = [option for option in train_command.params if option.name == "only"]
-    assert only.default.split(",") == list(RECIPES)
+    assert only.default.split(",") == list(COMPONENTS)
 
 
 def test_an_unknown_component_gets_its_nearest_match(small_store, tmp_path):

@@ -99,6 +99,20 @@ def test_expansion_stretches_what_is_below_the_loudest_band_of_each_sound():
     np.testing.assert_array_equal(PitchControl(SPEC, expand=1.3).expanded(silence), silence)
 
 
+def test_auto_expands_only_what_has_no_pitch_of_its_own():
+    spoken = extract_fitted(voice(np.linspace(120, 180, SPEC.sample_rate)), SPEC)
+    auto = PitchControl(SPEC, "auto", 1.3)
+    for features, pitch in ((spoken, "estimated"), (whispered_vowel(), "invented")):
+        found = auto.find(features)
+        assert found.origin == pitch
+        always = PitchControl(SPEC, pitch, 1.3)
+        wanted = features if pitch == "estimated" else always.expanded(features)
+        np.testing.assert_array_equal(auto.expanded(features, found), wanted)
+        voiced = spoken[None] if pitch == "estimated" else always.voiced(features[None])
+        np.testing.assert_array_equal(auto.voiced(features[None]), voiced)
+    assert not np.array_equal(PitchControl(SPEC, "estimated", 1.3).expanded(spoken), spoken)
+
+
 def test_a_ripple_of_the_pitch_enters_features_that_have_none():
     features = whispered_vowel()[None]
     control = PitchControl(SPEC, "invented")
@@ -183,7 +197,7 @@ def test_a_run_says_which_sounds_have_an_invented_pitch(tmp_path):
     page = (run.root / "index.html").read_text()
     assert "The vocoder's pitch is <b>auto</b>" in page
     assert ("invented pitch</figcaption>" in " ".join(page.split())) == (pitch.origin == "invented")
-    plain = keras_listen.listen(out=tmp_path / "plain", **where)
+    plain = keras_listen.listen(out=tmp_path / "plain", preset="paper", **where)
     assert "pitch" not in json.loads((plain.root / "manifest.json").read_text())
     assert "pitch" not in (plain.root / "samples.csv").read_text()
     assert "The vocoder's pitch" not in (plain.root / "index.html").read_text()

@@ -177,6 +177,9 @@ def _table(
         row["spectral_flatness"] = measured.flatness[i]
         row["speech_band_share"] = measured.share[i]
         row["feature_distance"] = distances[i]
+        if measured.voiced is not None:
+            row["voiced_share"] = measured.voiced[i]
+            row |= {"pitch": measured.pitch[i], "pitched_share": measured.pitched[i]}
         rows.append(row)
     return rows
 

@@ -28,9 +28,14 @@ from ...plugins.presets import PAPER
 #: Stages at which a condition's features are recorded, by its start.
 STAGES = {"noise": ("generated",), "class": ("before", "after"), "real": ("",)}
 KINDS = ("prior", "objective", "vocoder")
-#: Options that came later: settings have them only where they are not at their default, so that the
-#: names of recordings, and the listening tests of before, stay the same.
-_LATER = ("prior.learned_pull",)
+#: Options that came later, and their values that change nothing: settings have them only at others,
+#: so that the names of recordings, and the listening tests of before, stay the same.
+_LATER: dict[str, Any] = {
+    "prior.learned_pull": 0.0,
+    "vocoder.start": "random",
+    "vocoder.pitch": "none",
+    "vocoder.expand": 1.0,
+}
 #: Settings of the ascent as options, which convert texts.
 _ASCENT = {
     one.name: Option(one.name, type_, one.default, "")
@@ -291,7 +296,7 @@ def _all_options(components: Mapping[str, Component], options: Mapping) -> dict[
             given |= some
         for name, value in (defaults | component.convert_options(given)).items():
             path = f"{kind}.{name}"
-            if path not in _LATER or value != defaults[name]:
+            if path not in _LATER or value != _LATER[path]:
                 found[path] = value
     return found
 

@@ -27,7 +27,9 @@ from ...models.blocks import spans
 from ...output.files import make_folder
 from ...output.progress import Advance, Track, quiet
 from ...seeds import derive, generator
+from ...vocoders.pitch import control_of
 from ...vocoders.synthesis import synthesize, tells_progress, write_wav
+from ...vocoders.voicing import voiced_share
 from ..folder import read_sound
 from ..items import audio_url
 from .proxies import active_level, spectral_flatness, speech_band_share
@@ -82,6 +84,9 @@ class Measurements:
         limited: where the peak kept it below the common level [shape=(recordings,), bool].
         flatness, share: spectral flatness, and share of the speech band [shape=(recordings,)].
         scores: of the classifier and its referees.
+        voiced: share of voiced frames; None where chunks from before lack it, as the next two.
+        pitch: none, estimated or invented; empty where the vocoder does nothing about the pitch.
+        pitched: share of frames that were given a pitch; NaN where it does nothing.
     """
 
     gains: np.ndarray
@@ -89,6 +94,9 @@ class Measurements:
     flatness: np.ndarray
     share: np.ndarray
     scores: PanelScores
+    voiced: np.ndarray | None = None
+    pitch: np.ndarray | None = None
+    pitched: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +175,7 @@ def synthesize_recordings(
     stored = [read_chunk(root, piece) for piece in pieces]
     order = np.argsort([place for piece in pieces for place in piece.places])
     arrays = {}
-    for name in stored[0]:
+    for name in (name for name in stored[0] if all(name in each for each in stored)):
         axis = 1 if name == "referees" else 0
         arrays[name] = np.concatenate([each[name] for each in stored], axis).take(order, axis)
     scores = PanelScores(*(arrays.pop(name) for name in ("own", "referees", "activations")))
@@ -246,7 +254,12 @@ def _record_piece(
     levels = [level_sound(y, spec.sample_rate) for y in sounds]
     for recording, (y, _, _) in zip(piece.recordings, levels, strict=True):
         write_wav(root / audio_url(recording.name), y, spec.sample_rate)
+    control = control_of(vocoder)
+    pitches = [control.find(each) for each in features] if control else []
     return {
+        "voiced": np.array([voiced_share(y, spec.sample_rate) for y, _, _ in levels]),
+        "pitch": np.array([pitch.origin for pitch in pitches] or [""] * len(sounds), "U9"),
+        "pitched": np.array([pitch.share for pitch in pitches] or [math.nan] * len(sounds)),
         "gains": gains * np.array([gain for _, gain, _ in levels]),
         "limited": np.array([limited for _, _, limited in levels]),
         "flatness": np.array([spectral_flatness(y, spec) for y, _, _ in levels]),
