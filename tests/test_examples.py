@@ -71,7 +71,10 @@ def test_own_corpus_goes_from_recordings_to_a_page(spoken_corpus, tmp_path):
     assert "12 utterances of 2 words (8 training, 2 validation, 2 testing)" in printed
     bundle = keras_listen.load_bundle(work / "bundle")
     assert bundle.words == ("no", "yes")
-    known = "ae ae-denoiser classifier referee residual separable speech vae vae-denoiser"
+    known = (
+        "ae ae-denoiser classifier conv-ae diffusion referee residual separable speech vae "
+        "vae-denoiser"
+    )
     assert bundle.names() == known.split()
     with open(work / "run" / "samples.csv", newline="") as file:
         rows = list(csv.DictReader(file))

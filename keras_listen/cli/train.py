@@ -21,7 +21,8 @@ from .text import duration
 @click.argument("folders", nargs=-1, required=True, type=click.Path(), metavar="[STORE] BUNDLE")
 @click.option(
     "--only",
-    default="classifier,referee,ae,ae-denoiser,vae,vae-denoiser,residual,separable,speech",
+    default="classifier,referee,ae,ae-denoiser,vae,vae-denoiser,conv-ae,diffusion,residual,separable"
+    ",speech",
     show_default=True,
     callback=split_list,
     help="Components to train. wavenet is another one; it needs --audio and no STORE.",

@@ -100,6 +100,8 @@ def maximize(
             f"got {len(z)} starts, {len(targets)} targets and {len(seeds)} seeds; expected the "
             "same number of each, at least one"
         )
+    if hasattr(prior, "for_steps"):
+        prior = prior.for_steps(ascent.steps)
     classifier, prior = _rewritten(classifier), _rewritten(prior)
     climber = _climber(_Same(classifier), _Same(objective), _Same(prior), ascent)
     parts = []
@@ -333,10 +335,15 @@ class _Climber:
         rms = tf.sqrt(tf.reduce_mean(tf.square(gradient), _inner_axes(z), keepdims=True))
         change, slots = self._direction(gradient / (rms + STABILIZER), state.slots, number)
         change *= self._step_size
-        if hasattr(prior, "move"):
-            change += prior.move(z, step=number, seeds=seeds)
+        move = prior.move(z, step=number, seeds=seeds) if hasattr(prior, "move") else None
+        # A way of a fixed number of steps is gone to its end, or noise would stay.
+        to_end = hasattr(prior, "for_steps")
+        if move is not None and not to_end:
+            change += move
         if ascent.stop_at is not None:
             change *= _column(_of_target(probabilities, targets) < ascent.stop_at, z)
+        if move is not None and to_end:
+            change += move
         best = _better(state.best, values, z) if ascent.keep_best else state.best
         reached = self._are_reached(probabilities, targets)
         state = _AscentState(slots, best, _first_reached(state.first, reached, z, number))

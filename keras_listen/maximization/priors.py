@@ -8,9 +8,7 @@ References:
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
@@ -18,8 +16,15 @@ import numpy as np
 from ..errors import BundleError, ParameterError
 from ..features import FeatureSpec
 from ..hookspecs import hookimpl
-from ..models.denoisers import find_denoiser, open_denoiser
+from ..models.denoisers import (
+    AUTOENCODER,
+    DIFFUSION,
+    find_denoiser,
+    open_denoiser,
+    require_diffusion,
+)
 from ..seeds import normal
+from .latent import Latent, required_deviation
 from .presets import presets_of
 
 if TYPE_CHECKING:
@@ -39,7 +44,7 @@ class Identity:
     step_size = 0.01
 
     def __init__(self, spec: FeatureSpec, start_deviation: float = 0.1):
-        self.spec, self.start_deviation = spec, _deviation(start_deviation)
+        self.spec, self.start_deviation = spec, required_deviation(start_deviation)
 
     def start(self, targets: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """Return noise for each row of `seeds`."""
@@ -52,59 +57,6 @@ class Identity:
     def decode(self, z: Any) -> Any:
         """Return the latent."""
         return z
-
-
-class Latent:
-    """A decoder's latent [shape=(batch, units)]; decoded features lie in [0, 1].
-
-    Priors of plugins may extend it, with a `move` for instance; see docs/plugins.md.
-
-    Args:
-        component: of a bundle, with the models `encoder` and `decoder`; an encoder with two outputs
-            gives mean and log-variance.
-        start_deviation: standard deviation of the noise that an ascent starts from.
-
-    Attributes:
-        spec: of the features.
-        latent_shape: of the latent of one sample, (units,).
-
-    Raises:
-        BundleError: the component has no encoder or no decoder.
-        ParameterError: `start_deviation` is out of its range.
-    """
-
-    bounded = True
-    step_size = 0.1
-
-    def __init__(self, component: BundlePart, start_deviation: float = 0.1):
-        self.spec, self.start_deviation = component.spec, _deviation(start_deviation)
-        self._encoder, self._decoder = component.model("encoder"), component.model("decoder")
-        self._decode = lambda z: self._decoder(z, training=False)
-        self.latent_shape = tuple(self._decoder.input_shape[1:])
-
-    def start(self, targets: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-        """Return noise for each row of `seeds` [shape=(batch, units)]."""
-        return normal(seeds, self.latent_shape, self.start_deviation)
-
-    def encode(self, features: Any) -> Any:
-        """Return the latent of features, for a VAE its mean."""
-        encoded = self._encoder(features, training=False)
-        return encoded[0] if isinstance(encoded, (list, tuple)) else encoded
-
-    def decode(self, z: Any) -> Any:
-        """Return features [shape=(batch, frames, mels, 1), in [0, 1]]."""
-        return self._decode(z)
-
-    @cached_property
-    def rewritten(self) -> Self:
-        """The same prior with a faster decoder, see `models.rewrites`."""
-        # Here, because it imports TensorFlow, and listing priors shall take no seconds.
-        from ..models.rewrites import Rewritten
-
-        other = copy.copy(self)
-        other._decode = Rewritten(self._decoder)
-        other.refresh = other._decode.refresh
-        return other
 
 
 class Pulled(Latent):
@@ -211,15 +163,11 @@ def _require_one_pull(pull: float, learned: float) -> None:
         )
 
 
-def _deviation(value: float) -> float:
-    if not 0 <= value < float("inf"):
-        raise ParameterError(f"start_deviation is {value}; expected at least 0")
-    return value
-
-
 _Deviation = Annotated[float, "standard deviation of the noise an ascent starts from"]
 _Weights = Annotated[str, "component of the bundle with encoder and decoder"]
 _Pull = Annotated[float, "pull towards the latents of real speech, at each step"]
+_Noise = Annotated[float, "deviation of the noise that an ascent starts with"]
+_Edit = Annotated[float, "deviation of the noise that is added to a recording at the first step"]
 _LearnedPull = Annotated[float, "share of its way to the denoised latent, at each step"]
 
 
@@ -267,7 +215,16 @@ def vae(
     return Pulled(bundle.component(weights), start_deviation, pull)
 
 
+def diffusion(bundle: Any, *, noise: _Noise = 10.0, edit: _Edit = 1.0) -> Latent:
+    """A latent diffusion model of speech: starts are noise, and steps take it away."""
+    require_diffusion(bundle)
+    # Imports TensorFlow.
+    from .diffusion import Diffusion
+
+    return Diffusion(bundle.component(AUTOENCODER), bundle.component(DIFFUSION), noise, edit)
+
+
 @hookimpl
 def register_priors(register: Callable[..., None]) -> None:
-    for name, factory in (("none", none), ("ae", ae), ("vae", vae)):
+    for name, factory in (("none", none), ("ae", ae), ("vae", vae), ("diffusion", diffusion)):
         register(name, factory, presets=presets_of("prior", name))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Kind of the components with a denoiser.
 DENOISER = "denoiser"
+#: Names of the components of the latent diffusion model.
+AUTOENCODER, DIFFUSION = "conv-ae", "diffusion"
 _PARTS = ("encoder.keras", "decoder.keras")
 
 
@@ -50,7 +52,7 @@ def open_denoiser(
         f"remove it and fit it again with: {train_command(denoiser.root.parent, denoiser.name)}"
     )
     model = denoiser.model(DENOISER)
-    units, known = autoencoder.model("decoder").input_shape[1:], model.input_shape[1:]
+    units, known = autoencoder.model("decoder").input_shape[1:], model.inputs[0].shape[1:]
     if units != known:
         raise BundleError(
             f"{where} is for latents of {_text(known)} values, those of {autoencoder.name} have "
@@ -77,6 +79,15 @@ def find_denoiser(bundle: Bundle, autoencoder: BundlePart) -> tuple[BundlePart |
         f"again instead of denoised, which pulls less; fit one with: "
         f"{train_command(bundle.root, name)}"
     )
+
+
+def require_diffusion(bundle: Bundle) -> None:
+    """Raise BundleError unless a bundle has both components of the latent diffusion model."""
+    if missing := [name for name in (AUTOENCODER, DIFFUSION) if name not in bundle.names()]:
+        raise BundleError(
+            f"the bundle {bundle.root} has no component {' and no '.join(missing)}, which the "
+            f"prior {DIFFUSION} needs; train with: {train_command(bundle.root, ','.join(missing))}"
+        )
 
 
 def train_command(root: object, name: str) -> str:

@@ -7,7 +7,7 @@ are checked only where they are NumPy arrays anyway. Built-in components are che
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,6 +100,8 @@ class Watched:
         if name == "rewritten":
             # The engine caches its graphs by object, so this must be the same object each time.
             value = self.__dict__[name] = Watched(value, self.watched_component)
+        elif name == "for_steps":
+            value = self.__dict__[name] = _for_steps(value, self.watched_component)
         elif (kind, name) in CHECKS:
             value = partial(_call, self, name, value)
         return value
@@ -114,6 +116,18 @@ class Watched:
 
     def __repr__(self) -> str:
         return f"<{self.watched_component.described}: {self.watched_made!r}>"
+
+
+def _for_steps(
+    method: Callable[[int], Any], component: WatchedComponent
+) -> Callable[[int], Watched]:
+    """Watch the priors that `for_steps` returns, each the same object whenever it is asked for."""
+
+    @cache
+    def for_steps(steps: int) -> Watched:
+        return Watched(_guarded(component, "for_steps ", partial(method, steps)), component)
+
+    return for_steps
 
 
 def checked(made: Any, component: WatchedComponent) -> Watched:

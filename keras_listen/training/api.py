@@ -3,6 +3,7 @@
     classifier, referee   the same network with two seeds
     ae, vae               autoencoders whose decoders serve as priors
     ae-, vae-denoiser     denoisers of their latents, for the learned pull of these priors
+    conv-ae, diffusion    an autoencoder with a time axis and a denoiser: a latent diffusion model
     residual, separable   referees of other architectures
     speech                prototypes of real speech, which distances are measured from
 
@@ -18,8 +19,8 @@ import json
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,18 @@ import numpy as np
 
 from ..data.store import Store
 from ..errors import ParameterError, RunError, unknown
-from ..models.blocks import spans
 from ..models.bundle import Bundle, create_bundle
+from ..models.denoisers import AUTOENCODER, DIFFUSION
 from ..models.networks.autoencoder import build_autoencoder, build_decoder, build_encoder
 from ..models.networks.vae import build_vae, build_vae_encoder
 from ..models.provenance import made_with
 from ..models.speech import SPEECH
 from ..output.files import csv_text
-from .augmentation import Augmentation
+from .batches import StoreBatches
 from .checkpoint import Checkpoint
 from .denoiser import denoiser_trainee, is_outdated
-from .recipes import CLASSIFIERS, DENOISERS, RECIPES, Recipe
+from .diffusion import autoencoder_trainee, diffusion_trainee
+from .recipes import AUTOENCODERS, CLASSIFIERS, DENOISERS, RECIPES, Recipe
 from .results import latent_arrays, measure
 from .speech import add_speech
 from .trainee import Batches, Trainee
@@ -131,7 +133,7 @@ def _complete_figures(bundle: Bundle, store: Store) -> None:
     """Measure autoencoders that were finished before the bundle had a classifier."""
     if "classifier" not in bundle.names():
         return
-    for name in ("ae", "vae"):
+    for name in AUTOENCODERS:
         if name in bundle.names() and "accuracy_on_features" not in bundle.component(name).figures:
             bundle.describe(name, figures=measure(bundle, name, store))
 
@@ -147,6 +149,10 @@ def _corpus_facts(store: Store) -> dict[str, Any]:
 
 def _build(bundle: Bundle, name: str, store: Store, recipe: Recipe, seed: int) -> Trainee:
     keras.utils.set_random_seed(seed + recipe.seed_offset)
+    if name == DIFFUSION:
+        return diffusion_trainee(bundle, store, recipe, seed)
+    if name == AUTOENCODER:
+        return autoencoder_trainee(store, recipe, seed)
     if name in DENOISERS:
         return denoiser_trainee(bundle, name, store, recipe, seed)
     size = {"frames": store.spec.frames, "mels": store.spec.n_mels}
@@ -165,37 +171,6 @@ def _build(bundle: Bundle, name: str, store: Store, recipe: Recipe, seed: int) -
     return Trainee(model, {"encoder": encoder, "decoder": decoder}, labelled=False)
 
 
-@dataclass(frozen=True)
-class _Batches:
-    """Batches of utterances, in the order of `positions`.
-
-    With an augmentation, the changes to a batch depend only on `key` and the batch's number.
-    """
-
-    store: Store
-    positions: np.ndarray
-    size: int
-    labelled: bool
-    augmentation: Augmentation | None = None
-    key: tuple[int, ...] = ()
-
-    def shuffled(self, augmentation: Augmentation | None, key: tuple[int, ...]) -> _Batches:
-        """Return the same utterances, shuffled and augmented depending only on `key`."""
-        order = np.random.default_rng(key).permutation(self.positions)
-        return replace(self, positions=order, augmentation=augmentation, key=key)
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for number, span in enumerate(spans(len(self.positions), self.size), start=1):
-            chosen = self.positions[span]
-            features = self.store.batch(chosen)
-            if self.augmentation:
-                generator = np.random.default_rng((*self.key, number))
-                features = self.augmentation.apply(
-                    features[..., 0], self.store.spec, self.store.noise, generator
-                )[..., None]
-            yield features, self.store.labels[chosen] if self.labelled else features
-
-
 def _fit(
     name: str,
     trainee: Trainee,
@@ -209,7 +184,7 @@ def _fit(
     settings = _settings(store, recipe, seed) | trainee.about
     state = _State(_work(root, name), trainee, settings)
     training, validation = trainee.batches or (
-        _Batches(store, store.split(split), recipe.batch_size, trainee.labelled)
+        StoreBatches(store, store.split(split), recipe.batch_size, trainee.labelled)
         for split in ("training", "validation")
     )
     model = trainee.model
@@ -235,7 +210,7 @@ def _pass(model: keras.Model, step: Callable[..., dict], batches: Batches) -> di
         # Some versions of Keras go on counting from step to step, some start anew.
         model.reset_metrics()
         for name, value in step(*batch, return_dict=True).items():
-            totals[name] += float(value) * len(batch[0])
+            totals[name] += float(value) * len(batch[1])
     return {name: total / len(batches.positions) for name, total in totals.items()}
 
 
@@ -321,9 +296,14 @@ def _add(
     bundle.add(
         name,
         trainee.parts,
-        arrays=latent_arrays(trainee.parts["encoder"], store) if "encoder" in trainee.parts else {},
+        arrays=trainee.arrays or _latent_arrays(trainee, store),
         texts={"curves.csv": csv_text(trainee.curves)},
         about={"kind": trainee.kind or name, **trainee.about, "provenance": provenance},
         compact=compact,
     )
     bundle.describe(name, figures=measure(bundle, name, store))
+
+
+def _latent_arrays(trainee: Trainee, store: Store) -> dict[str, np.ndarray]:
+    """Compute the statistics of an autoencoder's latents; none of another model."""
+    return latent_arrays(trainee.parts["encoder"], store) if "encoder" in trainee.parts else {}

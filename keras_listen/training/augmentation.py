@@ -30,6 +30,7 @@ class Augmentation:
         noise_db: range of the level of background noise against its own full level, in dB.
         noise_share: share of the utterances that noise is mixed into.
         mask_frames, mask_mels: longest masked strip, in frames and in bands.
+        whole_frames: shift by whole frames, so that features stay as sharp as they are.
     """
 
     shift: int = 12
@@ -40,6 +41,7 @@ class Augmentation:
     noise_share: float = 0.7
     mask_frames: int = 0
     mask_mels: int = 10
+    whole_frames: bool = False
 
     def apply(
         self,
@@ -66,6 +68,8 @@ class Augmentation:
     def _warp(self, features: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         batch, frames, mels = features.shape
         shift = generator.uniform(-self.shift, self.shift, (batch, 1))
+        if self.whole_frames:
+            shift = np.round(shift)
         speed = 1 + generator.uniform(-self.stretch, self.stretch, (batch, 1))
         tract = 1 + generator.uniform(-self.warp, self.warp, (batch, 1))
         middle = (frames - 1) / 2
@@ -116,6 +120,8 @@ class Augmentation:
 
 #: For autoencoders, which should reproduce sounds rather than repair them.
 GENTLE = Augmentation(noise_share=0.0, mask_mels=0, gain_db=4.0, stretch=0.1, warp=0.05)
+#: For autoencoders whose reconstructions keep the harmonics of a voice.
+SHARP = Augmentation(noise_share=0.0, mask_mels=0, gain_db=4.0, whole_frames=True)
 
 
 def add_sounds(

@@ -129,7 +129,7 @@ def denoiser_trainee(bundle: Bundle, name: str, store: Store, recipe: Recipe, se
         CorpusError: a split of the store is empty.
         ParameterError: the latents do not differ.
     """
-    autoencoder = _autoencoder(bundle, name)
+    autoencoder = autoencoder_of(bundle, name)
     latents = read_latents(autoencoder.model("encoder"), store)
     offset = seed + recipe.seed_offset
     model = build_denoiser(latents.training.shape[1], seed=offset)
@@ -150,7 +150,7 @@ def denoiser_trainee(bundle: Bundle, name: str, store: Store, recipe: Recipe, se
     )
 
 
-def _autoencoder(bundle: Bundle, name: str) -> BundlePart:
+def autoencoder_of(bundle: Bundle, name: str) -> BundlePart:
     """Return the component whose latents a denoiser is fitted to."""
     weights = DENOISERS[name]
     if weights not in bundle.names():
@@ -171,7 +171,7 @@ def is_outdated(bundle: Bundle, name: str) -> bool:
 
 def measure_denoiser(bundle: Bundle, name: str, store: Store, split: str) -> dict[str, Any]:
     """Measure the share of the noise's power that a denoiser leaves in latents of a split."""
-    latents = encoded(_autoencoder(bundle, name).model("encoder"), store, split)
+    latents = encoded(autoencoder_of(bundle, name).model("encoder"), store, split)
     mean = latents.mean(axis=0)
     deviation = float(np.sqrt(np.mean(np.square(latents - mean))))
     clean = (latents - mean) / deviation

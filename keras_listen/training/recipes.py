@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..models.denoisers import denoiser_name
+from ..models.denoisers import AUTOENCODER, DIFFUSION, denoiser_name
 from ..models.networks.classifier import build_classifier
 from ..models.networks.residual import build_residual
 from ..models.networks.separable import build_separable
-from .augmentation import GENTLE, Augmentation
+from .augmentation import GENTLE, SHARP, Augmentation
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,18 @@ RECIPES = {
     "ae-denoiser": Recipe(60, None, "loss", seed_offset=8),
     "vae": Recipe(40, GENTLE, "loss", seed_offset=3),
     "vae-denoiser": Recipe(60, None, "loss", seed_offset=9),
+    AUTOENCODER: Recipe(24, SHARP, "loss", batch_size=32, seed_offset=10),
+    DIFFUSION: Recipe(36, SHARP, "loss", seed_offset=11),
     "residual": Recipe(120, Augmentation(), "accuracy", seed_offset=6),
     "separable": Recipe(120, Augmentation(), "accuracy", seed_offset=7),
 }
 
+#: Components with an encoder and a decoder.
+AUTOENCODERS = ("ae", "vae", AUTOENCODER)
+
 #: The autoencoders whose latents are denoised, by denoiser.
 DENOISERS = {denoiser_name(weights): weights for weights in ("ae", "vae")}
+DENOISERS |= {DIFFUSION: AUTOENCODER}
 
 #: Builders of the components that classify words.
 CLASSIFIERS = {

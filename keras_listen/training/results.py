@@ -10,7 +10,9 @@ import numpy as np
 from ..data.store import Store
 from ..models.blocks import in_blocks
 from ..models.bundle import Bundle
+from ..models.denoisers import DIFFUSION
 from .denoiser import measure_denoiser
+from .diffusion import measure_diffusion
 from .recipes import CLASSIFIERS, DENOISERS
 
 #: A latent unit is active where the variance of its mean over real speech exceeds this (Burda et
@@ -42,7 +44,11 @@ def measure(bundle: Bundle, name: str, store: Store, split: str = "testing") -> 
     """
     positions = store.split(split)
     if name in DENOISERS:
-        left = measure_denoiser(bundle, name, store, split)
+        left = (
+            measure_diffusion(bundle, store, split)
+            if name == DIFFUSION
+            else measure_denoiser(bundle, name, store, split)
+        )
         return {"split": split, "utterances": len(positions), **left}
     features, labels = store.batch(positions), store.labels[positions]
     figures: dict[str, Any] = {"split": split, "utterances": len(positions)}
@@ -57,6 +63,8 @@ def measure(bundle: Bundle, name: str, store: Store, split: str = "testing") -> 
     encoder, decoder = component.model("encoder"), component.model("decoder")
     latents = in_blocks(lambda block: _mean(encoder(block, training=False)), features)
     decoded = in_blocks(lambda block: _numpy(decoder(block, training=False)), latents)
+    # Networks of any number of frames give an even one.
+    decoded = decoded[:, : store.spec.frames]
     figures["mean_squared_error"] = float(np.mean((decoded - features) ** 2))
     if name == "vae":
         figures["active_units"] = int((latents.var(axis=0) > ACTIVE_VARIANCE).sum())

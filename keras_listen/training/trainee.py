@@ -40,6 +40,7 @@ class Trainee:
         kind: of its component; the component's name where None.
         about: further fields of the component's description.
         batches: of the training and the validation split, where it is not trained on features.
+        arrays: kept beside the models; where empty, an autoencoder's statistics of its latents.
         finish: called once the best weights are loaded.
     """
 
@@ -50,4 +51,5 @@ class Trainee:
     kind: str | None = None
     about: dict[str, Any] = field(default_factory=dict)
     batches: tuple[Batches, Batches] | None = None
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
     finish: Callable[[], None] = lambda: None

@@ -80,7 +80,7 @@ def test_help_names_every_command_and_version_is_the_packages(call):
 def test_plugins_lists_components_with_their_options(call):
     entries = json.loads(call("plugins", "--json").out)
     found = {(entry["kind"], entry["name"]): entry for entry in entries}
-    own = [("prior", name) for name in ("none", "ae", "vae")]
+    own = [("prior", name) for name in ("none", "ae", "vae", "diffusion")]
     own += [("objective", name) for name in ("logit", "softmax", "neuron")]
     own += [("vocoder", "griffin-lim"), ("vocoder", "wavenet")]
     own += [("reader", "soundfile"), ("reader", "tfio")]

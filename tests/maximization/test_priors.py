@@ -94,7 +94,7 @@ def test_weights_pick_the_component(bundle):
 
 
 def test_built_in_priors_are_registered():
-    assert {"none", "ae", "vae"} <= {component.name for component in REGISTERED}
+    assert {"none", "ae", "vae", "diffusion"} <= {component.name for component in REGISTERED}
 
 
 class Nudged(priors.Latent):
