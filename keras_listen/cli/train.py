@@ -52,7 +52,11 @@ from .text import duration
     "--steps", type=int, help="Number of updates of the wavenet.  [frames: 6000; samples: 50000]"
 )
 @click.option("--hparams", type=click.Path(), help="JSON file with the settings of the wavenet.")
-@click.option("--compact", is_flag=True, help="Store weights as float16: half the size.")
+@click.option(
+    "--compact",
+    is_flag=True,
+    help="Store weights as float16 with 8 significant bits: two fifths of the size.",
+)
 def train(
     folders: tuple[str, ...],
     only: list[str],

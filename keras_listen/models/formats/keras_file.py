@@ -74,8 +74,9 @@ def save_model(model: keras.Model, path: str | Path, *, compact: bool = False) -
     Args:
         model: built from inputs and outputs.
         path: of the `.keras` file.
-        compact: halve the file by storing weights as float16. It remains an ordinary `.keras` file:
-            Keras converts the weights back to float32.
+        compact: store weights as float16, and those of two or more axes with 8 significant bits
+            (the precision of bfloat16), of which deflate takes away the rest: 2 / 5 of the size. It
+            remains an ordinary `.keras` file: Keras converts the weights back to float32.
     """
     import keras
 
@@ -83,10 +84,10 @@ def save_model(model: keras.Model, path: str | Path, *, compact: bool = False) -
     inputs, outputs = (v[0] if len(v) == 1 else v for v in (model.inputs, model.outputs))
     keras.Model(inputs, outputs, name=model.name).save(path)
     if compact:
-        _halve(Path(path))
+        _compact(Path(path))
 
 
-def _halve(path: Path) -> None:
+def _compact(path: Path) -> None:
     import h5py
 
     with zipfile.ZipFile(path) as archive:
@@ -94,22 +95,31 @@ def _halve(path: Path) -> None:
     source = h5py.File(io.BytesIO(members[_WEIGHTS]), "r")
     buffer = io.BytesIO()
     with source, h5py.File(buffer, "w") as target:
-        _copy_halved(source, target)
+        _copy_compact(source, target)
     members[_WEIGHTS] = buffer.getvalue()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
 
 
-def _copy_halved(source, target) -> None:
-    """Copy an HDF5 group with its attributes, float32 arrays as float16."""
+def _copy_compact(source, target) -> None:
+    """Copy an HDF5 group with its attributes, floating point arrays as compact float16."""
     import h5py
 
     target.attrs.update(source.attrs)
     for name, item in source.items():
         if isinstance(item, h5py.Group):
-            _copy_halved(item, target.create_group(name))
+            _copy_compact(item, target.create_group(name))
         else:
             data = item[()]
-            halved = data.astype(np.float16) if item.dtype == np.float32 else data
-            target.create_dataset(name, data=halved).attrs.update(item.attrs)
+            if item.dtype == np.float32:
+                data = data.astype(np.float16) if data.ndim < 2 else _rounded(data)
+            target.create_dataset(name, data=data).attrs.update(item.attrs)
+
+
+def _rounded(weights: np.ndarray) -> np.ndarray:
+    """Return float16 weights whose last bits, beyond 8 significant ones, are zero."""
+    dropped = 10 - 7
+    bits = weights.astype(np.float16).view(np.uint16)
+    half = (1 << (dropped - 1)) - 1 + (bits >> dropped & 1)  # to even where halfway
+    return ((bits + half) >> dropped << dropped).astype(np.uint16).view(np.float16)
