@@ -42,7 +42,14 @@ PRESETS: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
         },
         # A voice for features that have none; those with a pitch of their own keep it.
         "vocoder": {
-            "griffin-lim": {"options": {"start": "gradient", "pitch": "auto", "expand": 1.3}},
+            "griffin-lim": {
+                "options": {
+                    "start": "gradient",
+                    "hold": "bands",
+                    "pitch": "auto",
+                    "expand": 1.3,
+                }
+            },
             "wavenet": {"options": {"pitch": "auto", "expand": 1.3}},
         },
     },

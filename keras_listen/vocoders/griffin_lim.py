@@ -1,7 +1,8 @@
 """Griffin-Lim: sound from magnitudes by iterated projection; no training, on any machine.
 
 Magnitudes of a voice are better where their first guess has the harmonics of its pitch, and phases
-are found sooner from those that the phase gradient gives than from random ones.
+are found sooner from those that the phase gradient gives than from random ones. Projections that
+hold the bands instead of these magnitudes let overlapping frames decide what bands leave open.
 
 References:
     Griffin and Lim, "Signal Estimation from Modified Short-Time Fourier Transform", 1984
@@ -11,6 +12,7 @@ References:
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -39,6 +41,8 @@ _MEL_UPDATES, _HARMONIC_UPDATES, _INVENTED_UPDATES = 10, 30, 3
 
 #: First phases: random, or by phase gradient heap integration.
 Start = Literal["random", "gradient"]
+#: What projections hold: the magnitudes that were estimated from the bands, or the bands.
+Hold = Literal["magnitudes", "bands"]
 
 
 class GriffinLim:
@@ -49,6 +53,7 @@ class GriffinLim:
         iterations: number of projections; more than 32 hardly improve real speech.
         momentum: 0 for the original algorithm, 0.99 for the fast one.
         start: first phases, random or of the phase gradient.
+        hold: what projections hold, the magnitudes or the bands.
         pitch: what is done about the pitch, see `pitch.PitchChoice`.
         expand: factor of the dB below a sound's loudest band.
 
@@ -63,6 +68,7 @@ class GriffinLim:
         momentum: float = 0.99,
         *,
         start: Start = "random",
+        hold: Hold = "magnitudes",
         pitch: PitchChoice = "none",
         expand: float = 1.0,
     ):
@@ -72,7 +78,8 @@ class GriffinLim:
             raise ParameterError(f"momentum is {momentum}; expected at least 0 and below 1")
         if start == "gradient":
             require_overlap(spec, "the start by the phase gradient")
-        self.spec, self.iterations, self.momentum, self.start = spec, iterations, momentum, start
+        self.spec, self.iterations, self.momentum = spec, iterations, momentum
+        self.start, self.hold = start, hold
         self.control = PitchControl(spec, pitch, expand)
 
     def synthesize(self, features: np.ndarray, seeds: np.ndarray) -> np.ndarray:
@@ -96,25 +103,36 @@ class GriffinLim:
     def _reconstruct(self, features: np.ndarray, seed: np.ndarray) -> np.ndarray:
         spec = self.spec
         samples = count_samples(len(features), spec)
-        magnitude = linear_magnitude(features, self.control)
+        magnitude, features = linear_magnitude(features, self.control)
         left = left_padding(spec)
-        return self._with_phases(magnitude, seed)[left : left + samples]
+        return self._with_phases(magnitude, features, seed)[left : left + samples]
 
-    def _with_phases(self, magnitude: np.ndarray, seed: np.ndarray) -> np.ndarray:
+    def _with_phases(
+        self, magnitude: np.ndarray, features: np.ndarray, seed: np.ndarray
+    ) -> np.ndarray:
         """Return the padded sound of magnitudes [shape=(frames, 1 + n_fft // 2)]."""
         spec = self.spec
-        if self.start == "gradient":
+        if self.start == "random" and self.hold == "magnitudes":
+            return self._with_librosa(magnitude, seed)
+        if self.start == "random":
+            phase = generator(seed).uniform(-np.pi, np.pi, magnitude.shape)
+        else:
             phase = find_phases(magnitude, spec, generator(seed))
-            return project(magnitude, phase, spec, self.iterations, self.momentum)
+        settings = spec, self.iterations, self.momentum
+        if self.hold == "magnitudes":
+            return project(magnitude, phase, *settings)
+        return project_with_bands(magnitude, phase, features, *settings)
+
+    def _with_librosa(self, magnitude: np.ndarray, seed: np.ndarray) -> np.ndarray:
         # Slow to import: listing the vocoders must not need it.
         import librosa
 
         return librosa.griffinlim(
             magnitude.T.astype(np.float32),
             n_iter=self.iterations,
-            hop_length=spec.hop_length,
-            n_fft=spec.n_fft,
-            window=window(spec),
+            hop_length=self.spec.hop_length,
+            n_fft=self.spec.n_fft,
+            window=window(self.spec),
             center=False,
             momentum=self.momentum,
             random_state=generator(seed),
@@ -140,21 +158,7 @@ def project(
     Returns:
         The padded sound, float32 [shape=((frames - 1) * hop_length + n_fft,)].
     """
-    # Slow to import, as librosa is.
-    from scipy.fft import irfft, rfft
-
-    shape, weights = window(spec).astype(np.float32), _level(len(magnitude), spec)
-    magnitude = magnitude.astype(np.float32)
-    spectrum = (magnitude * np.exp(1j * phase)).astype(np.complex64)
-    before = None
-    for _ in range(iterations):
-        padded = _overlap(irfft(spectrum, spec.n_fft) * shape, weights, spec.hop_length)
-        frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_length]
-        found = rfft(frames * shape)
-        ahead = found if before is None else found + np.float32(momentum) * (found - before)
-        before = found
-        spectrum = ahead * (magnitude / np.maximum(np.abs(ahead), 1e-20))
-    return _overlap(irfft(spectrum, spec.n_fft) * shape, weights, spec.hop_length)
+    return _projected(magnitude, phase, spec, iterations, momentum, lambda iteration, found: None)
 
 
 def project_with_bands(
@@ -163,9 +167,9 @@ def project_with_bands(
     features: np.ndarray,
     spec: FeatureSpec,
     iterations: int,
+    momentum: float = 0.99,
     *,
     held: int = 2,
-    momentum: float = 0.99,
 ) -> np.ndarray:
     """Iterate projections that let go of the magnitudes, but keep to the bands.
 
@@ -179,18 +183,38 @@ def project_with_bands(
         features: [shape=(frames, mels), in [0, 1]].
         spec: of the features.
         iterations: number of projections.
-        held: number of those that hold magnitudes.
         momentum: 0 for the original algorithm.
+        held: number of those that hold magnitudes.
 
     Returns:
         The padded sound, float32 [shape=((frames - 1) * hop_length + n_fft,)].
     """
+    basis, _, _ = _inversion(spec)
+    wanted = denormalize_magnitude(features, spec).astype(np.float32) @ basis
+    power = np.float32(spec.power)
+
+    def refined(iteration: int, found: np.ndarray) -> np.ndarray | None:
+        if iteration < held:
+            return None
+        linear = np.maximum(np.abs(found), np.float32(1e-7)) ** power
+        return _refined(linear, wanted, basis, 1) ** (1 / power)
+
+    return _projected(magnitude, phase, spec, iterations, momentum, refined)
+
+
+def _projected(
+    magnitude: np.ndarray,
+    phase: np.ndarray,
+    spec: FeatureSpec,
+    iterations: int,
+    momentum: float,
+    renewed: Callable[[int, np.ndarray], np.ndarray | None],
+) -> np.ndarray:
+    """Iterate projections; `renewed` tells new magnitudes from a spectrum, None for the same."""
     # Slow to import, as librosa is.
     from scipy.fft import irfft, rfft
 
     shape, weights = window(spec).astype(np.float32), _level(len(magnitude), spec)
-    basis, _, _ = _inversion(spec)
-    wanted = denormalize_magnitude(features, spec).astype(np.float32) @ basis
     magnitude = magnitude.astype(np.float32)
     spectrum = (magnitude * np.exp(1j * phase)).astype(np.complex64)
     before = None
@@ -198,10 +222,8 @@ def project_with_bands(
         padded = _overlap(irfft(spectrum, spec.n_fft) * shape, weights, spec.hop_length)
         frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_length]
         found = rfft(frames * shape)
-        if iteration >= held:
-            power = np.float32(spec.power)
-            linear = np.maximum(np.abs(found), np.float32(1e-7)) ** power
-            magnitude = _refined(linear, wanted, basis, 1) ** (1 / power)
+        if (other := renewed(iteration, found)) is not None:
+            magnitude = other
         ahead = found if before is None else found + np.float32(momentum) * (found - before)
         before = found
         spectrum = ahead * (magnitude / np.maximum(np.abs(ahead), 1e-20))
@@ -226,7 +248,7 @@ def _level(frames: int, spec: FeatureSpec) -> np.ndarray:
     return (1 / np.maximum(total, 0.1 * total.max())).astype(np.float32)
 
 
-def linear_magnitude(features: np.ndarray, control: PitchControl) -> np.ndarray:
+def linear_magnitude(features: np.ndarray, control: PitchControl) -> tuple[np.ndarray, np.ndarray]:
     """Return linear magnitudes of one sound's features, with the harmonics of its pitch.
 
     Args:
@@ -234,11 +256,13 @@ def linear_magnitude(features: np.ndarray, control: PitchControl) -> np.ndarray:
         control: what is done about pitch and expansion.
 
     Returns:
-        [shape=(frames, 1 + n_fft // 2), not negative].
+        magnitudes [shape=(frames, 1 + n_fft // 2), not negative], and the expanded features that
+        they are of [shape=(frames, mels)].
     """
     pitch = control.find(features) if control.pitch != "none" else None
-    linear = invert_mel(control.expanded(features, pitch)[None], control.spec, pitch)[0]
-    return linear ** (1 / control.spec.power)
+    features = control.expanded(features, pitch)
+    linear = invert_mel(features[None], control.spec, pitch)[0]
+    return linear ** (1 / control.spec.power), features
 
 
 def invert_mel(features: np.ndarray, spec: FeatureSpec, pitch: Pitch | None = None) -> np.ndarray:
@@ -328,11 +352,14 @@ def griffin_lim(
     iterations: Annotated[int, "projections"] = 32,
     momentum: Annotated[float, "0 for the original algorithm"] = 0.99,
     start: Annotated[Start, "first phases: random, or of the phase gradient"] = "random",
+    hold: Annotated[Hold, "held by projections: magnitudes, or the bands alone"] = "magnitudes",
     pitch: Annotated[PitchChoice, PITCH_HELP] = "none",
     expand: Annotated[float, EXPAND_HELP] = 1.0,
 ) -> GriffinLim:
     """Phase by the fast Griffin-Lim algorithm; needs no weights."""
-    return GriffinLim(bundle.spec, iterations, momentum, start=start, pitch=pitch, expand=expand)
+    return GriffinLim(
+        bundle.spec, iterations, momentum, start=start, hold=hold, pitch=pitch, expand=expand
+    )
 
 
 @hookimpl

@@ -70,7 +70,7 @@ class PhaseGradient:
     def _reconstruct(self, features: np.ndarray, seed: np.ndarray) -> np.ndarray:
         spec = self.spec
         samples = count_samples(len(features), spec)
-        magnitude = linear_magnitude(features, self.control)
+        magnitude, _ = linear_magnitude(features, self.control)
         phase = find_phases(magnitude, spec, generator(seed), self.tolerance)
         spectrum = (magnitude * np.exp(1j * phase)).astype(np.complex64)
         for _ in range(self.iterations):

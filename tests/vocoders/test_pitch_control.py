@@ -12,11 +12,19 @@ import pytest
 
 import keras_listen
 from keras_listen.errors import ParameterError
-from keras_listen.features import FeatureSpec, extract_fitted, mel_basis, normalize_magnitude
+from keras_listen.features import (
+    FeatureSpec,
+    extract_fitted,
+    frame_padded,
+    mel_basis,
+    normalize_magnitude,
+    window,
+)
 from keras_listen.plugins import default_registry
 from keras_listen.seeds import derive
 from keras_listen.vocoders.griffin_lim import GriffinLim
 from keras_listen.vocoders.pitch import PitchControl, comb, control_of, estimate_pitch, invent_pitch
+from keras_listen.vocoders.synthesis import mel_distance
 
 SPEC = FeatureSpec()
 SEEDS = np.stack([derive(0, "", k) for k in range(2)])
@@ -34,6 +42,13 @@ def whispered_vowel() -> np.ndarray:
     frames = np.tile(1 + decibel / 100, (SPEC.frames, 1)).astype(np.float32)
     frames[:20] = frames[70:] = 0
     return frames
+
+
+def magnitudes(sound: np.ndarray) -> np.ndarray:
+    """Return the magnitudes of a sound's frames, at the level of features."""
+    padded = frame_padded(sound / np.abs(sound).max() * SPEC.peak, SPEC)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, SPEC.n_fft)[:: SPEC.hop_length]
+    return np.abs(np.fft.rfft(frames[: SPEC.frames - 4] * window(SPEC)))
 
 
 def periodicity(sound: np.ndarray, hertz: float) -> float:
@@ -143,15 +158,42 @@ def test_the_gradient_start_comes_as_close_as_random_phases_in_a_third_of_the_it
     assert distance(GriffinLim(SPEC, 10, start="gradient")) < distance(GriffinLim(SPEC, 30))
 
 
-def test_sounds_with_a_pitch_do_not_depend_on_their_batch_mates():
+@pytest.mark.parametrize("pitch", ["none", "estimated"])
+def test_sounds_are_nearer_where_bands_are_held_instead_of_magnitudes(pitch):
+    breath = np.random.default_rng(0).normal(size=SPEC.sample_rate)
+    spoken = voice(np.linspace(120, 180, SPEC.sample_rate)) + 0.1 * breath
+    features = extract_fitted(spoken, SPEC)
+    bands, spectra = {}, {}
+    for hold in ("magnitudes", "bands"):
+        vocoder = GriffinLim(SPEC, start="gradient", hold=hold, pitch=pitch)
+        sound = vocoder.synthesize(features[None], SEEDS[:1])[0]
+        bands[hold] = mel_distance(features, sound, SPEC)
+        spectra[hold] = np.linalg.norm(magnitudes(spoken) - magnitudes(sound))
+    assert bands["bands"] < 0.85 * bands["magnitudes"]
+    assert spectra["bands"] < 0.93 * spectra["magnitudes"]
+
+
+def test_the_bands_that_are_held_are_the_expanded_ones():
+    features = whispered_vowel()
+    features[:, 40:] *= 0.6
+    given = PitchControl(SPEC, expand=1.5).expanded(features)
+    plain, expanding = (GriffinLim(SPEC, 4, hold="bands", expand=e) for e in (1.0, 1.5))
+    expected = plain.synthesize(given[None], SEEDS[:1])
+    np.testing.assert_array_equal(expanding.synthesize(features[None], SEEDS[:1]), expected)
+    assert not np.allclose(plain.synthesize(features[None], SEEDS[:1]), expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("hold", ["magnitudes", "bands"])
+def test_sounds_with_a_pitch_do_not_depend_on_their_batch_mates(hold):
     features = np.stack([whispered_vowel(), np.random.default_rng(1).uniform(0, 1, (90, 80))])
-    vocoder = GriffinLim(SPEC, 3, start="gradient", pitch="auto", expand=1.3)
+    vocoder = GriffinLim(SPEC, 3, start="gradient", hold=hold, pitch="auto", expand=1.3)
     both = vocoder.synthesize(features, SEEDS)
     np.testing.assert_array_equal(both[1:], vocoder.synthesize(features[1:], SEEDS[1:]))
 
 
-def test_silence_stays_quiet():
-    vocoder = GriffinLim(SPEC, 4, start="gradient", pitch="auto", expand=1.3)
+@pytest.mark.parametrize("hold", ["magnitudes", "bands"])
+def test_silence_stays_quiet(hold):
+    vocoder = GriffinLim(SPEC, 4, start="gradient", hold=hold, pitch="auto", expand=1.3)
     sound = vocoder.synthesize(np.zeros((1, 90, 80), np.float32), SEEDS[:1])
     assert np.abs(sound).max() < 2e-3
 

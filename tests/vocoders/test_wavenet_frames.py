@@ -253,14 +253,12 @@ class TestComponent:
     def test_a_bundle_says_which_kind_speaks(self, tmp_path, voice):
         bundle = create_bundle(tmp_path / "b", (), SPEC)
         about = {"kind": "wavenet-frames", "config": SMALL.to_dict()}
-        bundle.add("wavenet", {"model": random_net(SMALL)}, about=about, compact=True)
+        bundle.add("wavenet", {"model": random_net(SMALL)}, about=about)
         opened = wavenet(load_bundle(tmp_path / "b"), pitch="auto", expand=1.3)
         assert isinstance(opened, FramesVocoder)
         assert opened.files.keys() == {"model.keras"}
         assert opened.control.settings() == {"pitch": "auto", "expand": 1.3}
-        given = random_net(SMALL)
-        given.set_weights([w.astype(np.float16).astype(np.float32) for w in given.get_weights()])
-        direct = FramesVocoder(SPEC, given, SMALL, PitchControl(SPEC, "auto", 1.3))
+        direct = FramesVocoder(SPEC, random_net(SMALL), SMALL, PitchControl(SPEC, "auto", 1.3))
         sounds = [each.synthesize(voice[None], SEEDS[:1]) for each in (opened, direct)]
         np.testing.assert_allclose(*sounds, atol=1e-4)
 

@@ -33,6 +33,7 @@ KINDS = ("prior", "objective", "vocoder")
 _LATER: dict[str, Any] = {
     "prior.learned_pull": 0.0,
     "vocoder.start": "random",
+    "vocoder.hold": "magnitudes",
     "vocoder.pitch": "none",
     "vocoder.expand": 1.0,
 }
