@@ -38,7 +38,7 @@ PRESETS: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
                 "gain": 6.0,
                 "options": {"learned_pull": 0.2},
             },
-            "diffusion": {"steps": 60, "step_size": 0.15, "shift": 16, "gain": 6.0},
+            "diffusion": {"steps": 100, "step_size": 0.15, "shift": 16, "gain": 6.0},
         },
         # A voice for features that have none; those with a pitch of their own keep it.
         "vocoder": {
