@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import ListenError, ParameterError, PluginError, Unavailable, unknown
 from .failures import reason
-from .option_types import KNOWN, SIMPLE, convert, is_known, type_name
+from .option_types import KNOWN, SIMPLE, convert, described, is_known, type_name
 from .presets import require_presets
 from .proxy import checked
 
@@ -231,7 +231,7 @@ class Component:
         example = "" if option.required else f", for instance {option.default!r}"
         return (
             f"option {self.kind}.{self.name}.{option.name}{self._owner} is {value!r}; expected "
-            f"{option.type_name}{example}"
+            f"{described(option.type)}{example}"
         )
 
 

@@ -45,6 +45,13 @@ def type_name(kind: Any) -> str:
     return str(kind).replace("typing.", "")
 
 
+def described(kind: Any) -> str:
+    """Return what is expected of a value, for messages: the choices where it has some."""
+    if typing.get_origin(kind) is typing.Literal:
+        return " or ".join(repr(choice) for choice in typing.get_args(kind))
+    return type_name(kind)
+
+
 def convert(value: Any, kind: Any) -> Any:
     """Convert text to the type `kind`; return any other value if it is of that type.
 

@@ -103,8 +103,9 @@ def test_strings_become_what_the_signature_says(name, text, value):
         ),
         ("steps", "1.5", r"steps of other 1.0 is '1\.5'; expected int, for instance 3"),
         ("fast", "maybe", "fast of other 1.0 is 'maybe'; expected bool, for instance False"),
+        ("mode", "loud", "is 'loud'; expected 'soft' or 'hard', for instance 'soft'"),
+        ("level", "3", "is '3'; expected 1 or 2, for instance 1"),
         ("limit", "high", r"limit of other 1.0 is 'high'; expected float \| None"),
-        ("mode", "loud", "mode of other 1.0 is 'loud'; expected .*soft.*hard"),
         ("count", "many", "count of other 1.0 is 'many'; expected .*int"),
     ],
 )
