@@ -53,7 +53,7 @@ def register_priors(register: Register) -> None:
 
     A prior may have `for_steps(steps) -> prior`, an equal one that knows the number of steps, the
     same object whenever it is asked for. The engine climbs with that, and adds its moves to the
-    last step even to samples that `stop_at` has stopped.
+    last step even to samples that were stopped early.
 
     A prior may have `notes`, texts for the user, and `files`, which maps names of further
     components of the bundle to the checksums of their files; manifests keep both.
