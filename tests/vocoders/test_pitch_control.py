@@ -210,7 +210,7 @@ def test_few_and_wide_bands_have_no_pitch_to_be_estimated(power):
     [
         ({}, {"expand": 9.0}, "expand is 9.0; expected 0.5 to 4, 1 for no expansion"),
         ({}, {"expand": float("nan")}, "expand is nan; expected 0.5 to 4"),
-        ({}, {"pitch": "low"}, "griffin-lim.pitch is 'low'; expected .*'invented', 'auto'"),
+        ({}, {"pitch": "low"}, "griffin-lim.pitch is 'low'; expected .*'invented' or 'auto'"),
         (
             {"hop_length": 600},
             {"start": "gradient"},
