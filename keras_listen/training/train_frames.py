@@ -134,7 +134,6 @@ def train_frames(
     training = FramesTraining(config, recipe, sources, spec, seed, work)
     vocoder = FramesVocoder(spec, training.model, config)
     training.run(announce, lambda step: synthesize_some(training, vocoder, step, heard))
-    training.model.set_weights(training.average)
     add_vocoder(bundle, training, FRAMES, config.to_dict(), compact)
     shutil.rmtree(work, ignore_errors=True)
     return bundle

@@ -113,7 +113,6 @@ def train_wavenet(
             synthesize_some(training, vocoder, step, heard)
 
     training.run(announce, listen)
-    training.model.set_weights(training.average)
     add_vocoder(bundle, training, SAMPLES, config.to_dict(), compact)
     shutil.rmtree(work, ignore_errors=True)
     return bundle

@@ -20,6 +20,7 @@ from ..features import FeatureSpec
 from ..models.bundle import Bundle
 from ..models.provenance import made_with
 from ..output.files import csv_text
+from .averaging import MovingAverage
 from .checkpoint import Checkpoint
 from .recordings import Recordings
 
@@ -110,7 +111,7 @@ class VocoderTraining:
         self.model, self.recipe = model, recipe
         self.recordings, self.seed = recordings, seed
         self.curves: list[dict[str, float]] = []
-        self.average = model.get_weights()
+        self.average = MovingAverage(model, recipe.averaging)
         model.compile(keras.optimizers.Adam(recipe.learning_rate, clipnorm=1.0), loss=loss)
         validation = recordings.validation
         self._seen = np.flatnonzero(~validation)
@@ -150,15 +151,13 @@ class VocoderTraining:
             losses.append(
                 float(self.model.train_on_batch(inputs, wanted, return_dict=True)["loss"])
             )
-            self._move_average(step)
+            self.average.update(step)
             if (step + 1) % recipe.checkpoint == 0 or step + 1 == recipe.steps:
                 row = {"step": step + 1, "steps": recipe.steps, "loss": float(np.mean(losses))}
                 losses.clear()
-                kept = self.model.get_weights()
-                self.model.set_weights(self.average)
-                row["val_loss"] = self.validate()
-                listen(step + 1)
-                self.model.set_weights(kept)
+                with self.average.in_place():
+                    row["val_loss"] = self.validate()
+                    listen(step + 1)
                 self.curves.append(row)
                 self._save(step + 1)
                 announce(row)
@@ -169,23 +168,12 @@ class VocoderTraining:
             return 0
         state, arrays = saved
         self.curves = state["curves"]
-        self.average = [arrays[f"w{i}"] for i in range(len(arrays))]
+        self.average.from_arrays(arrays)
         return state["step"]
 
     def _save(self, step: int) -> None:
-        arrays = {f"w{i}": weight for i, weight in enumerate(self.average)}
         state = {"step": step, "curves": self.curves}
-        self._checkpoint.save(state, len(self.curves) % 2, **arrays)
-
-    def _move_average(self, step: int, every: int = 10) -> None:
-        """Update the moving average every tenth step, for ten steps at once: this costs little."""
-        if (step + 1) % every:
-            return
-        # At the beginning the average would keep too much of the random initial weights.
-        keep = min(self.recipe.averaging, (step + 1) / (step + 10)) ** every
-        for mean, now in zip(self.average, self.model.get_weights(), strict=True):
-            mean *= keep
-            mean += (1 - keep) * now
+        self._checkpoint.save(state, len(self.curves) % 2, **self.average.to_arrays())
 
     def batch(
         self, draws: np.random.Generator, chosen: Sequence[int]
@@ -228,20 +216,17 @@ def synthesize_some(training: VocoderTraining, vocoder: Any, step: int, heard: H
 def add_vocoder(
     bundle: Bundle, training: VocoderTraining, kind: str, config: dict[str, Any], compact: bool
 ) -> None:
-    """Add the trained network to the bundle as its component `wavenet`."""
-    bundle.add(
-        "wavenet",
-        {"model": training.model},
-        texts={"curves.csv": csv_text(training.curves)},
-        about={
-            "kind": kind,
-            "config": config,
-            "provenance": {
-                "recipe": asdict(training.recipe),
-                "seed": training.seed,
-                "recordings": len(training.recordings.names),
-                **made_with(),
-            },
+    """Add the trained network, with the averaged weights, to the bundle as component `wavenet`."""
+    about = {
+        "kind": kind,
+        "config": config,
+        "provenance": {
+            "recipe": asdict(training.recipe),
+            "seed": training.seed,
+            "recordings": len(training.recordings.names),
+            **made_with(),
         },
-        compact=compact,
-    )
+    }
+    texts = {"curves.csv": csv_text(training.curves)}
+    with training.average.in_place():
+        bundle.add("wavenet", {"model": training.model}, texts=texts, about=about, compact=compact)
