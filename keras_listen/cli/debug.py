@@ -8,7 +8,7 @@ import click
 
 from ..models.backend import start_quietly
 from .bars import bar
-from .options import shared_options, split_list
+from .options import require_known, shared_options, split_list
 from .text import table
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def debug(**settings: Any) -> None:
     Maximizes the utterances of a prepared STORE to their own words. Writes a table, t-SNE maps of
     the latents before and after, measurements, and a ticket for each misclassified utterance.
     """
+    require_known(settings)
     start_quietly()
     # Not earlier: TensorFlow starts without its notices first.
     from ..debugging import api

@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from ..models.backend import start_quietly
 from .bars import bar
-from .options import shared_options
+from .options import require_known, shared_options
 from .text import table
 
 
@@ -23,7 +23,11 @@ from .text import table
 @click.option(
     "--objective", "objectives", multiple=True, help="Objective; may be repeated.  [softmax]"
 )
-@click.option("--samples", type=int, help="Starts of each word.  [1000; preset paper: 10000]")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    help="Starts of each word.  [1000; preset paper: 10000]",
+)
 @click.option(
     "--start",
     default="noise",
@@ -77,6 +81,8 @@ def evaluate(context: click.Context, from_npz: str | None, **settings: Any) -> N
     """
     if from_npz is not None:
         _require_alone(context)
+    else:
+        require_known(settings)
     start_quietly(engine=from_npz is None)
     if from_npz is not None:
         _show_published(from_npz, settings["out"])

@@ -5,7 +5,7 @@ The ascent's are declared in `maximization.settings`, the others in `experiment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import Field, fields
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ import click
 
 from ..experiment.settings import ModelChoice, SharedSettings, shared_fields
 from ..maximization.settings import AscentSettings
+from ..models.backend import prepare_environment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -71,6 +72,16 @@ def _type(one: Field) -> click.ParamType:
     if isinstance(default, int):
         return click.IntRange(min=about["minimum"]) if "minimum" in about else click.INT
     return click.FloatRange(min=about["minimum"]) if "minimum" in about else click.FLOAT
+
+
+def require_known(given: Mapping[str, Any], **how: Any) -> None:
+    """Refuse unknown names while TensorFlow is not yet imported; see `experiment.early`."""
+    # A plugin may import TensorFlow when it is loaded.
+    prepare_environment()
+    # Imports NumPy, which --help does not need.
+    from ..experiment.early import require_known as require
+
+    require(given, **how)
 
 
 #: The options that `run`, `evaluate`, `debug` and `study make` share.

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..maximization.presets import NATURAL
 from ..models.backend import start_quietly
 from .bars import bar
-from .options import shared_options
+from .options import require_known, shared_options
 from .text import table
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def run(words: tuple[str, ...], **settings: Any) -> None:
     Writes samples.csv, manifest.json, features (npy), sound (wav) and picture (png) of each sample,
     and index.html, a page with all of them.
     """
+    require_known({**settings, "words": words}, preset=NATURAL)
     start_quietly()
     # Not earlier: TensorFlow starts without its notices first.
     from ..experiment.api import listen

@@ -6,7 +6,7 @@ import click
 
 from ..models.backend import start_quietly
 from .bars import bar
-from .options import component_options
+from .options import component_options, require_known
 from .text import table
 
 
@@ -33,6 +33,8 @@ def vocode(
     each, vocoded.csv with the distance between the mel bands of the input and of the sound and the
     share of voiced frames, and manifest.json.
     """
+    about = {"vocoder": vocoder, "reader": reader, "bundle": bundle, "options": options}
+    require_known(about)
     start_quietly(engine=False)
     # Not earlier: TensorFlow starts without its notices first.
     from ..experiment.vocode import vocode as vocode_files

@@ -14,10 +14,10 @@ import numpy as np
 from ..data.store import Store
 from ..errors import ParameterError
 from ..experiment.chunks import here, run_chunks
+from ..experiment.component_options import parse_options
 from ..experiment.experiment import resolve
 from ..experiment.folder import open_folder
 from ..experiment.manifest import manifest_of
-from ..experiment.options import parse_options
 from ..experiment.samples import Sample
 from ..experiment.settings import SharedKeywords, shares_settings
 from ..models.backend import require_tensorflow

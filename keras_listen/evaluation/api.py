@@ -11,10 +11,11 @@ from typing import Any, Unpack
 from ..data.store import Store
 from ..errors import ParameterError
 from ..experiment.chosen_model import chosen_model
+from ..experiment.component_options import options_among, parse_options, require_used
 from ..experiment.experiment import frontend_of, resolve
 from ..experiment.folder import require_same
 from ..experiment.manifest import components_of, denoiser_of, manifest_of, measures_of
-from ..experiment.options import open_models, options_among, parse_options, require_used
+from ..experiment.options import open_models
 from ..experiment.referees import checksums, open_referees
 from ..experiment.settings import SharedKeywords, shares_settings
 from ..models.backend import require_tensorflow

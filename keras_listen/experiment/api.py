@@ -15,10 +15,10 @@ from ..maximization.presets import NATURAL
 from ..models.backend import require_tensorflow
 from ..output.progress import Track, quiet
 from ..plugins import default_registry
+from .component_options import parse_options
 from .experiment import Experiment, resolve
 from .folder import Run, run_samples
 from .manifest import manifest_of, measures_of
-from .options import parse_options
 from .page import write_page
 from .pictures import draw_sample
 from .presets import recorded, under_preset

@@ -13,9 +13,9 @@ from ..output.progress import Track, quiet
 from ..vocoders.pitch import control_of
 from ..vocoders.synthesis import Spoken
 from ..vocoders.synthesis import vocode as vocode_each
+from .component_options import parse_options
 from .experiment import make_vocoder
 from .manifest import vocoding_manifest
-from .options import parse_options
 from .settings import as_text, option_texts
 
 log = logging.getLogger("keras_listen")

@@ -27,6 +27,14 @@ def require_tensorflow() -> None:
         )
 
 
+def prepare_environment() -> None:
+    """Set what TensorFlow reads from the environment when it is first imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow leaves oneDNN off on processors without certain instructions; there, too, it halves
+    # the time of convolutions and their gradients (measured with AVX2).
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
 def start_quietly(*, engine: bool = True) -> None:
     """Import Keras and start its backend without the notices that it prints at start.
 
@@ -40,10 +48,7 @@ def start_quietly(*, engine: bool = True) -> None:
         ListenError: the engine is needed and Keras is set to another backend, or to one that is not
             installed.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TensorFlow leaves oneDNN off on processors without certain instructions; there, too, it halves
-    # the time of convolutions and their gradients (measured with AVX2).
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    prepare_environment()
     with _muted_stderr():
         if engine:
             require_tensorflow()

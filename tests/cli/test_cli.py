@@ -62,6 +62,69 @@ def test_light_commands_import_nothing_heavy(arguments):
     assert done.stdout
 
 
+#: A prior of a single file that is listed without TensorFlow, as plugins should be.
+LIGHT_PLUGIN = """
+from keras_listen import hookimpl
+
+
+def make(bundle, *, size: int = 3):
+    raise AssertionError("nothing is made before everything is known")
+
+
+@hookimpl
+def register_priors(register):
+    register("mine", make)
+"""
+
+
+def test_what_is_unknown_is_refused_before_tensorflow_is_imported(tmp_path):
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "light.py").write_text(LIGHT_PLUGIN)
+    words = "known: bed, cat, down, eight, five"
+    cases = {
+        "run --prior aee": "no prior is called 'aee'; did you mean 'ae'?",
+        "run --objective sofmax": "no objective is called 'sofmax'; did you mean 'softmax'?",
+        "run --vocoder grifin-lim": "no vocoder is called 'grifin-lim'",
+        "run --reader x": "no reader is called 'x'",
+        "run --preset naturl": "no preset is called 'naturl'; did you mean 'natural'?",
+        "run --word maybe": f"no word of this classifier is called 'maybe'; {words}",
+        "run --samples 0": "0 is not in the range x>=1",
+        "run --step-size 0": "step_size is 0.0; expected a number above 0",
+        "run --frontend mfc": "no frontend is called 'mfc'; did you mean 'mfcc'?",
+        "run --start nowhere.wav": "the start nowhere.wav does not exist",
+        "run -o prior.ae.weight=vae": "no option of prior ae is called 'weight'",
+        "run -o prior.vae.pull=1": "the prior of this run is ae; drop it",
+        "run --prior mine --word maybe": f"no word of this classifier is called 'maybe'; {words}",
+        "run --prior mine -o prior.mine.size=x": "is 'x'; expected int",
+        "evaluate --prior none --prior aee": "no prior is called 'aee'; did you mean 'ae'?",
+        "evaluate --samples 0": "0 is not in the range x>=1",
+        "evaluate --start nowhere": "nowhere",
+        "debug nowhere --prior aee": "no prior is called 'aee'",
+        "debug nowhere": "nowhere",
+        "study make nowhere out --words maybe": "no word of this classifier is called 'maybe'",
+        "vocode x.wav --out out --vocoder x": "no vocoder is called 'x'",
+    }
+    script = (
+        "import contextlib, io, json, sys; from keras_listen.cli import main\n"
+        "said = []\n"
+        f"for line in {list(cases)}:\n"
+        "    sys.argv = ['keras-listen', '--plugins-dir', 'plugins', *line.split()]\n"
+        "    with contextlib.redirect_stderr(io.StringIO()) as err:\n"
+        "        try: main()\n"
+        "        except SystemExit as end: said.append([end.code, err.getvalue()])\n"
+        f"print(json.dumps([said, [name for name in {HEAVY} if name in sys.modules]]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    said, heavy = json.loads(done.stdout)
+    for (command, message), (status, text) in zip(cases.items(), said, strict=True):
+        assert status in (1, 2), command
+        assert message in text, command
+    assert heavy == []
+    assert files_under(tmp_path / "plugins") == ["light.py"]
+
+
 def test_importing_the_package_imports_nothing_heavy():
     script = f"import sys, keras_listen; sys.exit(str([n for n in {HEAVY} if n in sys.modules]))"
     assert python("-c", script).stderr.strip() == "[]"

@@ -8,7 +8,7 @@ import click
 
 from ...models.backend import start_quietly
 from ..bars import bar
-from ..options import shared_options, split_list
+from ..options import require_known, shared_options, split_list
 from ..text import table
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def make(store: str, out: str, **settings: Any) -> None:
     one, and synthesizes samples that reached their word, before and after: the paper's four
     experiments. Writes manifest.csv, audio/, unreached.csv and conditions.csv into the folder OUT.
     """
+    require_known(settings)
     start_quietly()
     # Not earlier: TensorFlow starts without its notices first.
     from ...listening_test.make.api import make_study

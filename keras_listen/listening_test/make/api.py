@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ...data.store import Store
+from ...experiment.component_options import parse_options
 from ...experiment.folder import open_folder
 from ...experiment.manifest import components_of, denoiser_of, manifest_of, models_of
-from ...experiment.options import open_models, parse_options
+from ...experiment.options import open_models
 from ...experiment.presets import recorded, require_preset
 from ...experiment.referees import checksums, open_referees, require_fitting
 from ...experiment.settings import (
