@@ -136,7 +136,7 @@ class Experiment:
         Args:
             samples: at most `block_size` of them.
             starts: features to start from [shape=(samples, frames, mels)]; noise where None.
-            track: progress of the vocoder, see `keras_listen.output.progress`.
+            track: progress of ascent and vocoder, see `keras_listen.output.progress`.
         """
         targets = np.array(
             [self.classifier.label(s.word) if s.word else -1 for s in samples], np.int32
@@ -155,6 +155,7 @@ class Experiment:
             self.ascent,
             seeds=seeds,
             block_size=self.block_size,
+            track=track,
         )
         clipped = np.clip(result.features[..., 0], 0.0, 1.0)
         # Clipping does not change the features of a bounded prior.

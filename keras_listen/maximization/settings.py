@@ -57,7 +57,7 @@ class AscentSettings:
         keep_best: keep each sample's step with the highest objective, not its last.
     """
 
-    steps: int = setting(20, "Number of gradient steps.", minimum=0)
+    steps: int = setting(20, "Steps of the ascent: more climb higher and take longer.", minimum=0)
     step_size: float | None = setting(
         None, "Root mean square change of the latent in a step.  [the prior's]"
     )
