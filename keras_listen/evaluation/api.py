@@ -21,7 +21,7 @@ from ..experiment.settings import SharedKeywords, shares_settings
 from ..models.backend import require_tensorflow
 from ..models.bundle import Bundle
 from ..output.files import Clock, csv_text, make_folder, require_empty, write_json, write_text
-from ..output.progress import Track, quiet
+from ..output.progress import Track, in_notebooks
 from ..plugins import Component, default_registry
 from .cluster import computing, require_usable
 from .grid import Cell, Grid, run_grid
@@ -72,7 +72,7 @@ def evaluate(
     resume: bool = False,
     scheduler: str | None = None,
     workers: int | None = None,
-    track: Track = quiet,
+    track: Track = in_notebooks,
     **shared: Unpack[SharedKeywords],
 ) -> Evaluation:
     """Maximize every word from many starts and count how often it is reached.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ def start_quietly(*, engine: bool = True) -> None:
         ListenError: the engine is needed and Keras is set to another backend, or to one that is not
             installed.
     """
+    own = "tensorflow" not in sys.modules
     prepare_environment()
     with _muted_stderr():
         if engine:
@@ -66,7 +68,14 @@ def start_quietly(*, engine: bool = True) -> None:
 
             tf.config.list_physical_devices()
             # It would warn of retracing, as several classifiers are traced once each.
-            tf.get_logger().setLevel("ERROR")
+            tf.get_logger().addFilter(_is_no_retracing)
+            if own:
+                tf.get_logger().setLevel("ERROR")
+
+
+def _is_no_retracing(record: logging.LogRecord) -> bool:
+    """Return whether a message of TensorFlow's is none about functions that are traced again."""
+    return "triggered tf.function retracing" not in str(record.msg)
 
 
 def tensorflow_threads() -> int:
