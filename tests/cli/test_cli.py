@@ -23,6 +23,7 @@ from helpers import HOSTILE, WORDS, assert_one_line, digests, listen, read_table
 
 from keras_listen import __version__
 from keras_listen.cli.bars import bar, remembering_interrupts
+from keras_listen.errors import install_command
 from keras_listen.experiment.settings import ModelChoice
 
 HEAVY = ("tensorflow", "keras", "librosa", "torch", "jax", "sklearn")
@@ -637,7 +638,7 @@ def test_converting_without_torch_says_how_to_get_it(call, monkeypatch, tmp_path
     (tmp_path / "a.json").write_text(json.dumps(settings))
     (tmp_path / "a.pth").touch()
     done = call("convert", "wavenet", "a.pth", "a.json", "out")
-    assert_one_line(done, r"needs torch; pip install 'keras-listen\[torch\]'")
+    assert_one_line(done, f"needs torch; {re.escape(install_command('torch'))}")
     assert not (tmp_path / "out").exists()
     assert_one_line(call("convert", "wavenet", "b.pth", "a.json", "out"), "no checkpoint b.pth")
     assert_one_line(
