@@ -37,6 +37,8 @@ _HOMES = {
 #: What needs the engine. Importing Keras for it fails where another backend is set but not
 #: installed, so the backend is checked first.
 _ENGINE = {"debug", "evaluate", "listen", "make_study", "maximize", "resolve"}
+#: What imports Keras besides, whose notices are muted.
+_KERAS = {"Ascent", "Classifier", "Maximization", "load_classifier", "train", "vocode"}
 
 __all__ = ["__version__", *_HOMES]
 
@@ -75,8 +77,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    if name in _ENGINE:
-        import_module(".models.backend", __name__).require_tensorflow()
+    if name in _ENGINE | _KERAS:
+        import_module(".models.backend", __name__).start_quietly(engine=name in _ENGINE)
     value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
     globals()[name] = value
     return value

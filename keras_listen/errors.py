@@ -7,7 +7,9 @@ the message alone and exits with status 1.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class ListenError(Exception):
@@ -93,3 +95,32 @@ def unknown(what: str, given: str, known: Iterable[str], listed_by: str | None =
     if listed_by and len(known) > MOST_NAMES:
         return f"no {what} is called {given!r}; {hint}{listed_by} shows all {len(known)}"
     return f"no {what} is called {given!r}; {hint}known: {', '.join(known) or 'none'}"
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra of this project, from where it was installed.
+
+    From a checkout that is its folder, since an index need not have the project.
+
+    Args:
+        extra: such as "study".
+    """
+    # Needed for messages alone.
+    import json
+    from importlib import metadata
+
+    name = "keras-listen"
+    folder = Path(__file__).resolve().parents[1]
+    project = folder / "pyproject.toml"
+    here = project.is_file() and f'name = "{name}"' in project.read_text(encoding="utf-8")
+    about: dict = {}
+    with suppress(metadata.PackageNotFoundError, ValueError):
+        about = json.loads(metadata.distribution(name).read_text("direct_url.json") or "{}")
+    url, details = about.get("url", ""), about.get("dir_info")
+    if here or details is not None:
+        editable = "-e " if (details or {}).get("editable") else ""
+        return f"pip install {editable}'.[{extra}]' in the project's folder"
+    if version_control := about.get("vcs_info"):
+        url = f"{version_control['vcs']}+{url}@{version_control['commit_id']}"
+    source = f" @ {url}" if url else ""
+    return f"pip install '{name}[{extra}]{source}'"

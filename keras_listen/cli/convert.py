@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..models.backend import start_quietly
+from .groups import Command
 
 
 @click.group()
@@ -12,7 +13,13 @@ def convert() -> None:
     """Convert published networks to a bundle."""
 
 
-@convert.command()
+@convert.command(
+    cls=Command,
+    examples=(
+        "convert wavenet checkpoint.pth hparams.json mol",
+        "convert wavenet checkpoint.pth hparams.json mol --compact",
+    ),
+)
 @click.argument("checkpoint", type=click.Path())
 @click.argument("hparams", type=click.Path())
 @click.argument("out", type=click.Path())
@@ -35,7 +42,13 @@ def wavenet(checkpoint: str, hparams: str, out: str, compact: bool) -> None:
     click.echo(f"bundle: {bundle.root}; use it with -o vocoder.wavenet.weights={bundle.root}")
 
 
-@convert.command()
+@convert.command(
+    cls=Command,
+    examples=(
+        "convert keras2 --classifier model.h5 --words-file words.txt --out bundle",
+        "convert keras2 --classifier model.h5 --referee other.h5 --words-file words.txt --out new",
+    ),
+)
 @click.option("--classifier", required=True, type=click.Path(), help="HDF5 file of the classifier.")
 @click.option("--referee", type=click.Path(), help="HDF5 file of a separately trained classifier.")
 @click.option("--autoencoder-weights", type=click.Path(), help="HDF5 file of the autoencoder.")

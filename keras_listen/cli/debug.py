@@ -8,21 +8,28 @@ import click
 
 from ..models.backend import start_quietly
 from .bars import bar
-from .options import shared_options, split_list
+from .groups import Command
+from .options import SPLIT, require_known, shared_options, words_option
 from .text import table
 
 if TYPE_CHECKING:
     from ..debugging.api import DebuggingRun
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "debug store --audio speech_commands",
+        "debug store --word yes,no --tickets 20 --vocoder none",
+    ),
+)
 @click.argument("store", type=click.Path())
 @click.option(
     "--split",
     type=click.Choice(["training", "validation", "testing", "all"]),
     default="testing",
     show_default=True,
-    help="Split of the store.",
+    help=SPLIT,
 )
 @click.option(
     "--prior", default="ae", show_default=True, help="Latent space to climb in: ae, vae …"
@@ -31,10 +38,14 @@ if TYPE_CHECKING:
     "--objective", default="softmax", show_default=True, help="Output to maximize: softmax, logit …"
 )
 @click.option(
-    "--vocoder", default="griffin-lim", show_default=True, help="Synthesizes the sounds, or none."
+    "--vocoder",
+    default="griffin-lim",
+    show_default=True,
+    help="Makes the sounds of tickets: griffin-lim is quick, as there may be many; wavenet sounds "
+    "better; none makes no sound.",
 )
-@click.option("--words", callback=split_list, help="Only these, separated by commas.  [all]")
-@click.option("--speakers", callback=split_list, help="Only these, separated by commas.  [all]")
+@words_option("Only these, separated by commas or repeated.  [all]")
+@words_option("Only these, separated by commas or repeated.  [all]", names="speaker")
 @click.option(
     "--misclassified",
     type=click.Choice(["raw", "reconstruction"]),
@@ -70,11 +81,12 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", is_flag=True, help="Finish the interrupted debugging run in the folder.")
 def debug(**settings: Any) -> None:
-    """Debug misclassifications: maximize utterances to their own words and compare.
+    """Debug misclassified utterances by activation maximization to their own words.
 
     Maximizes the utterances of a prepared STORE to their own words. Writes a table, t-SNE maps of
     the latents before and after, measurements, and a ticket for each misclassified utterance.
     """
+    require_known(settings)
     start_quietly()
     # Not earlier: TensorFlow starts without its notices first.
     from ..debugging import api

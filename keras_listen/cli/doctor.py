@@ -8,6 +8,7 @@ import click
 
 from ..models.backend import start_quietly
 from .bars import bar
+from .groups import Command
 from .options import classifier_options, component_options
 from .text import table
 
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 _MARKS = {True: "ok", False: "PROBLEM", None: "note"}
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "doctor model.keras --words-file words.txt --audio recordings --suggest",
+        "doctor listen.toml --audio recordings",
+    ),
+)
 @click.argument("file", metavar="MODEL", type=click.Path())
 @click.argument("more", metavar="", nargs=-1, type=click.Path())
 @classifier_options
@@ -49,7 +56,7 @@ _MARKS = {True: "ok", False: "PROBLEM", None: "note"}
 )
 @click.pass_context
 def doctor(context: click.Context, file: str, more: tuple[str, ...], **given: Any) -> None:
-    """Check whether a model can be used, and say how to mend what does not fit.
+    """Check a model for activation maximization, and say how to mend what does not fit.
 
     MODEL is a model file or folder, or a listen.toml that describes one. Prints one line for each
     finding, and with --audio how well the model hears each word; the exit status is 1 if there is a

@@ -9,11 +9,21 @@ from click.core import ParameterSource
 
 from ..models.backend import start_quietly
 from .bars import bar
-from .options import shared_options
+from .groups import Command
+from .options import require_known, shared_options
 from .text import table
 
+#: Letters in a line of the tables, as many as most terminals show.
+_WIDTH = 100
 
-@click.command()
+
+@click.command(
+    cls=Command,
+    examples=(
+        "evaluate --samples 100",
+        "evaluate --prior ae --prior vae --objective logit --start store --vocoder griffin-lim",
+    ),
+)
 @click.option(
     "--prior",
     "priors",
@@ -23,7 +33,11 @@ from .text import table
 @click.option(
     "--objective", "objectives", multiple=True, help="Objective; may be repeated.  [softmax]"
 )
-@click.option("--samples", type=int, help="Starts of each word.  [1000; preset paper: 10000]")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    help="Starts of each word.  [1000; preset paper: 10000]",
+)
 @click.option(
     "--start",
     default="noise",
@@ -32,7 +46,11 @@ from .text import table
 )
 @click.option("--speech", type=click.Path(), help="A store, to add the figures of real speech.")
 @click.option(
-    "--vocoder", default="none", show_default=True, help="Synthesizes for the cycle rate, or none."
+    "--vocoder",
+    default="none",
+    show_default=True,
+    help="Makes sounds for the cycle rate: none leaves it out, as sounds of so many starts take "
+    "long; griffin-lim is quick, wavenet sounds better.",
 )
 @click.option(
     "--cycle-samples",
@@ -70,13 +88,15 @@ from .text import table
 )
 @click.pass_context
 def evaluate(context: click.Context, from_npz: str | None, **settings: Any) -> None:
-    """Evaluate maximization: success rates, transfer to referees, diversity.
+    """Evaluate activation maximization: success rates, transfer to referees, diversity.
 
     Combines every prior with every objective. Writes results.json, results.csv, heatmaps,
     pictures, and index.html.
     """
     if from_npz is not None:
         _require_alone(context)
+    else:
+        require_known(settings)
     start_quietly(engine=from_npz is None)
     if from_npz is not None:
         _show_published(from_npz, settings["out"])
@@ -85,7 +105,7 @@ def evaluate(context: click.Context, from_npz: str | None, **settings: Any) -> N
     from ..evaluation import api
 
     done = api.evaluate(**settings, track=bar)
-    click.echo(table(_overall(done.rows)))
+    click.echo(_overall(done.rows))
     click.echo(done.note)
     click.echo(f"page: {done.root / 'index.html'}")
 
@@ -110,25 +130,31 @@ def _show_published(folder: str, out: str) -> None:
     from ..evaluation.api import evaluate_published
 
     done = evaluate_published(folder, out)
-    click.echo(table(_overall(done.rows)))
+    click.echo(_overall(done.rows))
     click.echo(done.note)
     click.echo(f"heatmap: {done.root / 'heatmap.png'}")
 
 
-def _overall(rows: list[dict]) -> list[list[str]]:
-    """Return a table of the rows over all words."""
+def _overall(rows: list[dict]) -> str:
+    """Return tables of the rows over all words, a column each, of lines up to `_WIDTH`."""
     # Not earlier: see `evaluate`.
     from ..evaluation.results import ALL
 
     rates = [name.removesuffix(" low") for name in rows[0] if name.endswith(" low")]
-    further = ["diversity", "nearest", "voiced", "speech distance"]
-    lines = [["prior", "objective", "samples", *rates, *further]]
+    heads = ["prior", "objective", "samples", *rates, *_FURTHER]
+    columns = []
     for row in (row for row in rows if row["word"] == ALL):
-        shown = [_rate(row, name) for name in rates]
-        far = [_number(row["diversity"]), _number(row["nearest"])]
-        far += [_share(row["voiced"]), _decibel(row["speech distance"])]
-        lines.append([row["prior"], row["objective"], str(row["samples"]), *shown, *far])
-    return lines
+        shown = [row["prior"], row["objective"], str(row["samples"])]
+        shown += [_rate(row, name) for name in rates]
+        columns.append(shown + [show(row[name]) for name, show in _FURTHER.items()])
+    tables: list[list[list[str]]] = [[heads]]
+    for column in columns:
+        wider = [*tables[-1], column]
+        if len(tables[-1]) > 1 and sum(2 + max(map(len, one)) for one in wider) > _WIDTH + 2:
+            wider = [heads, column]
+            tables.append(wider)
+        tables[-1] = wider
+    return "\n\n".join(table(list(map(list, zip(*one, strict=True)))) for one in tables)
 
 
 def _rate(row: dict, name: str) -> str:
@@ -148,3 +174,12 @@ def _decibel(value: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+#: What is shown of each row beside the rates, and how.
+_FURTHER = {
+    "diversity": _number,
+    "nearest": _number,
+    "voiced": _share,
+    "speech distance": _decibel,
+}

@@ -8,9 +8,16 @@ from ..data.corpus import read_corpus
 from ..data.fetch import SPEECH_COMMANDS, Archive
 from ..data.fetch import fetch as download
 from .bars import bar
+from .groups import Command
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "fetch speech-commands speech_commands",
+        "fetch speech-commands speech_commands --url https://mirror.example/archive.tar.gz",
+    ),
+)
 @click.argument("corpus", type=click.Choice(["speech-commands"]))
 @click.argument("folder", metavar="DIR", type=click.Path())
 @click.option("--url", help="Address of a mirror of the archive.")

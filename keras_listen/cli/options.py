@@ -5,7 +5,7 @@ The ascent's are declared in `maximization.settings`, the others in `experiment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import Field, fields
 from typing import Any, TypeVar
 
@@ -13,11 +13,53 @@ import click
 
 from ..experiment.settings import ModelChoice, SharedSettings, shared_fields
 from ..maximization.settings import AscentSettings
+from ..models.backend import prepare_environment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def split_list(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:
+def split_words(texts: Iterable[str], known: Collection[str] = ()) -> list[str]:
+    """Return the words of options that are repeated, or have several words between commas.
+
+    Args:
+        texts: values of the option.
+        known: words that may have commas of their own.
+    """
+    return [
+        word
+        for text in texts
+        for word in ([text] if text in known else split_list(None, None, text))
+    ]
+
+
+def _split_words(
+    context: click.Context, parameter: click.Parameter, value: tuple[str, ...]
+) -> list[str]:
+    return split_words(value)
+
+
+def words_option(text: str, *, names: str = "word", split: bool = True) -> Callable:
+    """Return an option for words: `--word` and `--words`, repeated or separated by commas.
+
+    Args:
+        text: its help.
+        names: what is named, in the singular.
+        split: at commas; or else the command calls `split_words`.
+    """
+    return click.option(
+        f"--{names}",
+        f"--{names}s",
+        f"{names}s",
+        multiple=True,
+        metavar=f"{names.upper()},...",
+        callback=_split_words if split else None,
+        help=text,
+    )
+
+
+def split_list(
+    context: click.Context | None, parameter: click.Parameter | None, value: str | None
+) -> list[str]:
     """Turn "a,b,c" into its parts; nothing into an empty list."""
     return [part.strip() for part in (value or "").split(",") if part.strip()]
 
@@ -72,6 +114,22 @@ def _type(one: Field) -> click.ParamType:
         return click.IntRange(min=about["minimum"]) if "minimum" in about else click.INT
     return click.FloatRange(min=about["minimum"]) if "minimum" in about else click.FLOAT
 
+
+def require_known(given: Mapping[str, Any], **how: Any) -> None:
+    """Refuse unknown names while TensorFlow is not yet imported; see `experiment.early`."""
+    # A plugin may import TensorFlow when it is loaded.
+    prepare_environment()
+    # Imports NumPy, which --help does not need.
+    from ..experiment.early import require_known as require
+
+    require(given, **how)
+
+
+#: Help of `--split`.
+SPLIT = (
+    "Utterances of the store to use: of the speakers for training, validation or testing, whom no "
+    "other split has, or all."
+)
 
 #: The options that `run`, `evaluate`, `debug` and `study make` share.
 shared_options = settings_options(AscentSettings, SharedSettings, ModelChoice)

@@ -14,6 +14,7 @@ from ..plugins import KINDS, Component, Failure, Option, Registry, default_regis
 from ..plugins.component import canonical
 from ..plugins.presets import OPTIONS
 from ..plugins.scaffold import package_of, write_package
+from .groups import Command
 from .text import table
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -39,7 +40,7 @@ def plugins() -> None:
     """
 
 
-@plugins.command("list")
+@plugins.command("list", cls=Command, examples=("plugins", "plugins prior --json"))
 @click.argument("kind", required=False)
 @_JSON
 def list_(kind: str | None, as_json: bool) -> None:
@@ -62,7 +63,7 @@ def list_(kind: str | None, as_json: bool) -> None:
             click.echo(f"{entry['kind']} {entry['name']} {entry['state']}: {entry['reason']}")
 
 
-@plugins.command()
+@plugins.command(cls=Command, examples=("plugins show ae", "plugins show vocoder:wavenet --json"))
 @click.argument("name")
 @_JSON
 def show(name: str, as_json: bool) -> None:
@@ -80,7 +81,10 @@ def show(name: str, as_json: bool) -> None:
         click.echo("\n\n".join(_page(entry) for entry in entries))
 
 
-@plugins.command()
+@plugins.command(
+    cls=Command,
+    examples=("plugins new slow --kind prior", "plugins new slow my-folder --kind vocoder"),
+)
 @click.argument("name")
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path())
 @click.option("--kind", type=click.Choice(KINDS), required=True, help="Kind of component.")

@@ -8,13 +8,20 @@ from ..data.corpus import read_corpus
 from ..data.prepare import prepare as extract
 from ..features import FeatureSpec
 from .bars import bar
-from .options import split_list
+from .groups import Command
+from .options import words_option
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "prepare speech_commands store",
+        "prepare speech_commands store --word yes,no --min-utterances 100",
+    ),
+)
 @click.argument("corpus", type=click.Path())
 @click.argument("store", type=click.Path())
-@click.option("--words", callback=split_list, help="Words to use, separated by commas.  [all]")
+@words_option("Words to use, separated by commas or repeated.  [all]")
 @click.option(
     "--min-utterances",
     type=click.IntRange(min=1),

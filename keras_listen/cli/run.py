@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..maximization.presets import NATURAL
 from ..models.backend import start_quietly
 from .bars import bar
-from .options import shared_options
+from .groups import Command
+from .options import require_known, shared_options, split_words, words_option
 from .text import table
 
 if TYPE_CHECKING:
     from ..experiment.folder import Run
 
 
-@click.command()
+@click.command(
+    cls=Command, examples=("run", "run --word yes,no --samples 5 --vocoder griffin-lim --seed 1")
+)
 @click.option(
     "--prior", default="ae", show_default=True, help="Latent space to climb in: none, ae, vae …"
 )
@@ -26,9 +30,12 @@ if TYPE_CHECKING:
     help="Output to maximize: softmax, logit, neuron …",
 )
 @click.option(
-    "--vocoder", default="wavenet", show_default=True, help="Synthesizes the sound, or none."
+    "--vocoder",
+    default="wavenet",
+    show_default=True,
+    help="Makes the sound: wavenet sounds best, griffin-lim is quick, none makes no sound.",
 )
-@click.option("--word", "words", multiple=True, help="Target word; may be repeated.  [all]")
+@words_option("Target words, separated by commas or repeated.  [all]", split=False)
 @click.option("--samples", type=click.IntRange(min=1), help="Starts for each word.  [1]")
 @click.option(
     "--start",
@@ -41,11 +48,17 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(), help="New or empty folder.  [listen-NNN]")
 @click.option("--resume", is_flag=True, help="Finish the interrupted run in the folder.")
 def run(words: tuple[str, ...], **settings: Any) -> None:
-    """Maximize a classifier's words by gradient ascent, and synthesize them.
+    """Maximize a classifier's words (activation maximization), and turn them into sound.
 
     Writes samples.csv, manifest.json, features (npy), sound (wav) and picture (png) of each sample,
     and index.html, a page with all of them.
     """
+    if any("," in word for word in words):
+        # Words of a bundle may have commas of their own. Not earlier: it imports NumPy.
+        from ..models.bundle import load_bundle
+
+        words = tuple(split_words(words, load_bundle(settings["bundle"]).words))
+    require_known({**settings, "words": words}, preset=NATURAL)
     start_quietly()
     # Not earlier: TensorFlow starts without its notices first.
     from ..experiment.api import listen

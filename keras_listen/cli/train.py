@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,18 @@ from ..data.store import Store
 from ..models.backend import start_quietly
 from ..training.figures import draw_training, write_heard
 from .bars import bar
+from .groups import Command
 from .options import split_list
 from .text import duration
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "train store bundle",
+        "train store bundle --only classifier,referee --epochs 20 --seed 1",
+    ),
+)
 @click.argument("folders", nargs=-1, required=True, type=click.Path(), metavar="[STORE] BUNDLE")
 @click.option(
     "--only",
@@ -33,7 +41,13 @@ from .text import duration
 @click.option(
     "--augment/--no-augment", default=True, help="Augment features on the fly.  [augment]"
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of first weights, order and augmentation: another one gives another network.",
+)
 @click.option("--beta", type=float, help="Weight of the VAE's divergence.  [1]")
 @click.option(
     "--audio",
@@ -49,7 +63,9 @@ from .text import duration
     help="What the wavenet predicts: magnitudes of frames, all at once, or samples one by one.",
 )
 @click.option(
-    "--steps", type=int, help="Number of updates of the wavenet.  [frames: 6000; samples: 50000]"
+    "--steps",
+    type=int,
+    help="Updates of the wavenet's weights: more take longer.  [frames: 6000; samples: 50000]",
 )
 @click.option("--hparams", type=click.Path(), help="JSON file with the settings of the wavenet.")
 @click.option(
@@ -100,9 +116,11 @@ def _train_on_store(store: str, bundle: str, **settings) -> None:
     click.echo(f"{len(opened.words)} words: {counts}")
     start_quietly(engine=False)
     # Imports Keras, whose notices start_quietly mutes.
+    from ..training.api import planned_epochs
     from ..training.api import train as train_components
 
-    result = train_components(opened, bundle, **settings, announce=_Announcer("epoch"))
+    plan = planned_epochs(bundle, settings["only"], settings["epochs"])
+    result = train_components(opened, bundle, **settings, announce=Announcer("epoch", plan))
     for name in result.names():
         figures = result.component(name).figures
         words = [f"{key.replace('_', ' ')} {_short(value)}" for key, value in figures.items()]
@@ -131,7 +149,7 @@ def _train_vocoder(
         from ..training.vocoder_training import VocoderRecipe
 
         train, recipe, own = train_wavenet, VocoderRecipe(), {"config": read_config(hparams)}
-    announcer = _Announcer("step")
+    announcer = Announcer("step")
     result = train(
         audio,
         bundle,
@@ -152,14 +170,17 @@ def _short(value: Any) -> str:
     return "in component.json" if isinstance(value, list) else str(value)
 
 
-class _Announcer:
-    """Prints a line for each epoch or checkpoint, with the time left for the component.
+class Announcer:
+    """Prints a line for each epoch or checkpoint, with the time left.
 
     Args:
         unit: "epoch" or "step"; rows hold the current number and, in the plural, the last one.
+        plan: epochs of each component to train, in their order. The time left for all of them
+            takes those that did not begin to be as quick as those before.
     """
 
-    def __init__(self, unit: str) -> None:
+    def __init__(self, unit: str, plan: Mapping[str, int] | None = None) -> None:
+        self.plan, self.all_spent, self.all_done = dict(plan or {}), 0.0, 0
         self.unit, self.units = unit, f"{unit}s"
         self.name, self.reached, self.time = "", 0, time.monotonic()
         self.spent = self.done = 0.0
@@ -174,6 +195,8 @@ class _Announcer:
             step = reached - self.reached
         self.spent += (now - self.time) * bool(step)
         self.done += step
+        self.all_spent += (now - self.time) * bool(step)
+        self.all_done += step
         self.time, self.reached = now, reached
         figures = "  ".join(
             f"{k} {v:.4f}" for k, v in row.items() if k not in (self.unit, self.units)
@@ -181,5 +204,15 @@ class _Announcer:
         left = ""
         if self.done:
             seconds = (row[self.units] - reached) * self.spent / self.done
-            left = f"  {duration(seconds)} left"
+            left = f"  {duration(seconds)} left{self._for_all(name, seconds)}"
         click.echo(f"{name} {self.unit} {reached}/{row[self.units]}  {figures}{left}")
+
+    def _for_all(self, name: str, seconds: float) -> str:
+        """Return text on the time for all components; empty where this is the last one."""
+        names = list(self.plan)
+        later = names[names.index(name) + 1 :] if name in names else []
+        if not later:
+            return ""
+        pace = self.all_spent / self.all_done
+        seconds += pace * sum(self.plan[other] for other in later)
+        return f", about {duration(seconds)} for all {len(names)} components"

@@ -6,18 +6,36 @@ import click
 
 from ..models.backend import start_quietly
 from .bars import bar
-from .options import component_options
+from .groups import Command
+from .options import component_options, require_known
 from .text import table
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "vocode recordings --out heard",
+        "vocode listen-001/yes-000.npy --vocoder griffin-lim --out heard",
+    ),
+)
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(), metavar="IN...")
-@click.option("--vocoder", default="wavenet", show_default=True, help="Synthesizes the sound.")
+@click.option(
+    "--vocoder",
+    default="wavenet",
+    show_default=True,
+    help="Makes the sound: wavenet sounds best, griffin-lim is quick.",
+)
 @click.option("--out", required=True, type=click.Path(), help="New or empty folder.")
 @click.option("--bundle", type=click.Path(), help="Folder of a bundle.  [the embedded one]")
 @component_options
 @click.option("--reader", default="soundfile", show_default=True, help="Reads recordings.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of everything random: the same one gives the same sounds.",
+)
 def vocode(
     inputs: tuple[str, ...],
     vocoder: str,
@@ -33,6 +51,8 @@ def vocode(
     each, vocoded.csv with the distance between the mel bands of the input and of the sound and the
     share of voiced frames, and manifest.json.
     """
+    about = {"vocoder": vocoder, "reader": reader, "bundle": bundle, "options": options}
+    require_known(about)
     start_quietly(engine=False)
     # Not earlier: TensorFlow starts without its notices first.
     from ..experiment.vocode import vocode as vocode_files

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import CorpusError, ReadError, RunError
 from ..features import FeatureSpec, extract, extract_fitted, require_sound
 from ..output.files import csv_text, make_folder, write_json, write_text
-from ..output.progress import Advance, Track, quiet
+from ..output.progress import Advance, Track, in_notebooks
 from ..plugins import Component, default_registry
 from .corpus import Corpus, Utterance
 from .store import SCHEMA, Store
@@ -48,7 +48,7 @@ def prepare(
     spec: FeatureSpec | None = None,
     reader: str = "soundfile",
     workers: int | None = None,
-    track: Track = quiet,
+    track: Track = in_notebooks,
 ) -> Preparation:
     """Extract the features of a corpus into a store.
 

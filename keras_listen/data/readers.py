@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ReadError
+from ..errors import ReadError, install_command
 from ..hookspecs import Register, hookimpl
 from .sound_files import (
     EMPTY,
@@ -74,14 +74,14 @@ def tfio_unavailable() -> str | None:
     try:
         installed = metadata.version("tensorflow-io")
     except metadata.PackageNotFoundError:
-        return "tensorflow-io is not installed; pip install 'keras-listen[tfio]'"
+        return f"tensorflow-io is not installed; {install_command('tfio')}"
     tensorflow = next(
         (v for n in ("tensorflow", "tensorflow-cpu") if (v := _version(n))), "not installed"
     )
     if not tensorflow.startswith(("2.16.", "2.17.")):
         return (
             f"tensorflow-io {installed} works with TensorFlow 2.16 and 2.17, here is {tensorflow}; "
-            "pip install 'keras-listen[tfio]'"
+            f"{install_command('tfio')}"
         )
     return None
 

@@ -14,16 +14,16 @@ import numpy as np
 from ..data.store import Store
 from ..errors import ParameterError
 from ..experiment.chunks import here, run_chunks
+from ..experiment.component_options import parse_options
 from ..experiment.experiment import resolve
 from ..experiment.folder import open_folder
 from ..experiment.manifest import manifest_of
-from ..experiment.options import parse_options
 from ..experiment.samples import Sample
 from ..experiment.settings import SharedKeywords, shares_settings
 from ..models.backend import require_tensorflow
 from ..models.sound_classifier import SoundClassifier
 from ..output.files import Clock, csv_text, write_json, write_text
-from ..output.progress import Track, quiet
+from ..output.progress import Track, in_notebooks
 from .debug_set import (
     DebugSet,
     Points,
@@ -85,7 +85,7 @@ def debug(
     single_file: bool = False,
     out: str | Path = "debug",
     resume: bool = False,
-    track: Track = quiet,
+    track: Track = in_notebooks,
     **shared: Unpack[SharedKeywords],
 ) -> DebuggingRun:
     """Maximize a store's utterances to their own words, and report on the misclassified ones.

@@ -11,16 +11,17 @@ from typing import Any, Unpack
 from ..data.store import Store
 from ..errors import ParameterError
 from ..experiment.chosen_model import chosen_model
+from ..experiment.component_options import options_among, parse_options, require_used
 from ..experiment.experiment import frontend_of, resolve
 from ..experiment.folder import require_same
 from ..experiment.manifest import components_of, denoiser_of, manifest_of, measures_of
-from ..experiment.options import open_models, options_among, parse_options, require_used
+from ..experiment.options import open_models
 from ..experiment.referees import checksums, open_referees
 from ..experiment.settings import SharedKeywords, shares_settings
 from ..models.backend import require_tensorflow
 from ..models.bundle import Bundle
 from ..output.files import Clock, csv_text, make_folder, require_empty, write_json, write_text
-from ..output.progress import Track, quiet
+from ..output.progress import Track, in_notebooks
 from ..plugins import Component, default_registry
 from .cluster import computing, require_usable
 from .grid import Cell, Grid, run_grid
@@ -71,7 +72,7 @@ def evaluate(
     resume: bool = False,
     scheduler: str | None = None,
     workers: int | None = None,
-    track: Track = quiet,
+    track: Track = in_notebooks,
     **shared: Unpack[SharedKeywords],
 ) -> Evaluation:
     """Maximize every word from many starts and count how often it is reached.

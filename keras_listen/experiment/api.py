@@ -13,12 +13,12 @@ from ..data.load import load_features
 from ..errors import ParameterError
 from ..maximization.presets import NATURAL
 from ..models.backend import require_tensorflow
-from ..output.progress import Track, quiet
+from ..output.progress import Track, in_notebooks
 from ..plugins import default_registry
+from .component_options import parse_options
 from .experiment import Experiment, resolve
 from .folder import Run, run_samples
 from .manifest import manifest_of, measures_of
-from .options import parse_options
 from .page import write_page
 from .pictures import draw_sample
 from .presets import recorded, under_preset
@@ -125,7 +125,7 @@ def listen(
     reader: str = "soundfile",
     out: str | Path | None = None,
     resume: bool = False,
-    track: Track = quiet,
+    track: Track = in_notebooks,
     **shared: Unpack[SharedKeywords],
 ) -> Run:
     """Maximize a classifier's words and write features, sounds, pictures and a page.

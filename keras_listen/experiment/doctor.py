@@ -15,9 +15,10 @@ from ..maximization.doctor import examine
 from ..maximization.findings import Finding
 from .check import checked_table, fingerprint
 from .chosen_model import ChosenModel, chosen_model, read_listen_file
+from .component_options import options_in_use, parse_options
 from .hearing import Hearing, hear, sorted_recordings
 from .listen_file import keep_check, require_new, write_listen_file
-from .options import averages_first, open_classifier, options_in_use, parse_options
+from .options import averages_first, open_classifier
 from .rates import Rate
 from .settings import ModelChoice, option_texts
 

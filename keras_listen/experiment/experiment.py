@@ -31,8 +31,9 @@ from ..vocoders.pitch import Pitch, control_of
 from ..vocoders.synthesis import synthesize
 from ..vocoders.voicing import voiced_share
 from .chosen_model import ChosenModel, chosen_model
+from .component_options import Options, options_in_use
 from .hearing import predict_sounds
-from .options import Options, open_models, options_in_use
+from .options import open_models
 from .presets import entry_of, silent_preset
 from .samples import Sample, slug, unique_samples
 from .settings import ModelChoice
@@ -135,7 +136,7 @@ class Experiment:
         Args:
             samples: at most `block_size` of them.
             starts: features to start from [shape=(samples, frames, mels)]; noise where None.
-            track: progress of the vocoder, see `keras_listen.output.progress`.
+            track: progress of ascent and vocoder, see `keras_listen.output.progress`.
         """
         targets = np.array(
             [self.classifier.label(s.word) if s.word else -1 for s in samples], np.int32
@@ -154,6 +155,7 @@ class Experiment:
             self.ascent,
             seeds=seeds,
             block_size=self.block_size,
+            track=track,
         )
         clipped = np.clip(result.features[..., 0], 0.0, 1.0)
         # Clipping does not change the features of a bounded prior.
@@ -258,7 +260,7 @@ def resolve(
         ascent: settings of the ascent; the published ones by default.
         preset: that `ascent` and `options` were made with, see `experiment.presets.with_preset`;
             here it only matters for a fallback, and for a note where it says nothing of the prior.
-        options: of the components, see `experiment.options.parse_options`.
+        options: of the components, see `experiment.component_options.parse_options`.
         seed: of everything random.
         block_size: samples computed together.
         registry: where names are looked up; that of all plugins by default.

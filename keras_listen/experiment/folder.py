@@ -28,6 +28,7 @@ from ..output.files import Clock, make_folder, replacing, require_empty, write_j
 from ..output.progress import Track, quiet
 from ..plugins.presets import PAPER
 from ..vocoders.synthesis import write_wav
+from . import notebook
 from .experiment import Block, Experiment
 from .manifest import MEASURES
 from .samples import Sample, read_starts
@@ -43,7 +44,7 @@ class Run:
         root: the folder.
         manifest: everything needed to repeat the run.
         columns: of samples.csv.
-        rows: finished samples, in order.
+        rows: finished samples, in order, as text; `table` has them as numbers.
         clock: seconds spent by stage.
         summary, by_word: rates of all samples and of each word's, once the run is concluded.
         verdict: sentences that say who hears the words, then, too.
@@ -57,6 +58,28 @@ class Run:
         self.summary: dict[str, Any] = {}
         self.by_word: dict[str, dict[str, Any]] = {}
         self.verdict: list[str] = []
+
+    def __repr__(self) -> str:
+        success = self.summary.get("own success")
+        rate = "" if success is None else f", own success {100 * success:.1f} %"
+        return f"<Run {self.root}: {len(self.rows)} samples{rate}>"
+
+    def _repr_html_(self) -> str:
+        rates = {**self.by_word, "all": self.summary} if self.summary else {}
+        return notebook.html(self.root, self.rows, rates, self.verdict)
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """The samples, with numbers as numbers; None where a number is missing."""
+        return notebook.numbers(self.rows)
+
+    def to_pandas(self) -> Any:
+        """Return `table` as a pandas DataFrame.
+
+        Raises:
+            Unavailable: pandas is not installed.
+        """
+        return notebook.frame(self.rows)
 
     @classmethod
     def create(cls, root: str | Path | None, manifest: Mapping[str, Any]) -> Run:

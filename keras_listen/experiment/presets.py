@@ -13,7 +13,7 @@ from ..errors import ParameterError, unknown
 from ..maximization.presets import ANY, PRESETS
 from ..plugins import Component, default_registry
 from ..plugins.presets import OPTIONS, PAPER
-from .options import options_among, parse_options
+from .component_options import options_among, parse_options
 from .settings import CommandSettings, SharedSettings
 
 Settings = TypeVar("Settings", bound=CommandSettings)

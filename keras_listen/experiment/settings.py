@@ -145,9 +145,14 @@ class SharedSettings:
         option="-o",
         metavar="KIND.NAME.KEY=VALUE",
     )
-    seed: int = setting(0, "Seed of everything random.")
+    seed: int = setting(
+        0, "Seed of everything random: the same one gives the same results, another one others."
+    )
     block_size: int = setting(
-        BLOCK_SIZE, "Samples computed together; results depend on it in their last bits.", minimum=1
+        BLOCK_SIZE,
+        "Samples computed together: more are quicker and need more memory; results depend on it in "
+        "their last bits.",
+        minimum=1,
     )
     asked: frozenset[str] = frozenset()
 

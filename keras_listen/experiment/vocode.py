@@ -9,13 +9,13 @@ from typing import Any
 
 from ..models.bundle import load_bundle
 from ..output.files import csv_text, make_folder, number_text, require_empty, write_json, write_text
-from ..output.progress import Track, quiet
+from ..output.progress import Track, in_notebooks
 from ..vocoders.pitch import control_of
 from ..vocoders.synthesis import Spoken
 from ..vocoders.synthesis import vocode as vocode_each
+from .component_options import parse_options
 from .experiment import make_vocoder
 from .manifest import vocoding_manifest
-from .options import parse_options
 from .settings import as_text, option_texts
 
 log = logging.getLogger("keras_listen")
@@ -45,7 +45,7 @@ def vocode(
     options: Iterable[str] | Mapping[str, Any] = (),
     reader: str = "soundfile",
     seed: int = 0,
-    track: Track = quiet,
+    track: Track = in_notebooks,
 ) -> list[Spoken]:
     """Turn recordings (copy-synthesis) or features into sound files.
 

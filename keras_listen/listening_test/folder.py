@@ -15,7 +15,7 @@ from .items import Row, read_items, read_manifest
 _MEND = "bring it back, or make it again with: keras-listen study make STORE OUT --resume"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudyFolder:
     """Folder of a listening test, written by `keras-listen study make`.
 
@@ -28,6 +28,9 @@ class StudyFolder:
     root: Path
     id: str
     rows: tuple[Row, ...]
+
+    def __repr__(self) -> str:
+        return f"<StudyFolder {self.id} in {self.root}: {len(self.rows)} recordings>"
 
     @cached_property
     def by_name(self) -> Mapping[str, Row]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from ..errors import ParameterError
 from ..features import FeatureSpec
-from .settings import AscentSettings
+from .settings import AscentSettings, require_ranges
 from .transforms import Gain, Shift
 
 Transform = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
@@ -66,15 +65,7 @@ class Ascent:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "transforms", tuple(self.transforms))
-        if self.steps < 0:
-            raise ParameterError(f"steps is {self.steps}; expected 0 or more")
-        if self.step_size is not None and not 0 < self.step_size < float("inf"):
-            raise ParameterError(f"step_size is {self.step_size}; expected a number above 0")
-        if self.optimizer not in OPTIMIZERS:
-            known = ", ".join(OPTIMIZERS)
-            raise ParameterError(f"optimizer is {self.optimizer!r}; expected one of {known}")
-        if self.stop_at is not None and not 0 < self.stop_at <= 1:
-            raise ParameterError(f"stop_at is {self.stop_at}; expected a probability above 0")
+        require_ranges(self.steps, self.step_size, self.optimizer, self.stop_at)
 
 
 def _normalized(gradient: tf.Tensor, slots: Slots, number: tf.Tensor) -> tuple[tf.Tensor, Slots]:

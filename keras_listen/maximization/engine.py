@@ -23,6 +23,7 @@ from ..models.blocks import BLOCK_SIZE, pad_block, spans
 from ..models.classifier import Classifier
 from ..models.rewrites import interruptible
 from ..models.sound_classifier import SoundClassifier
+from ..output.progress import Advance, Track, quiet
 from ..plugins.proxy import is_foreign
 from .ascent import OPTIMIZERS, Ascent, Slots
 from .blame import Objective, blame_gradient, blame_values, require_gradient
@@ -74,6 +75,7 @@ def maximize(
     *,
     seeds: np.ndarray | None = None,
     block_size: int = BLOCK_SIZE,
+    track: Track = quiet,
 ) -> Maximization:
     """Maximize an objective from `z`, block by block.
 
@@ -86,6 +88,7 @@ def maximize(
         ascent: settings of the loop; the published ones by default.
         seeds: for `move` and transforms [shape=(samples, 2), uint32]; zeros by default.
         block_size: samples computed together; results depend on it in their last bits.
+        track: progress of each block, see `keras_listen.output.progress`.
 
     Raises:
         ParameterError: the objective does not depend on the latent, or gives values that are not
@@ -107,8 +110,9 @@ def maximize(
     parts = []
     for span in spans(len(z), block_size):
         block = [pad_block(array[span], block_size) for array in (z, targets, seeds)]
-        with interruptible():
-            parts.append((climber.climb(*block), span.stop - span.start))
+        shown = track(total=ascent.steps, label="steps", unit="step")
+        with interruptible(), shown as advance:
+            parts.append((climber.climb(*block, advance), span.stop - span.start))
     return _join(parts)
 
 
@@ -219,7 +223,9 @@ class _Climber:
             autograph=False,
         )
 
-    def climb(self, z: np.ndarray, targets: np.ndarray, seeds: np.ndarray) -> Maximization:
+    def climb(
+        self, z: np.ndarray, targets: np.ndarray, seeds: np.ndarray, advance: Advance
+    ) -> Maximization:
         """Climb a padded block, and blame the component whose values are not finite.
 
         Raises:
@@ -227,7 +233,7 @@ class _Climber:
         """
         block = tf.constant(z), tf.constant(targets), tf.constant(seeds)
         try:
-            found = self._ascend(*block)
+            found = self._ascend(*block, advance)
         except tf.errors.OpError as error:
             # Code of a plugin may run within TensorFlow, whose errors do not name plugins.
             ours = not self._foreign or "KeyboardInterrupt" in str(error)
@@ -244,7 +250,9 @@ class _Climber:
             require_gradient(self._classifier, self._objective, self._prior, *block[:2])
         return found
 
-    def _ascend(self, z: tf.Tensor, targets: tf.Tensor, seeds: tf.Tensor) -> Maximization:
+    def _ascend(
+        self, z: tf.Tensor, targets: tf.Tensor, seeds: tf.Tensor, advance: Advance
+    ) -> Maximization:
         """Take all steps of a block and compute its values at the end."""
         ascent, start_features = self._ascent, self._decode(z)
         start_z, state, curve = z, self._begin(z), []
@@ -254,6 +262,7 @@ class _Climber:
                 held = self._held(z, held, seeds)
             z, *seen, state = self._step(z, targets, seeds, tf.constant(number), state, held)
             curve.append(seen)
+            advance()
         held = self._held(z, held, seeds, last=True)
         features, values, probabilities = self._look(z, targets, held)
         reached = self._are_reached(probabilities, targets)

@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict
 
+from ..errors import ParameterError
+
 OPTIMIZERS = ("normalized", "momentum", "adam")
 
 
@@ -55,7 +57,7 @@ class AscentSettings:
         keep_best: keep each sample's step with the highest objective, not its last.
     """
 
-    steps: int = setting(20, "Number of gradient steps.", minimum=0)
+    steps: int = setting(20, "Steps of the ascent: more climb higher and take longer.", minimum=0)
     step_size: float | None = setting(
         None, "Root mean square change of the latent in a step.  [the prior's]"
     )
@@ -88,3 +90,22 @@ class AscentSettings:
             or always is None
             or one.name in always
         }
+
+
+def require_ranges(
+    steps: int, step_size: float | None, optimizer: str, stop_at: float | None
+) -> None:
+    """Refuse settings of the ascent that are out of their range.
+
+    Raises:
+        ParameterError: one is.
+    """
+    if steps < 0:
+        raise ParameterError(f"steps is {steps}; expected 0 or more")
+    if step_size is not None and not 0 < step_size < float("inf"):
+        raise ParameterError(f"step_size is {step_size}; expected a number above 0")
+    if optimizer not in OPTIMIZERS:
+        known = ", ".join(OPTIMIZERS)
+        raise ParameterError(f"optimizer is {optimizer!r}; expected one of {known}")
+    if stop_at is not None and not 0 < stop_at <= 1:
+        raise ParameterError(f"stop_at is {stop_at}; expected a probability above 0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,14 @@ def require_tensorflow() -> None:
         )
 
 
+def prepare_environment() -> None:
+    """Set what TensorFlow reads from the environment when it is first imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow leaves oneDNN off on processors without certain instructions; there, too, it halves
+    # the time of convolutions and their gradients (measured with AVX2).
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
 def start_quietly(*, engine: bool = True) -> None:
     """Import Keras and start its backend without the notices that it prints at start.
 
@@ -40,10 +49,8 @@ def start_quietly(*, engine: bool = True) -> None:
         ListenError: the engine is needed and Keras is set to another backend, or to one that is not
             installed.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TensorFlow leaves oneDNN off on processors without certain instructions; there, too, it halves
-    # the time of convolutions and their gradients (measured with AVX2).
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    own = "tensorflow" not in sys.modules
+    prepare_environment()
     with _muted_stderr():
         if engine:
             require_tensorflow()
@@ -61,7 +68,14 @@ def start_quietly(*, engine: bool = True) -> None:
 
             tf.config.list_physical_devices()
             # It would warn of retracing, as several classifiers are traced once each.
-            tf.get_logger().setLevel("ERROR")
+            tf.get_logger().addFilter(_is_no_retracing)
+            if own:
+                tf.get_logger().setLevel("ERROR")
+
+
+def _is_no_retracing(record: logging.LogRecord) -> bool:
+    """Return whether a message of TensorFlow's is none about functions that are traced again."""
+    return "triggered tf.function retracing" not in str(record.msg)
 
 
 def tensorflow_threads() -> int:

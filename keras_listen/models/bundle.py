@@ -23,6 +23,7 @@ import numpy as np
 from ..errors import BundleError, RunError, unknown
 from ..features import LENGTH_FIELDS, FeatureSpec
 from ..output.files import make_folder, replace_folder, sha256, write_json, write_text
+from .backend import start_quietly
 from .formats.keras_file import open_model, save_model
 from .provenance import made_with
 
@@ -145,6 +146,10 @@ class Bundle:
             raise BundleError(f"{path} is damaged: {error}") from error
         self._opened: dict[str, BundlePart] = {}
 
+    def __repr__(self) -> str:
+        names = ", ".join(self.names()) or "nothing yet"
+        return f"<Bundle {self.root}: {len(self.words)} words; {names}>"
+
     def names(self) -> list[str]:
         """Return the names of the components, sorted."""
         return sorted(path.parent.name for path in self.root.glob("[!.]*/component.json"))
@@ -190,6 +195,7 @@ class Bundle:
 
     def classifier_of(self, name: str) -> Classifier:
         """Open the component `name` as a Classifier of the bundle's words."""
+        start_quietly(engine=False)
         # Imports Keras, which takes seconds; reading a bundle's description does not need it.
         from .classifier import Classifier
 

@@ -233,6 +233,10 @@ class Classifier:
 
         return tf.function(self.rewritten.probabilities, reduce_retracing=True)
 
+    def __repr__(self) -> str:
+        words = ", ".join(self.words[:3]) + (", …" if len(self.words) > 3 else "")
+        return f"<Classifier {self.what}: {len(self.words)} words ({words})>"
+
     def label(self, word: str) -> int:
         """Return the position of `word`.
 

@@ -57,6 +57,9 @@ class SoundClassifier:
             raise AttributeError(name)
         return getattr(self.network, name)
 
+    def __repr__(self) -> str:
+        return f"{repr(self.network)[:-1]} behind a front end>"
+
     def hold(self, features: tf.Tensor, seeds: tf.Tensor | None = None) -> Held:
         """Return phases for features [shape=(batch, frames, mels, 1)], from nothing, and places.
 

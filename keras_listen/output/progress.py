@@ -8,11 +8,13 @@ counts finished items:
             ...
             advance()
 
-The command line passes `cli.bars.bar`.
+The command line passes `cli.bars.bar`; functions that people call default to `in_notebooks`.
 """
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -30,6 +32,34 @@ class Track(Protocol):
     def __call__(
         self, *, total: int | None, label: str, unit: str
     ) -> AbstractContextManager[Advance]: ...
+
+
+def is_notebook() -> bool:
+    """Return whether this process computes the cells of a Jupyter notebook."""
+    find = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
+    return hasattr(find(), "kernel")
+
+
+@contextmanager
+def in_notebooks(*, total: int | None, label: str, unit: str) -> Iterator[Advance]:
+    """Show a bar in a Jupyter notebook, and nothing elsewhere."""
+    if not is_notebook():
+        with quiet(total=total, label=label, unit=unit) as advance:
+            yield advance
+        return
+    with warnings.catch_warnings():
+        # Without ipywidgets it warns, and draws bars as text.
+        warnings.simplefilter("ignore")
+        # Slow to import, and only notebooks need it.
+        from tqdm.auto import tqdm
+
+        bar = tqdm(total=total, desc=label, unit=f" {unit}", leave=False)
+    with bar:
+
+        def advance(count: int = 1) -> None:
+            bar.update(count)
+
+        yield advance
 
 
 @contextmanager

@@ -115,6 +115,24 @@ def train(
     return bundle
 
 
+def planned_epochs(
+    target: str | Path, only: Sequence[str], epochs: int | None = None
+) -> dict[str, int]:
+    """Return the number of epochs of each component that `train` would train, in its order.
+
+    Args:
+        target: folder of the bundle; what is there already is left out.
+        only, epochs: as for `train`.
+    """
+    bundle = Bundle(target) if (Path(target) / "bundle.json").exists() else None
+    there = bundle.names() if bundle else []
+    return {
+        name: epochs or RECIPES[name].epochs
+        for name in only
+        if name in RECIPES and not (name in there and not is_outdated(bundle, name))
+    }
+
+
 def _require_settings(
     only: Sequence[str], epochs: int | None, seed: int, beta: float | None
 ) -> None:

@@ -101,6 +101,9 @@ def _compiled():
     """Return `_integrate`, compiled; imported here, numba does not slow the listing of plugins."""
     import numba
 
+    from ..models.compiling import tell_compiling
+
+    tell_compiling()
     return numba.njit(_integrate, nogil=True, cache=True)
 
 

@@ -23,6 +23,7 @@ from helpers import HOSTILE, WORDS, assert_one_line, digests, listen, read_table
 
 from keras_listen import __version__
 from keras_listen.cli.bars import bar, remembering_interrupts
+from keras_listen.errors import install_command
 from keras_listen.experiment.settings import ModelChoice
 
 HEAVY = ("tensorflow", "keras", "librosa", "torch", "jax", "sklearn")
@@ -60,6 +61,69 @@ def test_light_commands_import_nothing_heavy(arguments):
     done = python("-c", script)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
+
+
+#: A prior of a single file that is listed without TensorFlow, as plugins should be.
+LIGHT_PLUGIN = """
+from keras_listen import hookimpl
+
+
+def make(bundle, *, size: int = 3):
+    raise AssertionError("nothing is made before everything is known")
+
+
+@hookimpl
+def register_priors(register):
+    register("mine", make)
+"""
+
+
+def test_what_is_unknown_is_refused_before_tensorflow_is_imported(tmp_path):
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "light.py").write_text(LIGHT_PLUGIN)
+    words = "known: bed, cat, down, eight, five"
+    cases = {
+        "run --prior aee": "no prior is called 'aee'; did you mean 'ae'?",
+        "run --objective sofmax": "no objective is called 'sofmax'; did you mean 'softmax'?",
+        "run --vocoder grifin-lim": "no vocoder is called 'grifin-lim'",
+        "run --reader x": "no reader is called 'x'",
+        "run --preset naturl": "no preset is called 'naturl'; did you mean 'natural'?",
+        "run --word maybe": f"no word of this classifier is called 'maybe'; {words}",
+        "run --samples 0": "0 is not in the range x>=1",
+        "run --step-size 0": "step_size is 0.0; expected a number above 0",
+        "run --frontend mfc": "no frontend is called 'mfc'; did you mean 'mfcc'?",
+        "run --start nowhere.wav": "the start nowhere.wav does not exist",
+        "run -o prior.ae.weight=vae": "no option of prior ae is called 'weight'",
+        "run -o prior.vae.pull=1": "the prior of this run is ae; drop it",
+        "run --prior mine --word maybe": f"no word of this classifier is called 'maybe'; {words}",
+        "run --prior mine -o prior.mine.size=x": "is 'x'; expected int",
+        "evaluate --prior none --prior aee": "no prior is called 'aee'; did you mean 'ae'?",
+        "evaluate --samples 0": "0 is not in the range x>=1",
+        "evaluate --start nowhere": "nowhere",
+        "debug nowhere --prior aee": "no prior is called 'aee'",
+        "debug nowhere": "nowhere",
+        "study make nowhere out --words maybe": "no word of this classifier is called 'maybe'",
+        "vocode x.wav --out out --vocoder x": "no vocoder is called 'x'",
+    }
+    script = (
+        "import contextlib, io, json, sys; from keras_listen.cli import main\n"
+        "said = []\n"
+        f"for line in {list(cases)}:\n"
+        "    sys.argv = ['keras-listen', '--plugins-dir', 'plugins', *line.split()]\n"
+        "    with contextlib.redirect_stderr(io.StringIO()) as err:\n"
+        "        try: main()\n"
+        "        except SystemExit as end: said.append([end.code, err.getvalue()])\n"
+        f"print(json.dumps([said, [name for name in {HEAVY} if name in sys.modules]]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    said, heavy = json.loads(done.stdout)
+    for (command, message), (status, text) in zip(cases.items(), said, strict=True):
+        assert status in (1, 2), command
+        assert message in text, command
+    assert heavy == []
+    assert files_under(tmp_path / "plugins") == ["light.py"]
 
 
 def test_importing_the_package_imports_nothing_heavy():
@@ -435,10 +499,13 @@ def test_the_embedded_bundle_runs_in_a_fresh_process(tmp_path):
     root = tmp_path / "listen-001"
     assert [row["id"] for row in read_table(root / "samples.csv")] == ["yes-000", "yes-001"]
     assert len(list(root.glob("yes-*.wav"))) == 2
-    # On standard error: progress bars, and nothing else.
+    # On standard error: progress, and nothing else.
     lines = [line for line in re.split(r"[\r\n]+", done.stderr) if line.strip()]
-    # On a busy machine the vocoder has a bar of its own.
-    notes = [line for line in lines if not line.startswith(("maximize:", "vocode:"))]
+    assert not any(letter in done.stderr for letter in "\r\x1b"), "a log file has lines alone"
+    assert any(re.fullmatch(r"maximize: 2 samples in [\d minsh]+", line) for line in lines)
+    # On a busy machine the vocoder speaks, too, and loops are compiled once on a machine.
+    others = ("maximize:", "steps:", "vocode:", "keras-listen: compiling")
+    notes = [line for line in lines if not line.startswith(others)]
     assert notes == []
 
 
@@ -570,7 +637,7 @@ def test_converting_without_torch_says_how_to_get_it(call, monkeypatch, tmp_path
     (tmp_path / "a.json").write_text(json.dumps(settings))
     (tmp_path / "a.pth").touch()
     done = call("convert", "wavenet", "a.pth", "a.json", "out")
-    assert_one_line(done, r"needs torch; pip install 'keras-listen\[torch\]'")
+    assert_one_line(done, f"needs torch; {re.escape(install_command('torch'))}")
     assert not (tmp_path / "out").exists()
     assert_one_line(call("convert", "wavenet", "b.pth", "a.json", "out"), "no checkpoint b.pth")
     assert_one_line(

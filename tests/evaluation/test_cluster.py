@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from local_cluster import chunks, local_cluster
 from threadpoolctl import threadpool_limits
 
 from keras_listen import evaluate
-from keras_listen.errors import ClusterError, ParameterError
+from keras_listen.errors import ClusterError, ParameterError, install_command
 from keras_listen.evaluation import cluster as clusters
 from keras_listen.evaluation.api import reopen
 from keras_listen.evaluation.cluster import connection, worker
@@ -274,7 +275,7 @@ def test_a_scheduler_that_does_not_answer_is_named(call, bundle, tmp_path, monke
 
 def test_without_dask_a_cluster_says_how_to_get_it(evaluation, monkeypatch, tmp_path):
     monkeypatch.setattr(clusters, "find_spec", lambda name: None)
-    with pytest.raises(ClusterError, match=r"pip install 'keras-listen\[dask\]'"):
+    with pytest.raises(ClusterError, match=re.escape(install_command("dask"))):
         evaluation(workers=2)
     assert list(tmp_path.iterdir()) == []
 

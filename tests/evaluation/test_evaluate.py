@@ -530,19 +530,19 @@ def test_a_damaged_chunk_is_named(bundle, tmp_path):
     assert chunk.read_bytes() == whole
 
 
-def test_the_command_prints_a_line_a_cell(call, bundle, tmp_path):
+def test_the_command_prints_a_column_a_cell(call, bundle, tmp_path):
     done = call(
         "evaluate", "--bundle", bundle, "--prior", "none", "--samples", 2, "--steps", 1,
         "--block-size", 2, "--out", tmp_path / "out",
     )  # fmt: skip
     assert done.status == 0
     lines = done.out.splitlines()
-    assert lines[0].split()[:3] == ["prior", "objective", "samples"]
-    assert lines[1].startswith("none   untouched")
-    assert lines[2].startswith("none   softmax")
-    assert "%" in lines[2]
+    assert lines[0].split() == ["prior", "none", "none"]
+    assert lines[1].split() == ["objective", "untouched", "softmax"]
+    assert lines[2].split() == ["samples", "8", "8"]
+    assert lines[3].count("%") == 2
     assert lines[-1] == f"page: {tmp_path / 'out' / 'index.html'}"
     again = call("evaluate", "--bundle", bundle, "--samples", 0, "--out", tmp_path / "other")
-    assert again.status == 1
-    assert again.err.count("\n") == 1
+    assert again.status == 2
+    assert "0 is not in the range x>=1" in again.err
     assert HOSTILE in json.loads((tmp_path / "out" / "manifest.json").read_text())["words"]

@@ -174,7 +174,9 @@ def test_the_command_reads_files(call, tmp_path):
     write_files(tmp_path / "files")
     done = call("evaluate", "--from-npz", tmp_path / "files", "--out", tmp_path / "out")
     assert done.status == 0
-    assert "published files  untouched" in done.out
+    lines = [line.split() for line in done.out.splitlines()]
+    assert lines[0][:3] == ["prior", "published", "files"]
+    assert lines[1][:2] == ["objective", "untouched"]
     assert "in reverse" in done.out
     assert done.out.splitlines()[-1] == f"heatmap: {tmp_path / 'out' / 'heatmap.png'}"
 

@@ -23,6 +23,7 @@ from helpers import assert_one_line
 from study_folder import HOSTILE, ID, WORDS, write_study
 from study_server import Rater, serving
 
+from keras_listen.errors import install_command
 from keras_listen.listening_test.collect import api as collecting
 from keras_listen.listening_test.collect.database import CollectionSettings, Ratings
 from keras_listen.listening_test.collect.limits import Limiter, TooMany
@@ -623,5 +624,5 @@ def test_without_the_libraries_it_is_said_how_to_install_them(root, tmp_path):
     assert done.returncode == 1
     assert done.stderr == (
         "keras-listen: collecting ratings with a server needs the package starlette: "
-        "pip install 'keras-listen[study]'\n"
+        f"{install_command('study')}\n"
     )

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import watched
 
 from keras_listen import load_bundle
 from keras_listen.errors import ParameterError
@@ -87,6 +88,14 @@ def climb_by_hand(z: np.ndarray, target: int, steps: int, step_size: float) -> d
 def test_one_step_moves_by_step_size_times_the_normalised_gradient(classifier, logit, prior, z):
     found = maximize(classifier, logit, prior, z, TARGETS, Ascent(1, 0.25))
     np.testing.assert_allclose(found.z - z, 0.25 * directions(TARGETS), atol=1e-6)
+
+
+def test_each_block_counts_its_steps(classifier, logit, prior, z):
+    seen = []
+    track = watched(lambda done, **about: seen.append((done, about)))
+    maximize(classifier, logit, prior, z, TARGETS, Ascent(3, 0.25), block_size=3, track=track)
+    about = {"total": 3, "label": "steps", "unit": "step"}
+    assert seen == 2 * [(1, about), (2, about), (3, about)]
 
 
 def test_step_size_is_the_priors_own_by_default(classifier, logit, prior, z):

@@ -25,7 +25,7 @@ from keras_listen import (
     vocode,
 )
 from keras_listen.errors import ParameterError, PluginError
-from keras_listen.experiment.options import parse_options
+from keras_listen.experiment.component_options import parse_options
 from keras_listen.output.files import sha256, write_json
 from keras_listen.plugins import default_registry
 from keras_listen.plugins.discovery import PluginSettings

@@ -6,10 +6,17 @@ from typing import Any
 
 import click
 
+from ..groups import Command
 from ..text import table
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "study analyse study --out analysis",
+        "study analyse ratings.csv --study study --seed 1",
+    ),
+)
 @click.argument("ratings", nargs=-1, required=True, type=click.Path())
 @click.option(
     "--study",
@@ -61,7 +68,13 @@ from ..text import table
     show_default=True,
     help="Bootstrap resamples per confidence interval.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the resampling.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of the resampling, on which the last digits of intervals depend.",
+)
 @click.option(
     "--out", type=click.Path(), default="analysis", show_default=True, help="New or empty folder."
 )

@@ -10,6 +10,7 @@ import click
 
 from ...listening_test.collect import api, offline
 from ...listening_test.collect.order import MODES
+from ..groups import Command
 
 #: Approximate time a rater takes for one recording, in seconds.
 _PACE = 7
@@ -49,7 +50,13 @@ def _design_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "study serve study",
+        "study serve study --mode both --per-rater 40 --raters 10 --url https://study.example",
+    ),
+)
 @_root
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -117,7 +124,10 @@ def _print_links(links: list[str]) -> None:
         click.echo(f"rater {number}: {link}")
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=("study invite study", "study invite study --raters 10 --url https://study.example"),
+)
 @_root
 @click.option(
     "--raters",
@@ -133,7 +143,9 @@ def invite(root: str, raters: int, database: str | None, url: str | None) -> Non
     _print_links(api.invite(root, raters, database=database, url=url))
 
 
-@click.command()
+@click.command(
+    cls=Command, examples=("study export study", "study export study --out ratings-monday.csv")
+)
 @_root
 @click.option(
     "--out", type=click.Path(), default="ratings.csv", show_default=True, help="Path of the file."
@@ -144,7 +156,13 @@ def export(root: str, out: str, database: str | None) -> None:
     click.echo(f"{api.export(root, out, database=database)} ratings: {out}")
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "study page study",
+        "study page study --mode word --single-file --return-to me@study.example",
+    ),
+)
 @_root
 @_design_options
 @click.option(
@@ -162,7 +180,13 @@ def page(mode: str | None, **settings: Any) -> None:
     click.echo(f"page: {offline.write_page(mode=mode or 'rating', **settings)}")
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "study mturk study --audio-url https://study.example/audio",
+        "study mturk study --audio-url https://study.example/audio --no-anchors",
+    ),
+)
 @_root
 @click.option("--audio-url", required=True, help="Address of the folder with the recordings.")
 @click.option(

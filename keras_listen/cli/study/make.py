@@ -8,14 +8,21 @@ import click
 
 from ...models.backend import start_quietly
 from ..bars import bar
-from ..options import shared_options, split_list
+from ..groups import Command
+from ..options import SPLIT, require_known, shared_options, words_option
 from ..text import table
 
 if TYPE_CHECKING:
     from ...listening_test.make.api import MadeStudy
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "study make store study",
+        "study make store study --word yes,no --per-word 5 --vocoder griffin-lim --seed 2",
+    ),
+)
 @click.argument("store", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option(
@@ -23,7 +30,7 @@ if TYPE_CHECKING:
     type=click.Choice(["training", "validation", "testing", "all"]),
     default="testing",
     show_default=True,
-    help="Split of the store that utterances come from.",
+    help=SPLIT,
 )
 @click.option(
     "--per-word",
@@ -32,12 +39,17 @@ if TYPE_CHECKING:
     show_default=True,
     help="Recordings of each word in each condition.",
 )
-@click.option("--words", callback=split_list, help="Only these, separated by commas.  [all]")
+@words_option("Only these, separated by commas or repeated.  [all]")
 @click.option("--prior", default="ae", show_default=True, help="Prior of experiments 3 and 4.")
 @click.option(
     "--objective", default="softmax", show_default=True, help="Output to maximize: softmax, logit."
 )
-@click.option("--vocoder", default="wavenet", show_default=True, help="Synthesizes the recordings.")
+@click.option(
+    "--vocoder",
+    default="wavenet",
+    show_default=True,
+    help="Makes the recordings: wavenet sounds best, griffin-lim is quick.",
+)
 @click.option("--real", is_flag=True, help="Add real utterances, synthesized by the vocoder.")
 @click.option(
     "--with",
@@ -72,12 +84,13 @@ if TYPE_CHECKING:
 @shared_options
 @click.option("--resume", is_flag=True, help="Finish the interrupted listening test in the folder.")
 def make(store: str, out: str, **settings: Any) -> None:
-    """Make the recordings of a listening test.
+    """Make the recordings of a listening test of activation maximization.
 
     Maximizes words from noise and from the utterances of a prepared STORE, without a prior and with
     one, and synthesizes samples that reached their word, before and after: the paper's four
     experiments. Writes manifest.csv, audio/, unreached.csv and conditions.csv into the folder OUT.
     """
+    require_known(settings)
     start_quietly()
     # Not earlier: TensorFlow starts without its notices first.
     from ...listening_test.make.api import make_study

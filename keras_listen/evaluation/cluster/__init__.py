@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ClusterError, ListenError, ParameterError
+from ...errors import ClusterError, ListenError, ParameterError, install_command
 from ...experiment.chunks import Computing
 from ...plugins import PluginSettings
 from .connection import connected, local_workers, one_line, silenced_dask
@@ -62,7 +62,7 @@ def require_usable(scheduler: str | None, workers: int | None) -> None:
         raise ParameterError(f"the number of workers is {workers}; expected at least 1")
     if find_spec("distributed") is None:
         raise ClusterError(
-            "a cluster needs dask.distributed; install it with: pip install 'keras-listen[dask]'"
+            f"a cluster needs dask.distributed; install it with: {install_command('dask')}"
         )
 
 

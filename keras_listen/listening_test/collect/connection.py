@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ... import __version__
-from ...errors import DatabaseError, Unavailable
+from ...errors import DatabaseError, Unavailable, install_command
 from .schema import SCHEMA, metadata, schema
 
 #: Seconds to wait for a database that somebody else is writing to.
@@ -145,7 +145,7 @@ def _engine(url: URL) -> Engine:
     except ModuleNotFoundError as error:
         raise Unavailable(
             f"databases of {url.drivername!r} need the package {error.name}; for PostgreSQL: "
-            "pip install 'keras-listen[study]'"
+            f"{install_command('study')}"
         ) from error
     if is_sqlite:
         event.listen(engine, "connect", _set_up_sqlite)

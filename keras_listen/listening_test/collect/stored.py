@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...errors import DatabaseError, ParameterError, Unavailable
+from ...errors import DatabaseError, ParameterError, Unavailable, install_command
 from ..catalogue import Catalogue
 from ..ratings import Rating
 from .answers import ratings_text
@@ -106,5 +106,5 @@ def require_libraries(what: str, *names: str) -> None:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
             raise Unavailable(
-                f"{what} needs the package {error.name}: pip install 'keras-listen[study]'"
+                f"{what} needs the package {error.name}: {install_command('study')}"
             ) from error

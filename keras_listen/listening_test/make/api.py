@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ...data.store import Store
+from ...experiment.component_options import parse_options
 from ...experiment.folder import open_folder
 from ...experiment.manifest import components_of, denoiser_of, manifest_of, models_of
-from ...experiment.options import open_models, parse_options
+from ...experiment.options import open_models
 from ...experiment.presets import recorded, require_preset
 from ...experiment.referees import checksums, open_referees, require_fitting
 from ...experiment.settings import (
@@ -24,7 +25,7 @@ from ...experiment.settings import (
     unique,
 )
 from ...models.backend import require_tensorflow
-from ...output.progress import Track, quiet
+from ...output.progress import Track, in_notebooks
 from ...plugins.presets import PAPER
 from .assemble import make_recordings
 from .conditions import make_conditions, parse_combination, published_combinations
@@ -34,7 +35,7 @@ from .referee_panel import RefereePanel
 log = logging.getLogger("keras_listen")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MadeStudy:
     """A listening test with its recordings, ready to collect ratings.
 
@@ -53,6 +54,10 @@ class MadeStudy:
     conditions: list[dict[str, Any]]
     unreached: list[dict[str, Any]]
     notes: list[str]
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.items)} recordings, {len(self.conditions)} rows of conditions"
+        return f"<MadeStudy {self.id} in {self.root}: {counts}>"
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ def make_study(
     tries: int = 100,
     referees: Sequence[str | Path] = (),
     resume: bool = False,
-    track: Track = quiet,
+    track: Track = in_notebooks,
     **shared: Unpack[SharedKeywords],
 ) -> MadeStudy:
     """Make the recordings of a listening test: the paper's four experiments and further conditions.

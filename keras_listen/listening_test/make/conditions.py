@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, get_type_hints
 
 from ...errors import ParameterError, unknown
+from ...experiment.component_options import options_among, parse_options, require_used
 from ...experiment.experiment import Experiment, frontend_of, resolve
 from ...experiment.manifest import denoiser_of
-from ...experiment.options import options_among, parse_options, require_used
 from ...experiment.presets import find_components, with_preset
 from ...experiment.settings import SharedSettings
 from ...maximization.settings import AscentSettings

@@ -10,6 +10,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from ..compiling import tell_compiling
+
+tell_compiling()
+
 compiled = numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
 #: Stretches are a multiple of this many values, so that nothing is left over for a slow last part.
 STRETCH = 32

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ...errors import ModelError, ParameterError, Unavailable
+from ...errors import ModelError, ParameterError, Unavailable, install_command
 from ...features import FeatureSpec
 from ...models.bundle import Bundle, bundle_for_vocoder
 from ...models.provenance import made_with
@@ -162,7 +162,7 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
         import torch
     except ImportError as error:
         raise Unavailable(
-            "reading a checkpoint needs torch; pip install 'keras-listen[torch]'"
+            f"reading a checkpoint needs torch; {install_command('torch')}"
         ) from error
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)

@@ -20,7 +20,10 @@ import numba
 import numpy as np
 
 from ...features import FeatureSpec, mel_basis, window
+from ...models.compiling import tell_compiling
 from .pitch import LOWEST, estimate
+
+tell_compiling()
 
 #: Filters per frame.
 _PARTS = 4

@@ -12,7 +12,10 @@ import math
 import numba
 import numpy as np
 
+from ...models.compiling import tell_compiling
 from .outputs import MARGIN
+
+tell_compiling()
 
 #: Kinds of outputs, as the kernel knows them.
 LOGISTICS, GAUSSIAN, SOFTMAX = range(3)
