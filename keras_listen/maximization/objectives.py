@@ -13,12 +13,17 @@ from ..hookspecs import hookimpl
 
 
 def softmax(bundle: Any) -> Callable[..., Any]:
-    """The target word's probability, as published."""
+    """The target word's probability, as published.
+
+    A start whose gradient has vanished climbs the logarithm until it has one.
+    """
     import tensorflow as tf
 
     def objective(classifier: Any, features: Any, targets: Any) -> Any:
         return tf.gather(classifier.probabilities(features), targets, batch_dims=1)
 
+    # For the engine.
+    objective.steeper = log_probability(bundle)
     return objective
 
 
