@@ -62,16 +62,14 @@ def run(words: tuple[str, ...], **settings: Any) -> None:
     start_quietly()
     # Not earlier: TensorFlow starts without its notices first.
     from ..experiment.api import listen
+    from ..experiment.verdict import describe_saturated
 
     done = listen(words=words, track=bar, **settings)
     click.echo(table([["", *_columns(done.summary)], *_rows(done)]))
     for sentence in done.verdict:
         click.echo(sentence)
-    if saturated := done.summary["saturated"]:
-        click.echo(
-            f"{saturated} of {len(done.rows)} starts had a vanishing gradient (saturated "
-            "objective) and hardly moved"
-        )
+    if saturated := describe_saturated(done.rows, done.manifest):
+        click.echo(saturated)
     click.echo(f"page: {done.root / 'index.html'}")
 
 

@@ -114,7 +114,7 @@ def _train_on_store(store: str, bundle: str, **settings) -> None:
     opened = Store.open(store)
     counts = ", ".join(f"{count} {split}" for split, count in opened.counts().items())
     click.echo(f"{len(opened.words)} words: {counts}")
-    start_quietly(engine=False)
+    start_quietly()
     # Imports Keras, whose notices start_quietly mutes.
     from ..training.api import planned_epochs
     from ..training.api import train as train_components
@@ -137,7 +137,7 @@ def _train_vocoder(
     hparams: str | None,
     **settings: Any,
 ) -> None:
-    start_quietly(engine=False)
+    start_quietly()
     # They import Keras, whose notices start_quietly mutes.
     if predict == "frames":
         from ..training.train_frames import RECIPE, train_frames

@@ -24,7 +24,7 @@ from .pictures import draw_sample
 from .presets import recorded, under_preset
 from .referees import open_judges
 from .results import summarize
-from .samples import Sample, utterance_samples
+from .samples import Sample, unaimed_samples, utterance_samples
 from .settings import CommandSettings, SharedKeywords, shares_settings, unique
 from .verdict import describe_hearing, describe_measures
 
@@ -104,9 +104,17 @@ class RunSettings(CommandSettings):
         known = experiment.classifier.words
         for word in self.words:
             experiment.classifier.label(word)
+        if self.words and not experiment.uses_targets:
+            raise ParameterError(
+                f"the objective {self.objective} has no words; leave out the word {self.words[0]}, "
+                "or choose the objective softmax or logit"
+            )
         if self.start == "noise":
             return experiment.noise_samples(unique(self.words) or known, self.samples or 1)
-        plan = utterance_samples(self.start, self.words, known, self.samples)
+        if experiment.uses_targets:
+            plan = utterance_samples(self.start, self.words, known, self.samples)
+        else:
+            plan = unaimed_samples(self.start, experiment.objective.label, self.samples)
         if Path(self.start).is_file():
             # A bad recording is refused before anything is written; in a folder it is left out.
             load_features(self.start, experiment.classifier.spec, self.reader)

@@ -116,6 +116,9 @@ def examine_model(
         imports=model.imports,
     )
     heard = None
+    if not (audio or model.checked) and all(found.ok is not False for found in findings):
+        text = "none were given, so whether it was trained at all, and on such input, is not known"
+        findings.append(Finding("recordings", None, text, "give some of each word with --audio"))
     if audio:
         try:
             classifier = open_classifier(model, FeatureSpec(), trust=choice.trust_model)

@@ -9,6 +9,7 @@ from typing import Any
 from ..output.files import write_text
 from ..output.pages import render, source, template_text
 from .folder import Row, Run
+from .verdict import describe_saturated
 
 #: Largest number of samples whose pictures and sounds are embedded in the page. Pages of longer
 #: runs show the first samples of each word, and link to their files.
@@ -43,7 +44,7 @@ def write_page(run: Run, summary: dict[str, Any]) -> Path:
         title=run.root.resolve().name,
         manifest=run.manifest,
         verdict=run.verdict,
-        saturated=summary["saturated"],
+        saturated=describe_saturated(run.rows, run.manifest),
         columns={
             name: (_HEADINGS.get(name, name), kind)
             for name, kind in _COLUMNS.items()

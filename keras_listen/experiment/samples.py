@@ -98,6 +98,44 @@ def utterance_samples(
     return unique_samples(samples)
 
 
+def unaimed_samples(start: str | Path, label: str, count: int | None) -> list[Sample]:
+    """Plan samples from recordings for an objective that has no words.
+
+    Args:
+        start: one recording; or a folder with recordings, or with folders of them.
+        label: of the objective.
+        count: at most so many recordings of each folder; all where None.
+
+    Raises:
+        ParameterError: the start does not exist, or has no recording.
+    """
+    start = Path(start)
+    if start.is_file():
+        return [Sample(f"{slug(label)}-{slug(start.stem)}", "", str(start), 0, start)]
+    if not start.is_dir():
+        raise ParameterError(
+            f"the start {start} does not exist; expected noise, a recording, or a folder with "
+            "recordings"
+        )
+    paths = []
+    for folder in (start, *sorted(p for p in start.iterdir() if p.is_dir())):
+        mine = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+        paths += [path for path in mine if not path.name.startswith(".")][:count]
+    if not paths:
+        raise ParameterError(f"the start {start} has no recording, and no folder with one")
+    names = [path.relative_to(start) for path in paths]
+    return unique_samples(
+        Sample(
+            "-".join(slug(part) for part in (label, *name.parent.parts, name.stem)),
+            "",
+            name.as_posix(),
+            k,
+            path,
+        )
+        for k, (name, path) in enumerate(zip(names, paths, strict=True))
+    )
+
+
 def read_starts(
     samples: Sequence[Sample], spec: FeatureSpec, reader: str
 ) -> tuple[list[Sample], np.ndarray]:

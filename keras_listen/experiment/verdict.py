@@ -77,5 +77,21 @@ def describe_measures(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -
     return [" ".join(found)] if found else []
 
 
+def describe_saturated(rows: Sequence[Row], manifest: Mapping[str, Any]) -> str:
+    """Say how many starts had a vanishing gradient, and what became of them; "" for none.
+
+    Args:
+        rows: of samples.csv.
+        manifest: of the run.
+    """
+    count = sum(row["saturated"] == "1" for row in rows)
+    if not count:
+        return ""
+    text = f"{count} of {len(rows)} starts had a vanishing gradient (saturated objective)"
+    if manifest["components"]["objective"]["name"] == "softmax":
+        return f"{text} and climbed the logarithm of the probability until it had one"
+    return f"{text} and hardly moved"
+
+
 def _hits(rows: Sequence[Row], column: str) -> str:
     return f"{sum(row[column] == row['word'] for row in rows)} of {len(rows)}"

@@ -3,7 +3,8 @@
     z -> prior.decode -> features -> classifier -> objective -> gradient -> z
 
 The gradient of each sample is divided by its root mean square (plus 1e-5, as published), so a step
-moves every sample equally far, unless its gradient has vanished.
+moves every sample equally far, unless its gradient has vanished. Where it had vanished at the start
+and the objective has another one, `steeper`, which grows with it, that one's is used as long.
 
 References:
     Soomro et al., Interspeech 2019, section 3.3, and its code.
@@ -11,6 +12,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -187,11 +189,13 @@ class _AscentState(NamedTuple):
         slots: memory of the optimizer.
         best: largest values so far and the latents that had them.
         first: first step at which the target was predicted, -1 before, and the latents there.
+        saturated: samples whose gradient had vanished at the start.
     """
 
     slots: Slots
     best: tuple[tf.Tensor, tf.Tensor]
     first: tuple[tf.Tensor, tf.Tensor]
+    saturated: tf.Tensor
 
 
 @lru_cache(maxsize=16)
@@ -287,7 +291,8 @@ class _Climber:
         """Return the state before the first step."""
         count = z.shape[0]
         best = tf.fill([count], -np.inf), z
-        return _AscentState(self._slots_of(z), best, (tf.fill([count], -1), z))
+        first = tf.fill([count], -1), z
+        return _AscentState(self._slots_of(z), best, first, tf.fill([count], False))
 
     def _held(self, z: tf.Tensor, held: Any, seeds: tf.Tensor, *, last: bool = False) -> Any:
         """Return what the classifier holds constant from here on: phases and places, or nothing."""
@@ -331,18 +336,31 @@ class _Climber:
         """
         ascent, prior = self._ascent, self._prior
         seen = self._listener(self._moved(held, number, seeds))
-        with tf.GradientTape() as tape:
-            tape.watch(z)
+
+        def decoded(z: tf.Tensor) -> tf.Tensor:
             features = prior.decode(z)
             for transform in ascent.transforms:
                 features = transform(features, number, seeds)
+            return features
+
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            features = decoded(z)
             values = self._objective(seen, features, targets)
         gradient = tape.gradient(values, z)
         if gradient is None:
             raise blame_gradient(self._classifier, self._objective, prior, features, targets)
         probabilities = seen.probabilities(features)
-        rms = tf.sqrt(tf.reduce_mean(tf.square(gradient), _inner_axes(z), keepdims=True))
-        change, slots = self._direction(gradient / (rms + STABILIZER), state.slots, number)
+        rms, gradient = _normalise(gradient)
+        saturated = tf.where(number == 0, tf.reshape(rms < STABILIZER, [-1]), state.saturated)
+        if hasattr(self._objective, "steeper"):
+            stuck = saturated & tf.reshape(rms < STABILIZER, [-1]) & (values < 0.5)
+            # Traced apart, so nothing that `seen` has computed may be used.
+            again = self._listener(self._moved(held, number, seeds))
+            gradient = self._steepened(
+                gradient, stuck, z, lambda z: self._objective.steeper(again, decoded(z), targets)
+            )
+        change, slots = self._direction(gradient, state.slots, number)
         change *= self._step_size
         move = prior.move(z, step=number, seeds=seeds) if hasattr(prior, "move") else None
         # A way of a fixed number of steps is gone to its end, or noise would stay.
@@ -355,8 +373,24 @@ class _Climber:
             change += move
         best = _better(state.best, values, z) if ascent.keep_best else state.best
         reached = self._are_reached(probabilities, targets)
-        state = _AscentState(slots, best, _first_reached(state.first, reached, z, number))
+        first = _first_reached(state.first, reached, z, number)
+        state = _AscentState(slots, best, first, saturated)
         return z + change, values, probabilities, tf.reshape(rms, [-1]), state
+
+    def _steepened(
+        self, gradient: tf.Tensor, stuck: tf.Tensor, z: tf.Tensor, steeper: Callable
+    ) -> tf.Tensor:
+        """Replace the normalised gradients of samples that are stuck by those of `steeper(z)`."""
+
+        def replaced() -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                tape.watch(z)
+                values = steeper(z)
+            other = _normalise(tape.gradient(values, z))[1]
+            return tf.where(_column(stuck, z) > 0, other, gradient)
+
+        # Most blocks have none, and a second gradient would take as long as the first.
+        return tf.cond(tf.reduce_any(stuck), replaced, lambda: gradient)
 
     def _are_reached(self, probabilities: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """Return which targets are predicted [shape=(batch,), bool]; where there is none, none."""
@@ -382,6 +416,12 @@ def _stack(tensors: list[tf.Tensor]) -> np.ndarray:
 
 def _inner_axes(z: tf.Tensor) -> list[int]:
     return list(range(1, len(z.shape)))
+
+
+def _normalise(gradient: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return each sample's root mean square, and the gradient divided by it, or damped."""
+    rms = tf.sqrt(tf.reduce_mean(tf.square(gradient), _inner_axes(gradient), keepdims=True))
+    return rms, gradient / (rms + STABILIZER)
 
 
 def _column(mask: tf.Tensor, z: tf.Tensor) -> tf.Tensor:

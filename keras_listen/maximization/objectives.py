@@ -13,12 +13,17 @@ from ..hookspecs import hookimpl
 
 
 def softmax(bundle: Any) -> Callable[..., Any]:
-    """The target word's probability, as published."""
+    """The target word's probability, as published.
+
+    A start whose gradient has vanished climbs the logarithm until it has one.
+    """
     import tensorflow as tf
 
     def objective(classifier: Any, features: Any, targets: Any) -> Any:
         return tf.gather(classifier.probabilities(features), targets, batch_dims=1)
 
+    # For the engine.
+    objective.steeper = log_probability(bundle)
     return objective
 
 
@@ -62,7 +67,10 @@ def neuron(
         str, "of a convolution: 'frame,mel' in its map, or 'mean' over it"
     ] = "mean",
 ) -> Callable[..., Any]:
-    """The activation of one unit of any layer; samples have no target word."""
+    """The activation of one unit of any layer; samples have no target word.
+
+    Where its relu is at zero, or another activation is flat, what goes into that takes its place.
+    """
     import tensorflow as tf
 
     units = bundle.classifier.layer_shape(layer)
@@ -70,15 +78,50 @@ def neuron(
         raise ParameterError(f"unit {unit} of layer {layer}: expected 0 to {units[-1] - 1}")
     place = _position(position, layer, units[:-1])
 
-    def objective(classifier: Any, features: Any, targets: Any) -> Any:
-        activations = classifier.activations(features, layer)[..., unit]
+    def of_unit(values: Any) -> Any:
+        values = values[..., unit]
         if place:
-            return activations[(slice(None), *place)]
-        return tf.reduce_mean(activations, axis=list(range(1, len(activations.shape))))
+            return values[(slice(None), *place)]
+        return tf.reduce_mean(values, axis=list(range(1, len(values.shape))))
+
+    def objective(classifier: Any, features: Any, targets: Any) -> Any:
+        value = of_unit(classifier.activations(features, layer))
+        if (rectifier := classifier.rectifier(layer)) is None:
+            return value
+        before = classifier.before_activation(features, layer)
+        dead = _is_dead(lambda x: of_unit(rectifier.output(x)), before)
+        return tf.where(dead, of_unit(rectifier.around(before)), value)
 
     objective.uses_targets = False
     objective.label = "-".join(str(part) for part in (layer, unit, *place))
     return objective
+
+
+#: Slope of an activation, summed over a map, up to which a unit is dead: that of the engine.
+_FLAT = 1e-5
+#: Added to the input of an activation, this gives its largest value, or a large one.
+_FAR = 1e4
+
+
+def _is_dead(function: Callable[[Any], Any], before: Any) -> Any:
+    """Return where a unit does not grow with the input of its activation, and could be larger.
+
+    Args:
+        function: from the input of the activation to the unit's value [shape=(batch,)].
+        before: input of the activation [shape=(batch, ...)].
+
+    Returns:
+        bool [shape=(batch,)].
+    """
+    import tensorflow as tf
+
+    before = tf.stop_gradient(before)
+    with tf.GradientTape() as tape:
+        tape.watch(before)
+        value = function(before)
+    slope = tf.nn.relu(tape.gradient(value, before))
+    steep = tf.reduce_sum(slope, axis=list(range(1, len(slope.shape))))
+    return (steep <= _FLAT) & (function(before + _FAR) > value)
 
 
 def _position(text: str, layer: str, size: tuple[int, ...]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from ..errors import ListenError
 
 
 def require_tensorflow() -> None:
-    """Raise ListenError unless Keras runs on TensorFlow, which the engine needs."""
+    """Raise ListenError unless Keras runs on TensorFlow, in float32, which the engine needs."""
     wanted = os.environ.get("KERAS_BACKEND", "tensorflow")
     if wanted == "tensorflow":
         try:
@@ -25,6 +25,28 @@ def require_tensorflow() -> None:
         raise ListenError(
             f"Keras is set to the backend {wanted}, the engine needs tensorflow; set "
             "KERAS_BACKEND=tensorflow, or mend ~/.keras/keras.json"
+        )
+    require_float32()
+
+
+def require_float32() -> None:
+    """Raise ListenError unless Keras makes layers of float32, as all figures here are.
+
+    A `floatx` in keras.json that stems from another project, or a policy, would stop with a
+    traceback, after minutes.
+    """
+    import keras
+
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy().name
+    if floatx != "float32":
+        raise ListenError(
+            f"Keras is set to floatx {floatx}, keras-listen needs float32; change floatx in "
+            "~/.keras/keras.json to float32"
+        )
+    if policy != "float32":
+        raise ListenError(
+            f"Keras is set to the dtype policy {policy}, keras-listen needs float32; call "
+            "keras.config.set_dtype_policy('float32') first"
         )
 
 
@@ -47,7 +69,7 @@ def start_quietly(*, engine: bool = True) -> None:
 
     Raises:
         ListenError: the engine is needed and Keras is set to another backend, or to one that is not
-            installed.
+            installed, or to other numbers than float32.
     """
     own = "tensorflow" not in sys.modules
     prepare_environment()
@@ -63,6 +85,7 @@ def start_quietly(*, engine: bool = True) -> None:
                 "KERAS_BACKEND=tensorflow, or install that backend"
             ) from error
 
+        require_float32()
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 

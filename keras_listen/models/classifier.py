@@ -25,6 +25,7 @@ from .formats.keras_file import open_model
 from .head import Compute, find_head, plainly
 from .problem import Problem
 from .provenance import Origin
+from .rectifier import Rectifier, find_rectifier
 from .rewrites import Rewritten, interruptible
 
 
@@ -68,6 +69,7 @@ class Classifier:
         self.model, self.words, self.what = model, tuple(words), what
         self.spec = spec or FeatureSpec()
         self._taps: dict[str, keras.Model] = {}
+        self._rectifiers: dict[str, Rectifier | None] = {}
         self._compute: Compute = plainly
         self._computed: dict[str, Callable] = {}
         if problems := check_shapes(model, self.words, shape or self.spec):
@@ -161,6 +163,27 @@ class Classifier:
         """
         return self.apart(self._function(layer, self._tap(layer)))(features)
 
+    def rectifier(self, layer: str) -> Rectifier | None:
+        """Return the last activation before the output of `layer`; None where there is none.
+
+        Raises:
+            ParameterError: no such layer.
+        """
+        if layer not in self._rectifiers:
+            self._rectifiers[layer] = find_rectifier(self.model, self._tap(layer).outputs[0])
+        return self._rectifiers[layer]
+
+    def before_activation(self, features: Any, layer: str) -> Any:
+        """Return the input of `rectifier(layer)`, which there has to be.
+
+        Raises:
+            ParameterError: no such layer.
+        """
+        rectifier, name = self.rectifier(layer), f"before {layer}"
+        if name not in self._computed:
+            self._computed[name] = rectifier.before(self._compute)
+        return self.apart(self._computed[name])(features)
+
     def apart(self, function: Callable) -> Callable:
         """Return a function of features that computes each sample alone where they are coupled."""
         return apart(function) if self.batch_coupled else function
@@ -213,7 +236,7 @@ class Classifier:
             names = [known.name for known in self.model.layers]
             if layer not in names:
                 raise ParameterError(unknown(f"layer of {self.what}", layer, names))
-            output = self.model.get_layer(layer).output
+            output = _output_in(self.model, self.model.get_layer(layer))
             self._taps[layer] = keras.Model(self.model.inputs[0], output)
         return self._taps[layer]
 
@@ -246,6 +269,20 @@ class Classifier:
         if word not in self.words:
             raise ParameterError(unknown("word of this classifier", word, self.words))
         return self.words.index(word)
+
+
+def _output_in(model: keras.Model, layer: keras.Layer) -> keras.KerasTensor:
+    """Return a layer's output in a model's graph; that of a model within is of its own graph."""
+    tensors, seen = list(model.outputs), set()
+    while tensors:
+        tensor = tensors.pop()
+        operation, use, _ = tensor._keras_history
+        if operation is layer:
+            return tensor
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            tensors += operation._inbound_nodes[use].input_tensors
+    return layer.output
 
 
 def check_shapes(

@@ -89,6 +89,10 @@ class SoundClassifier:
         """Return the output of the layer called `layer`."""
         return self.holding(self.hold(features)).activations(features, layer)
 
+    def before_activation(self, features: tf.Tensor, layer: str) -> tf.Tensor:
+        """Return the input of `rectifier(layer)`; see `Classifier.before_activation`."""
+        return self.holding(self.hold(features)).before_activation(features, layer)
+
     @cached_property
     def rewritten(self) -> SoundClassifier:
         """The same classifier, its network computed by the faster operations of rewrites."""
@@ -221,6 +225,9 @@ class Holding:
 
     def activations(self, features: tf.Tensor, layer: str) -> tf.Tensor:
         return self._classifier.network.activations(self._heard(features), layer)
+
+    def before_activation(self, features: tf.Tensor, layer: str) -> tf.Tensor:
+        return self._classifier.network.before_activation(self._heard(features), layer)
 
     def _heard(self, features: tf.Tensor) -> tf.Tensor:
         """Return the network's input; it is computed once for the same features."""

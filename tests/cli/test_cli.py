@@ -490,6 +490,32 @@ def test_a_backend_that_is_not_installed_is_told_in_one_line(tmp_path):
     assert_one_line(failed, "backend nonsense .*KERAS_BACKEND=tensorflow")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run", "--out", "out"],
+        ["vocode", "sound.wav", "--out", "out"],
+        ["train", "--only", "wavenet", "--audio", "sounds", "out"],
+        ["convert", "keras2", "--classifier", "a.h5", "--words-file", "w.txt", "--out", "out"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_keras_json_of_another_project_is_told_in_one_line(tmp_path, command):
+    (tmp_path / "keras.json").write_text('{"floatx": "float16"}')
+    *command, out = command
+    done = python("-m", "keras_listen", *command, str(tmp_path / out), KERAS_HOME=str(tmp_path))
+    failed = SimpleNamespace(status=done.returncode, err=done.stderr)
+    assert_one_line(failed, "floatx float16, keras-listen needs float32; change floatx in")
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_on_another_backend_is_refused_in_one_line(tmp_path):
+    command = ["train", "--only", "wavenet", "--audio", "sounds", str(tmp_path / "out")]
+    done = python("-m", "keras_listen", *command, KERAS_BACKEND="jax")
+    failed = SimpleNamespace(status=done.returncode, err=done.stderr)
+    assert_one_line(failed, "jax.*KERAS_BACKEND=tensorflow")
+
+
 @pytest.mark.slow
 def test_the_embedded_bundle_runs_in_a_fresh_process(tmp_path):
     command = ["--word", "yes", "--samples", "2", "--steps", "2", "--block-size", "2"]

@@ -429,3 +429,13 @@ def test_clipping_is_seen():
     speech = 0.9 * np.sin(np.linspace(0, 3000, 16000)) * np.hanning(16000)
     assert not is_clipped(speech)
     assert is_clipped(np.clip(3 * speech, -1, 1))
+
+
+def test_without_recordings_doctor_says_what_it_cannot_know(call, folder, tiny_corpus):
+    done = call("doctor", "model.keras", "--words-file", "words.txt", *GIVEN)
+    assert done.status == 0
+    (line,) = [line for line in done.out.splitlines() if " recordings " in line]
+    assert "whether it was trained at all, and on such input, is not known; give some" in line
+    # With them it is known.
+    given = ["--words-file", "words.txt", *GIVEN, "--audio", tiny_corpus]
+    assert "is not known" not in call("doctor", "model.keras", *given).out

@@ -451,6 +451,40 @@ def test_a_neuron_has_neither_word_nor_success(bundle, tmp_path):
     assert run.by_word == {}
 
 
+def test_a_neuron_from_recordings_needs_no_word(bundle, tiny_corpus, tmp_path):
+    layer = load_bundle(bundle).classifier.model.layers[-2].name
+    recording = next(iter((tiny_corpus / "up").iterdir()))
+    for place in ("up/a.wav", "up/b.wav", "no/a.wav", "c.wav"):
+        (tmp_path / "in" / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(recording, tmp_path / "in" / place)
+    settings = {
+        "bundle": bundle,
+        "objective": "neuron",
+        "options": {"objective.neuron.layer": layer, "objective.neuron.unit": 7},
+        "block_size": 4,
+        "steps": 1,
+        "vocoder": "none",
+    }
+    run = listen("none", **settings, start=tmp_path / "in", out=tmp_path / "run")
+    assert [(row["id"], row["start"]) for row in run.rows] == [
+        (f"{layer}-7-c", "c.wav"),
+        (f"{layer}-7-no-a", "no/a.wav"),
+        (f"{layer}-7-up-a", "up/a.wav"),
+        (f"{layer}-7-up-b", "up/b.wav"),
+    ]
+    assert all(row["word"] == row["probability"] == "" for row in run.rows)
+    assert run.summary["own success"] is run.summary["transfer"] is None
+    start = tmp_path / "in" / "c.wav"
+    one = listen("none", **settings, start=start, out=tmp_path / "one")
+    assert [row["id"] for row in one.rows] == [f"{layer}-7-c"]
+    with pytest.raises(ParameterError, match=r"neuron has no words; leave out the word up, or"):
+        listen("none", **settings, words=["up"], start=start, out=tmp_path / "two")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ParameterError, match="has no recording, and no folder with one"):
+        listen("none", **settings, start=tmp_path / "empty", out=tmp_path / "two")
+    assert not (tmp_path / "two").exists()
+
+
 def test_without_a_prior_features_leave_the_range_and_are_kept(bundle, tmp_path):
     run = listen("none", bundle=bundle, words=["up"], block_size=1, out=tmp_path / "run", **QUICK)
     features = np.load(run.root / "up-000.npy")

@@ -72,6 +72,18 @@ def test_pauses_are_no_part_of_a_level():
     assert active_level(tone(1000)[:200], RATE) == pytest.approx(level, rel=0.05)
 
 
+@pytest.mark.parametrize(("before", "after"), [(0.5, 0.5), (0.025, 0), (0.013, 0), (0, 2)], ids=str)
+def test_silence_around_a_word_does_not_change_its_level(before, after):
+    # A word: two syllables that rise and fall, over a hiss of -80 dB.
+    time = np.arange(RATE // 2) / RATE
+    word = noise()[: len(time)] * np.sin(4 * np.pi * time) ** 2 * np.exp(-3 * time)
+    word += 1e-4 * noise()[: len(time)]
+    around = np.pad(word, (round(before * RATE), round(after * RATE)))
+    change = 20 * math.log10(active_level(around, RATE) / active_level(word, RATE))
+    assert abs(change) < 0.2
+    assert active_level(0.1 * word, RATE) == pytest.approx(0.1 * active_level(word, RATE), rel=0.02)
+
+
 def test_sounds_come_to_one_level():
     wanted = 10 ** (LEVEL / 20)
     for y in (tone(300, 0.9), noise(), np.concatenate([np.zeros(RATE), noise()])):

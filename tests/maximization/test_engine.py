@@ -167,6 +167,27 @@ def test_gradients_are_normalised_sample_by_sample(classifier, prior, z):
     np.testing.assert_allclose(other.gradient_rms[0, 3], rms, rtol=1e-5)
 
 
+def test_a_start_where_the_softmax_is_saturated_climbs_its_logarithm(prior, classifier):
+    """Also among others, which do not change by a byte for it."""
+    # Far on the side of word 1, where the probability of word 0 has no gradient.
+    far = 40 * (KERNEL[:, 1] - KERNEL[:, 0]).reshape(SPEC.shape)
+    near = np.zeros(SPEC.shape)
+    z = np.stack([near, far]).astype(np.float32)
+    made = objectives.softmax(SimpleNamespace(classifier=classifier))
+
+    def published(*arguments):
+        return made(*arguments)
+
+    ascent = Ascent(40, 2.0)
+    found = maximize(classifier, made, prior, z, [0, 0], ascent, block_size=2)
+    before = maximize(classifier, published, prior, z, [0, 0], ascent, block_size=2)
+    assert found.gradient_rms[0, 1] < STABILIZER < found.gradient_rms[0, 0]
+    np.testing.assert_array_equal(found.z[0], before.z[0])
+    np.testing.assert_array_equal(before.z[1], z[1])
+    assert found.probabilities[-1, 1, 0] > 0.9 > 1e-6 > found.probabilities[0, 1, 0]
+    np.testing.assert_array_equal(found.scores, found.probabilities[..., 0])
+
+
 def test_momentum_builds_up(classifier, logit, prior, z):
     first = maximize(classifier, logit, prior, z, TARGETS, Ascent(1, 0.1, "momentum"))
     second = maximize(classifier, logit, prior, z, TARGETS, Ascent(2, 0.1, "momentum"))

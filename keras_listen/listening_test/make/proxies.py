@@ -17,9 +17,12 @@ from ...features import FeatureSpec
 
 #: Upper end of the speech band in Hz; telephones end there.
 SPEECH_BAND = 4000.0
-#: Frames of a level, in seconds, and the share of the mean power that the quietest counted one has:
-#: 10 dB less, the relative gate of ITU-R BS.1770.
-_FRAME, _GATE = 0.05, 0.1
+#: Frames of a level and the distance between them, in seconds. The 0.4 s of ITU-R BS.1770, as in
+#: pyloudnorm, are too long for words.
+_FRAME, _HOP = 0.05, 0.005
+#: The gates of ITU-R BS.1770: the least power that counts, -70 dB of full scale, and the least
+#: share of the mean power, 10 dB less.
+_ABSOLUTE, _RELATIVE = 1e-7, 0.1
 #: Number of random draws of real utterances, for the distance between two sets of real ones.
 DRAWS = 8
 
@@ -27,18 +30,25 @@ DRAWS = 8
 def active_level(y: np.ndarray, sample_rate: int) -> float:
     """Return the root mean square level of the active parts of a sound, without pauses.
 
+    Silence before and after it changes nothing.
+
     Args:
         y: samples [shape=(samples,)].
         sample_rate: in Hz.
 
     References:
-        ITU-R BS.1770-5, "Algorithms to measure audio programme loudness", 2023: its relative gate.
+        ITU-R BS.1770-5, "Algorithms to measure audio programme loudness", 2023: its gates.
     """
     import librosa
 
+    # Frames begin with the sound itself, or they would cut it differently behind silence.
+    loud = np.flatnonzero(np.abs(y) >= min(np.sqrt(_ABSOLUTE), np.abs(y).max()))
+    y = y[loud[0] : loud[-1] + 1]
     length = min(len(y), round(_FRAME * sample_rate))
-    power = librosa.feature.rms(y=y, frame_length=length, hop_length=length, center=False)[0] ** 2
-    return float(np.sqrt(power[power >= _GATE * power.mean()].mean()))
+    hop = max(1, round(_HOP * sample_rate))
+    power = librosa.feature.rms(y=y, frame_length=length, hop_length=hop, center=False)[0] ** 2
+    power = power[power >= min(_ABSOLUTE, power.max())]
+    return float(np.sqrt(power[power >= _RELATIVE * power.mean()].mean()))
 
 
 def spectral_flatness(y: np.ndarray, spec: FeatureSpec) -> float:
