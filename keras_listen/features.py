@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ParameterError, ReadError, SpecError
+from .texts import read_toml
 
 #: Fields in which a vocoder's spec may differ: how features are brought to one length.
 LENGTH_FIELDS = ("frames", "longer", "shorter")
@@ -31,8 +32,17 @@ _CHOICES = {
     "padding": ("edges", "center"),
     "mel_scale": ("slaney", "htk"),
     "mel_norm": ("slaney", "none"),
-    "longer": ("drop_second", "crop_end", "crop_center"),
+    "longer": ("drop_second", "crop_end", "crop_center", "loudest"),
     "shorter": ("pad_end", "pad_center"),
+}
+
+
+#: Part of a longer recording that a feature has.
+_KEPT = {
+    "drop_second": "end",
+    "crop_end": "beginning",
+    "crop_center": "middle",
+    "loudest": "loudest part",
 }
 
 
@@ -57,7 +67,7 @@ class FeatureSpec:
         frames: number of frames of a feature.
         longer: how longer sounds are shortened: "drop_second" deletes the frames after the first
             (as the published code does), "crop_end" the last ones, "crop_center" those at both
-            ends.
+            ends, "loudest" those around the part of most energy, which then stands in the middle.
         shorter: how shorter sounds are extended, by zeros: "pad_end" or "pad_center".
     """
 
@@ -149,7 +159,7 @@ class FeatureSpec:
                 impossible value.
         """
         try:
-            fields = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            fields = read_toml(path)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ParameterError(f"cannot read the feature spec {path}: {error}") from error
         try:
@@ -325,9 +335,41 @@ def fit_frames(features: np.ndarray, spec: FeatureSpec) -> np.ndarray:
         if spec.longer == "drop_second":
             return np.concatenate([features[:1], features[1 + surplus :]])
         start = surplus // 2 if spec.longer == "crop_center" else 0
+        if spec.longer == "loudest":
+            start = _loudest(features, spec)
         return features[start : start + spec.frames]
     before = -surplus // 2 if spec.shorter == "pad_center" else 0
     return np.pad(features, [(before, -surplus - before), (0, 0)])
+
+
+def _loudest(features: np.ndarray, spec: FeatureSpec) -> int:
+    """Return the first frame of the part to keep, with the centre of energy in its middle."""
+    energy = (denormalize_magnitude(features, spec) ** (2.0 / spec.power)).sum(axis=1)
+    before = np.concatenate([[0.0], np.cumsum(energy)])
+    best = int(np.argmax(before[spec.frames :] - before[: -spec.frames]))
+    places = np.arange(best, best + spec.frames)
+    centre = np.average(places, weights=energy[places])
+    return int(np.clip(round(centre - (spec.frames - 1) / 2), 0, len(features) - spec.frames))
+
+
+def describe_longer(count: int, total: int, spec: FeatureSpec) -> str | None:
+    """Return a sentence on recordings that are longer than a feature, None where none is.
+
+    Args:
+        count: how many are longer.
+        total: of so many.
+        spec: of the features.
+    """
+    if not count:
+        return None
+    seconds = count_samples(spec.frames, spec) / spec.sample_rate
+    text = (
+        f"{count} of {total} recordings are longer than the {spec.frames} frames ({seconds:.2f} s) "
+        f"of a feature: only their {_KEPT[spec.longer]} is kept"
+    )
+    if spec.longer == "loudest":
+        return text
+    return f'{text}; longer = "loudest" in a file for prepare --spec keeps their loudest part'
 
 
 def extract_fitted(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:

@@ -18,7 +18,7 @@ ROOT = Path(keras_listen.__file__).parent
 
 #: A room imports from itself and from those to its left; `|` stands between rooms that never meet.
 RULE = (
-    "errors, hookspecs, features, seeds < output < plugins < models < data | maximization"
+    "errors, hookspecs, features, seeds, texts < output < plugins < models < data | maximization"
     " < vocoders < training | experiment < evaluation | debugging | listening_test < testing < cli"
 )
 TIERS = [tier.replace("|", ",").split(",") for tier in RULE.split("<")]

@@ -275,7 +275,7 @@ def test_ends_of_the_range_are_floor_and_zero_decibel():
     ("fields", "message"),
     [
         ({"padding": "left"}, "padding is 'left'; expected one of edges, center"),
-        ({"longer": "cut"}, "expected one of drop_second, crop_end, crop_center"),
+        ({"longer": "cut"}, "expected one of drop_second, crop_end, crop_center, loudest"),
         ({"shorter": "loop"}, "expected one of pad_end, pad_center"),
         ({"mel_scale": "bark"}, "expected one of slaney, htk"),
         ({"mel_norm": "l2"}, "expected one of slaney, none"),
@@ -320,6 +320,28 @@ def test_spec_from_toml(tmp_path):
     assert FeatureSpec.from_dict(spec.to_dict()) == spec
 
 
+@pytest.mark.parametrize("place", [0.0, 0.7, 1.5, 2.0])
+def test_the_loudest_second_is_found_and_centred(place):
+    """A word of half a second anywhere in three: its middle comes to the feature's middle."""
+    spec = FeatureSpec(longer="loudest")
+    rate = spec.sample_rate
+    noise = np.random.default_rng(0).normal(0, 1e-3, 3 * rate)
+    start, length = int(place * rate), rate // 2
+    word = np.sin(2 * np.pi * 440 * np.arange(length) / rate) * np.hanning(length)
+    noise[start : start + length] += 0.3 * word
+    whole = extract(noise, spec)
+    kept = fit_frames(whole, spec)
+    first = next(i for i in range(len(whole)) if np.array_equal(whole[i : i + 90], kept))
+    # The middle of frame i is that of samples (i - 1) * 256 and on.
+    middle = (start + length / 2) / spec.hop_length + 1 - 44.5
+    assert first == pytest.approx(np.clip(middle, 0, len(whole) - 90), abs=1)
+
+
+def test_a_sound_as_loud_everywhere_has_a_loudest_part():
+    spec = FeatureSpec(longer="loudest")
+    assert fit_frames(np.zeros((200, 80), np.float32), spec).shape == (90, 80)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -328,7 +350,7 @@ def test_spec_from_toml(tmp_path):
         (b"n_mels = 'x'", "in the feature spec .*spec.toml, n_mels is 'x'; expected a value of"),
         (b"window = 'hat'", "in the feature spec .*spec.toml, window 'hat' is unknown"),
         (b"n_mels = ", "cannot read the feature spec .*spec.toml"),
-        (b"\xff\xfe", "cannot read the feature spec .*spec.toml"),
+        (b"\xff\xfe\x00", "cannot read the feature spec .*spec.toml"),
         (None, "cannot read the feature spec .*spec.toml"),
     ],
 )

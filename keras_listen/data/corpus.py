@@ -1,7 +1,7 @@
 """Corpora in the layout of Speech Commands: words, splits and speakers.
 
 Such a folder holds `<word>/<speaker>_nohash_<n>.wav`, beside the words `validation_list.txt` and
-`testing_list.txt`, and recordings in `_background_noise_`.
+`testing_list.txt`, and recordings in `_background_noise_`. `layout` has the others that are read.
 
 References:
     Warden, "Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition", 2018,
@@ -10,20 +10,35 @@ References:
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import CorpusError, unknown
-from .readers import SUFFIXES
+from ..errors import CorpusError, ParameterError, unknown
+from ..texts import composed
+from .layout import NOISE_FOLDER, find_recordings
+from .readers import is_recording
+from .splits import (
+    SPLITS,
+    assign,
+    compile_pattern,
+    describe_gaps,
+    find_speaker,
+    match_speaker,
+    speaker_of,
+    split_by_hash,
+)
 
-SPLITS = ("training", "validation", "testing")
-NOISE_FOLDER = "_background_noise_"
-_LISTS = {"validation": "validation_list.txt", "testing": "testing_list.txt"}
-_LARGEST_HASH = 2**27 - 1
+__all__ = [
+    "NOISE_FOLDER",
+    "SPLITS",
+    "Corpus",
+    "Utterance",
+    "read_corpus",
+    "speaker_of",
+    "split_by_hash",
+]
 
 
 @dataclass(frozen=True)
@@ -38,11 +53,19 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The utterances of a corpus, sorted by word and file, and its background recordings."""
+    """The utterances of a corpus, sorted by word and file, and its background recordings.
+
+    Attributes:
+        root: its folder.
+        utterances: recordings of the chosen words.
+        noise: background recordings.
+        notes: sentences on files that were left alone, lists, speakers and splits.
+    """
 
     root: Path
     utterances: tuple[Utterance, ...]
     noise: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -50,30 +73,13 @@ class Corpus:
         return tuple(sorted({utterance.word for utterance in self.utterances}))
 
 
-def speaker_of(name: str) -> str:
-    """Return the speaker of a file name: the part before `_nohash_`, or the whole stem."""
-    return re.sub(r"_nohash_.*$", "", Path(name).stem)
-
-
-def split_by_hash(speaker: str, *, validation: float = 10.0, testing: float = 10.0) -> str:
-    """Return a speaker's split by the rule of Speech Commands, so that no speaker is in two.
-
-    The rule takes the SHA-1 of the speaker's name, modulo 2^27, as a percentage of 2^27 - 1
-    (TensorFlow's speech_commands example).
-
-    Args:
-        speaker: name of the speaker.
-        validation, testing: shares of these splits, in percent.
-    """
-    digest = int(hashlib.sha1(speaker.encode()).hexdigest(), 16)
-    percentage = digest % (_LARGEST_HASH + 1) * (100.0 / _LARGEST_HASH)
-    if percentage < validation:
-        return "validation"
-    return "testing" if percentage < validation + testing else "training"
-
-
 def read_corpus(
-    root: str | Path, *, words: Collection[str] | None = None, min_utterances: int = 1
+    root: str | Path,
+    *,
+    words: Collection[str] | None = None,
+    min_utterances: int = 1,
+    split_by_utterance: bool = False,
+    speaker_pattern: str | None = None,
 ) -> Corpus:
     """List the utterances of a corpus.
 
@@ -81,78 +87,93 @@ def read_corpus(
         root: folder with one folder for each word.
         words: words to use; all by default.
         min_utterances: words with fewer files are left out.
+        split_by_utterance: a tenth of each word's utterances is for validation and one for testing,
+            whoever speaks; by default lists or, without them, speakers decide.
+        speaker_pattern: regular expression that finds the speaker in a file's path; its group
+            `speaker`, its first group, or all that it matches.
 
     Raises:
-        CorpusError: no such folder, an unknown word, no utterance, or fewer than two words.
+        CorpusError: no such folder, an unknown word, no utterance, fewer than two words, or a list
+            of which no line names a file.
+        ParameterError: the pattern is none, or matches no file.
     """
     root = Path(root)
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise CorpusError(f"the corpus {root} {what}; expected a folder with one folder a word")
-    files = {word: found for word in _word_folders(root) if (found := _sounds(root / word))}
-    if not files:
-        raise CorpusError(
-            f"the corpus {root} has no sound in any word's folder; expected "
-            f"{root}/<word>/<speaker>_nohash_<n> with one of {', '.join(SUFFIXES)}"
-        )
-    for word in words or ():
-        if word not in files:
-            raise CorpusError(f"in {root} {unknown('word', word, files)}")
+    layout = find_recordings(root)
+    chosen = {composed(word): word for word in words or ()}
+    for word in chosen:
+        if word not in layout.words:
+            raise CorpusError(f"in {root} {unknown('word', word, layout.words)}")
     kept = {
         word: found
-        for word, found in files.items()
-        if (not words or word in words) and len(found) >= min_utterances
+        for word, found in layout.words.items()
+        if (not chosen or word in chosen) and len(found) >= min_utterances
     }
-    if len(kept) < 2:
-        counts = Counter({word: len(found) for word, found in files.items()}).most_common(3)
-        most = ", ".join(f"{word} ({count})" for word, count in counts)
-        raise CorpusError(
-            f"the corpus {root} leaves {len(kept)} word(s) after the selection, a classifier needs "
-            f"at least 2; the largest are {most}"
-        )
-    split_of = _splits(root)
-    utterances = tuple(
-        Utterance(f"{word}/{name}", word, speaker_of(name), split_of(word, name))
-        for word in sorted(kept)
-        for name in kept[word]
+    _require_two(root, kept, layout.words)
+    speakers, about_speakers = _speakers(layout.words, speaker_pattern)
+    split_of, about_lists, by_hash = assign(
+        root, layout.words, speakers, by_utterance=split_by_utterance
     )
-    noise = tuple(root / NOISE_FOLDER / name for name in _sounds(root / NOISE_FOLDER))
-    return Corpus(root, utterances, noise)
+    utterances = tuple(
+        Utterance(file, word, speakers[file], split_of(word, file))
+        for word in sorted(kept)
+        for file in kept[word]
+    )
+    gaps = describe_gaps(
+        [(u.speaker, u.split) for u in utterances], f"the corpus {root}", by_hash=by_hash
+    )
+    notes = [*layout.notes(), *about_lists, *(about_speakers if by_hash else ())]
+    return Corpus(root, utterances, _noise(root), (*notes, *([gaps] if gaps else [])))
 
 
-def _word_folders(root: Path) -> list[str]:
-    folders = (path.name for path in root.iterdir() if path.is_dir())
-    return sorted(name for name in folders if not name.startswith(("_", ".")))
+def _require_two(root: Path, kept: Collection[str], files: dict[str, list[str]]) -> None:
+    """Raise CorpusError unless two words are left."""
+    if len(kept) >= 2:
+        return
+    counts = Counter({word: len(found) for word, found in files.items()}).most_common(3)
+    most = ", ".join(f"{word} ({count})" for word, count in counts)
+    raise CorpusError(
+        f"the corpus {root} leaves {len(kept)} word(s) after the selection, a classifier needs "
+        f"at least 2; the largest are {most}"
+    )
 
 
-def _sounds(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-
-
-def _splits(root: Path):
-    """Return a function from word and file name to split: by lists if any, else by hash."""
-    listed = list_splits(root)
-    if listed is None:
-        return lambda word, name: split_by_hash(speaker_of(name))
-    return lambda word, name: listed.get(f"{word}/{Path(name).stem}", "training")
-
-
-def list_splits(root: Path) -> dict[str, str] | None:
-    """Read the list files of a corpus: the split by file without suffix, None without lists.
-
-    The lists name wav files; the same recording in another format belongs to the same split.
+def _speakers(
+    words: dict[str, list[str]], pattern: str | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the speaker of each file, and notes.
 
     Raises:
-        CorpusError: a list cannot be read.
+        ParameterError: the pattern is no regular expression, or matches no file.
     """
-    listed: dict[str, str] = {}
-    present = [split for split, name in _LISTS.items() if (root / name).is_file()]
-    for split in present:
-        try:
-            lines = (root / _LISTS[split]).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise CorpusError(f"cannot read {root / _LISTS[split]}: {error}") from error
-        listed |= {line.strip().rpartition(".")[0]: split for line in lines if line.strip()}
-    return listed if present else None
+    files = [(file, word) for word, inside in words.items() for file in inside]
+    if pattern is None:
+        told = {file: find_speaker(file, word) for file, word in files}
+    else:
+        compiled = compile_pattern(pattern)
+        told = {file: match_speaker(compiled, file) for file, _ in files}
+    silent = [file for file, speaker in told.items() if not speaker]
+    notes = []
+    if len(silent) == len(files):
+        if pattern is not None:
+            raise ParameterError(
+                f"the speaker pattern {pattern!r} finds a speaker in no file, for instance not "
+                f"in {silent[0]!r}"
+            )
+        notes.append(
+            "no file name has _nohash_ in it: each recording counts as a speaker of its own, so "
+            "one voice may be in two splits; --speaker-pattern finds speakers in other names"
+        )
+    elif silent:
+        notes.append(
+            f"{len(silent)} of {len(files)} file names tell no speaker, so each counts as one of "
+            f"its own, for instance {silent[0]}"
+        )
+    return {file: speaker or speaker_of(file) for file, speaker in told.items()}, tuple(notes)
+
+
+def _noise(root: Path) -> tuple[Path, ...]:
+    folder = root / NOISE_FOLDER
+    return tuple(sorted(filter(is_recording, folder.iterdir()))) if folder.is_dir() else ()

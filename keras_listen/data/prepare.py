@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CorpusError, ReadError, RunError
-from ..features import FeatureSpec, extract, extract_fitted, require_sound
+from ..features import FeatureSpec, describe_longer, extract, fit_frames, require_sound
 from ..output.files import csv_text, make_folder, write_json, write_text
 from ..output.progress import Advance, Track, in_notebooks
 from ..plugins import Component, default_registry
@@ -39,6 +40,21 @@ class Preparation:
     store: Store
     skipped: tuple[Skipped, ...]
     resumed: int
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on recordings that were cut and files that were skipped, with the reasons."""
+        store, notes = self.store, []
+        if cut := describe_longer(store.longer, len(store.utterances), store.spec):
+            notes.append(cut)
+        if self.skipped:
+            # Reasons begin with the file's path.
+            reasons = Counter(reason.rpartition(f"{f}: ")[2] for f, reason in self.skipped)
+            why = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common(5))
+            notes.append(
+                f"{len(self.skipped)} files skipped ({why}), all listed in {store.root}/skipped.csv"
+            )
+        return tuple(notes)
 
 
 def prepare(
@@ -133,7 +149,7 @@ class _Work:
     def __init__(self, root: Path, corpus: Corpus, spec: FeatureSpec, plan: str):
         self.root, self.corpus, self.spec, self.plan = root, corpus, spec, plan
         self.skipped: list[Skipped] = []
-        self.done = 0
+        self.done = self.longer = 0
 
     @property
     def _row_bytes(self) -> int:
@@ -154,6 +170,7 @@ class _Work:
         for line in _whole_lines(self.root / "done.jsonl"):
             self.done = line["done"]
             self.skipped += [tuple(pair) for pair in line["skipped"]]
+            self.longer += line.get("longer", 0)
         with open(self.root / "features.npy", "r+b") as file:
             np.lib.format.read_magic(file)
             np.lib.format.read_array_header_1_0(file)
@@ -182,19 +199,21 @@ class _Work:
             self._append(run(tasks), advance)
 
     def _append(
-        self, results: Iterable[tuple[np.ndarray, list[Skipped]]], advance: Advance
+        self, results: Iterable[tuple[np.ndarray, list[Skipped], int]], advance: Advance
     ) -> None:
         """Append each chunk of features to the store."""
         with (
             open(self.root / "features.npy", "ab") as array,
             open(self.root / "done.jsonl", "a", encoding="utf-8") as done,
         ):
-            for features, skipped in results:
+            for features, skipped, longer in results:
                 array.write(features.tobytes())
                 array.flush()
                 self.done += len(features)
                 self.skipped += skipped
-                done.write(json.dumps({"done": self.done, "skipped": skipped}) + "\n")
+                self.longer += longer
+                state = {"done": self.done, "skipped": skipped, "longer": longer}
+                done.write(json.dumps(state) + "\n")
                 done.flush()
                 advance(len(features))
 
@@ -233,6 +252,7 @@ class _Work:
             "reader": reader.identity,
             "plugins": default_registry().versions(),
             "plan": self.plan,
+            **({"longer": self.longer} if self.longer else {}),
         }
         (self.root / "plan").unlink()
         (self.root / "done.jsonl").unlink(missing_ok=True)
@@ -250,15 +270,21 @@ def _whole_lines(path: Path) -> list[dict]:
 
 def _extract(
     root: Path, files: list[str], spec: FeatureSpec, reader: Component
-) -> tuple[np.ndarray, list[Skipped]]:
-    """Extract one chunk; a skipped file leaves a row of zeros."""
+) -> tuple[np.ndarray, list[Skipped], int]:
+    """Extract one chunk, and count recordings that are longer than a feature.
+
+    A skipped file leaves a row of zeros.
+    """
     read = reader.create()
     features = np.zeros((len(files), spec.frames, spec.n_mels), np.float32)
     skipped: list[Skipped] = []
+    longer = 0
     sounds = read([root / file for file in files], spec.sample_rate)
     for row, file, (path, samples) in zip(features, files, sounds, strict=True):
         try:
-            row[:] = extract_fitted(require_sound(samples, path), spec)
+            whole = extract(require_sound(samples, path), spec)
+            row[:] = fit_frames(whole, spec)
+            longer += len(whole) > spec.frames
         except ReadError as error:
             skipped.append((file, str(error)))
-    return features, skipped
+    return features, skipped, longer

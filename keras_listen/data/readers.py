@@ -26,7 +26,19 @@ from .sound_files import (
 )
 from .tfio_reader import tfio_reader
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
+
+
+def is_recording(path: Path, *more: str) -> bool:
+    """Return whether a file's name is that of a recording: no dot first, and a suffix of sound.
+
+    Macs put a file `._x.wav` without sound beside each `x.wav`.
+
+    Args:
+        path: of the file.
+        more: further suffixes.
+    """
+    return path.suffix.lower() in (*SUFFIXES, *more) and not path.name.startswith(".")
 
 
 def soundfile_reader(bundle: None) -> Reader:

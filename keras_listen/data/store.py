@@ -24,6 +24,7 @@ from ..errors import CorpusError, ParameterError, unknown
 from ..features import FeatureSpec
 from ..output.files import json_text, sha256
 from .corpus import SPLITS, Utterance
+from .splits import describe_gaps
 
 SCHEMA = 1
 
@@ -41,6 +42,7 @@ class Store:
         words: sorted words; a label is a position here.
         utterances: one for each row of the arrays below.
         rows: positions in features.npy [shape=(utterances,)].
+        longer: number of recordings that were longer than a feature.
     """
 
     root: Path
@@ -48,6 +50,7 @@ class Store:
     words: tuple[str, ...]
     utterances: tuple[Utterance, ...]
     rows: np.ndarray
+    longer: int = 0
 
     @classmethod
     def open(cls, root: str | Path) -> Store:
@@ -76,9 +79,10 @@ class Store:
             utterances = tuple(Utterance(**line) for line in index)
             words = tuple(about["words"])
             spec = FeatureSpec.from_dict(about["spec"])
+            longer = int(about.get("longer", 0))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CorpusError(f"the store {root} is damaged ({error}); prepare it again") from error
-        return cls(root, spec, words, utterances, rows)
+        return cls(root, spec, words, utterances, rows, longer)
 
     def identity(self) -> dict[str, Any]:
         """Return values that change when the store is prepared anew, without reading all of it.
@@ -151,7 +155,8 @@ class Store:
             raise ParameterError(unknown("split", name, (*SPLITS, ALL)))
         wanted = [i for i, u in enumerate(self.utterances) if name in (u.split, ALL)]
         if not wanted:
-            raise CorpusError(f"the store {self.root} has no {name} utterance; prepare more files")
+            pairs = [(utterance.speaker, utterance.split) for utterance in self.utterances]
+            raise CorpusError(str(describe_gaps(pairs, f"the store {self.root}", of=[name])))
         return np.array(wanted, np.int64)
 
     def batch(self, positions: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from .pictures import draw_sample
 from .presets import recorded, under_preset
 from .referees import open_judges
 from .results import summarize
-from .samples import Sample, unaimed_samples, utterance_samples
+from .samples import Sample, start_errors, unaimed_samples, utterance_samples
 from .settings import CommandSettings, SharedKeywords, shares_settings, unique
 from .verdict import describe_hearing, describe_measures
 
@@ -111,10 +111,11 @@ class RunSettings(CommandSettings):
             )
         if self.start == "noise":
             return experiment.noise_samples(unique(self.words) or known, self.samples or 1)
+        count, errors_of = self.samples, start_errors(experiment.classifier.spec, self.reader)
         if experiment.uses_targets:
-            plan = utterance_samples(self.start, self.words, known, self.samples)
+            plan = utterance_samples(self.start, self.words, known, count, errors_of)
         else:
-            plan = unaimed_samples(self.start, experiment.objective.label, self.samples)
+            plan = unaimed_samples(self.start, experiment.objective.label, count, errors_of)
         if Path(self.start).is_file():
             # A bad recording is refused before anything is written; in a folder it is left out.
             load_features(self.start, experiment.classifier.spec, self.reader)

@@ -29,6 +29,7 @@ from ..errors import ModelError, ParameterError, unknown
 from ..features import FeatureSpec, window
 from ..models.classifier import read_words
 from ..plugins import Component, default_registry
+from ..texts import read_toml
 from .settings import ModelChoice
 
 #: Keys of listen.toml with the type of their values, for messages.
@@ -167,7 +168,7 @@ def read_listen_file(path: str | Path) -> ChosenModel:
     """
     path = Path(path)
     try:
-        about = tomllib.loads(path.read_text(encoding="utf-8"))
+        about = read_toml(path)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         why = getattr(error, "strerror", None) or error
         raise ModelError(f"cannot read {path}: {why}") from error

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.readers import SUFFIXES
+from ..data.readers import is_recording
 from ..errors import CorpusError, ReadError
 from ..features import extract_fitted, require_sound
 from ..models.blocks import BLOCK_SIZE
@@ -246,11 +246,7 @@ def _files_under(paths: Iterable[str | Path]) -> Iterator[Path]:
             found = map(Path, glob.glob(str(path)))
         else:
             raise CorpusError(f"the recordings {path} do not exist")
-        yield from sorted(filter(_is_recording, found))
-
-
-def _is_recording(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+        yield from sorted(p for p in found if is_recording(p) and not p.is_dir())
 
 
 def spaced(paths: Sequence[Any], most: int) -> list[Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import ModelError, ParameterError
 from ..features import FeatureSpec
 from ..output.files import replacing
+from ..texts import decode, read_toml
 from .chosen_model import ChosenModel
 
 _HEADER = re.compile(r"\s*\[")
@@ -81,8 +82,7 @@ def keep_check(path: str | Path, checked: Mapping[str, Any]) -> None:
     """
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8")
-        before = tomllib.loads(text)
+        text, before = decode(path.read_bytes()), read_toml(path)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(f"cannot read {path}: {error}") from error
     end = "\r\n" if "\r\n" in text else "\n"

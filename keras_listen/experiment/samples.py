@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..data.readers import SUFFIXES
+from ..data.readers import is_recording
 from ..errors import ParameterError, ReadError
-from ..features import FeatureSpec, extract_fitted, require_sound
+from ..features import FeatureSpec, describe_longer, extract, fit_frames, require_sound
 from ..plugins import default_registry
 
 log = logging.getLogger("keras_listen")
+
+#: Tries recordings, lazily: the error of each, or None.
+ErrorsOf = Callable[[Sequence[Path]], Iterator[ReadError | None]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,11 @@ def unique_samples(samples: Iterable[Sample]) -> list[Sample]:
 
 
 def utterance_samples(
-    start: str | Path, words: Sequence[str], known: Sequence[str], count: int | None
+    start: str | Path,
+    words: Sequence[str],
+    known: Sequence[str],
+    count: int | None,
+    errors_of: ErrorsOf | None = None,
 ) -> list[Sample]:
     """Plan the class-to-class experiment on recordings.
 
@@ -66,9 +73,10 @@ def utterance_samples(
         words: target words; for a folder all of the classifier's where empty.
         known: the classifier's words.
         count: at most so many recordings of each word; all where None.
+        errors_of: tries the recordings of a folder, see `start_errors`; by default all are used.
 
     Raises:
-        ParameterError: the start does not exist, has no recording, or is one without a word.
+        ParameterError: the start does not exist, has no usable recording, or is one without a word.
     """
     start = Path(start)
     if start.is_file():
@@ -83,13 +91,18 @@ def utterance_samples(
             "folder a word"
         )
     folders = [word for word in (words or known) if (start / word).is_dir()]
-    samples = []
+    samples, there = [], 0
     for word in folders:
-        paths = sorted(p for p in (start / word).iterdir() if p.suffix.lower() in SUFFIXES)
+        paths = sorted(filter(is_recording, (start / word).iterdir()))
         samples += [
             Sample(f"{slug(word)}-{slug(path.stem)}", word, f"{word}/{path.name}", k, path)
-            for k, path in enumerate(paths[:count])
+            for k, path in _first(paths, count, errors_of)
         ]
+        there += len(paths)
+    if there and errors_of and (not samples or (count is None and _all_fail(samples, errors_of))):
+        raise ParameterError(
+            f"none of the {there} recordings in {start} can be read as sound; convert them to .wav"
+        )
     if not samples:
         raise ParameterError(
             f"the start {start} has no recording in a folder called by one of the words "
@@ -98,13 +111,16 @@ def utterance_samples(
     return unique_samples(samples)
 
 
-def unaimed_samples(start: str | Path, label: str, count: int | None) -> list[Sample]:
+def unaimed_samples(
+    start: str | Path, label: str, count: int | None, errors_of: ErrorsOf | None = None
+) -> list[Sample]:
     """Plan samples from recordings for an objective that has no words.
 
     Args:
         start: one recording; or a folder with recordings, or with folders of them.
         label: of the objective.
         count: at most so many recordings of each folder; all where None.
+        errors_of: see `utterance_samples`.
 
     Raises:
         ParameterError: the start does not exist, or has no recording.
@@ -119,8 +135,8 @@ def unaimed_samples(start: str | Path, label: str, count: int | None) -> list[Sa
         )
     paths = []
     for folder in (start, *sorted(p for p in start.iterdir() if p.is_dir())):
-        mine = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
-        paths += [path for path in mine if not path.name.startswith(".")][:count]
+        mine = sorted(filter(is_recording, folder.iterdir()))
+        paths += [path for _, path in _first(mine, count, errors_of)]
     if not paths:
         raise ParameterError(f"the start {start} has no recording, and no folder with one")
     names = [path.relative_to(start) for path in paths]
@@ -134,6 +150,52 @@ def unaimed_samples(start: str | Path, label: str, count: int | None) -> list[Sa
         )
         for k, (name, path) in enumerate(zip(names, paths, strict=True))
     )
+
+
+def _all_fail(samples: Sequence[Sample], errors_of: ErrorsOf) -> bool:
+    """Return whether no sample's recording can be used; tries them up to the first that can."""
+    return all(error for error in errors_of([s.path for s in samples if s.path]))
+
+
+def _first(
+    paths: Sequence[Path], count: int | None, errors_of: ErrorsOf | None
+) -> list[tuple[int, Path]]:
+    """Return the first recordings that can be used, with their places; all where no count is given.
+
+    Of all, those that cannot be used are left out when they are read.
+    """
+    numbered = list(enumerate(paths))
+    if errors_of is None or count is None:
+        return numbered[:count]
+    chosen: list[tuple[int, Path]] = []
+    for pair, error in zip(numbered, errors_of(paths), strict=True):
+        if error is None:
+            chosen.append(pair)
+        else:
+            log.warning("left out %s", error)
+        if len(chosen) == count:
+            break
+    return chosen
+
+
+def start_errors(spec: FeatureSpec, reader: str) -> ErrorsOf:
+    """Return a function that tries recordings one by one: what is wrong with each, None if nothing.
+
+    Args:
+        spec: of the features to start from.
+        reader: name of the reader.
+    """
+
+    def errors_of(paths: Sequence[Path]) -> Iterator[ReadError | None]:
+        for path, sound in default_registry().create("reader", reader)(paths, spec.sample_rate):
+            try:
+                extract(require_sound(sound, path), spec)
+            except ReadError as error:
+                yield error
+            else:
+                yield None
+
+    return errors_of
 
 
 def read_starts(
@@ -151,12 +213,16 @@ def read_starts(
         logged with the reason.
     """
     read = default_registry().create("reader", reader)
-    kept, features = [], []
+    kept, features, longer = [], [], 0
     sounds = read([sample.path for sample in samples], spec.sample_rate)
     for sample, (path, sound) in zip(samples, sounds, strict=True):
         try:
-            features.append(extract_fitted(require_sound(sound, path), spec))
+            whole = extract(require_sound(sound, path), spec)
+            features.append(fit_frames(whole, spec))
+            longer += len(whole) > spec.frames
             kept.append(sample)
         except ReadError as error:
             log.warning("left out %s", error)
+    if cut := describe_longer(longer, len(kept), spec):
+        log.warning("%s", cut)
     return kept, np.reshape(features, (len(kept), spec.frames, spec.n_mels))

@@ -5,17 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ..errors import RunError
+from ..texts import decode
 
 MODES = ("rating", "word")
 #: Prefix of a word that was typed in because it was not among those to choose from.
 OTHER = "other:"
 NOTHING = "nothing"
+#: Separators of cells; the first is taken where the heading has one cell only.
+_SEPARATORS = ",;\t"
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?(?:\r\n|\n|\r)', re.IGNORECASE)
 #: A row of a CSV file and its position, `file:line`.
 Placed = tuple[str, dict[str, str]]
 
@@ -113,22 +118,42 @@ def _if_given(place: str, name: str, text: str, kind: Callable[[str], Any]) -> A
 def read_table(path: str | Path) -> tuple[list[str], list[Placed]]:
     """Read a CSV file; return its heading and its rows, blank ones left out.
 
+    Cells are separated by commas, semicolons or tabs, as the heading or a line `sep=;` before it
+    has them. Cells that a row lacks at its end are empty.
+
     Raises:
-        RunError: the file cannot be read, is empty or not UTF-8, or a row is longer or shorter
-            than the heading.
+        RunError: the file cannot be read, is empty or not text, or a row is longer than the
+            heading.
     """
     path = Path(path)
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    text = _text(path)
+    # Excel writes this line, and hides it.
+    named = _SEPARATOR_LINE.match(text)
+    above, text = (1, text[named.end() :]) if named else (0, text)
+    separator = named[1] if named else _separator(text)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     try:
         heading = [name.strip() for name in next(reader, [])]
-        rows = [(f"{path}:{reader.line_num}", cells) for cells in reader if any(cells)]
+        rows = [(f"{path}:{reader.line_num + above}", cells) for cells in reader if any(cells)]
     except csv.Error as error:
-        raise RunError(f"{path}:{reader.line_num} is no CSV: {error}") from error
+        raise RunError(f"{path}:{reader.line_num + above} is no CSV: {error}") from error
     if not any(heading):
         raise RunError(f"{path} is empty; expected a CSV file with a heading")
     if twice := {name for name in heading if heading.count(name) > 1}:
         raise RunError(f"{path}:1 names the column {min(twice)!r} twice; leave one")
     return heading, [(place, _row(place, heading, cells)) for place, cells in rows]
+
+
+def _separator(text: str) -> str:
+    """Return what separates most cells of the heading."""
+
+    def count(separator: str) -> int:
+        try:
+            return len(next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), []))
+        except csv.Error:
+            return 0
+
+    return max(_SEPARATORS, key=count)
 
 
 def _text(path: Path) -> str:
@@ -137,17 +162,17 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
     try:
-        # Spreadsheets put a byte order mark first.
-        return stored.decode("utf-8-sig")
+        return decode(stored)
     except UnicodeDecodeError as error:
         line = stored[: error.start].count(b"\n") + 1
         raise RunError(f"{path}:{line} is not UTF-8; save the file as UTF-8") from error
 
 
 def _row(place: str, heading: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
-    if len(cells) != len(heading):
+    if len(cells) > len(heading):
         raise RunError(f"{place} has {len(cells)} cells; expected {len(heading)}, as the heading")
-    return dict(zip(heading, cells, strict=True))
+    # Mechanical Turk's headings end in Approve and Reject, and its rows have no cells for them.
+    return {name: cells[i] if i < len(cells) else "" for i, name in enumerate(heading)}
 
 
 def require_columns(path: str | Path, heading: Sequence[str], wanted: Sequence[str]) -> None:

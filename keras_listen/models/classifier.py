@@ -19,6 +19,7 @@ from keras import ops
 
 from ..errors import ModelError, ParameterError, unknown
 from ..features import FeatureSpec
+from ..texts import read_names
 from .batch_coupling import apart, is_batch_coupled
 from .blocks import BLOCK_SIZE, in_blocks
 from .formats.keras_file import open_model
@@ -423,10 +424,9 @@ def read_words(path: str | Path) -> tuple[str, ...]:
         ModelError: the file cannot be read or is empty.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        words = tuple(read_names(path))
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"cannot read the words file {path}: {error}") from error
-    words = tuple(line.strip() for line in lines if line.strip())
     if not words:
         raise ModelError(f"the words file {path} is empty; expected one word a line")
     return words

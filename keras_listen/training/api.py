@@ -27,6 +27,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from ..data.splits import SPLITS
 from ..data.store import Store
 from ..errors import ParameterError, RunError, unknown
 from ..models.bundle import Bundle, create_bundle
@@ -87,6 +88,9 @@ def train(
         RunError: the disk is full or cannot be written.
     """
     _require_settings(only, epochs, seed, beta)
+    for split in SPLITS:
+        # Before the first epoch: the figures of the last one need all of them.
+        store.split(split)
     bundle = create_bundle(target, store.words, store.spec, {"corpus": _corpus_facts(store)})
     for name in only:
         if name in bundle.names() and not is_outdated(bundle, name):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -17,13 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.corpus import list_splits, speaker_of, split_by_hash
-from ..data.readers import SUFFIXES
+from ..data.readers import SUFFIXES, is_recording
+from ..data.splits import key_of, list_splits, speaker_of, split_by_hash
 from ..errors import CorpusError, ReadError
 from ..features import FeatureSpec, extract, frame_padded, require_sound
 from ..output.files import make_folder, write_json
 from ..output.progress import Track, quiet
 from ..plugins import Component, default_registry
+
+log = logging.getLogger("keras_listen")
 
 #: Share of the recordings used for validation where there are no list files, in percent.
 _VALIDATION = 5.0
@@ -135,14 +138,19 @@ def _walk(folder: Path) -> list[tuple[Path, str, str]]:
     """Return the sounds under a folder with names and splits, except those in `_` folders."""
     if not folder.is_dir():
         raise CorpusError(f"the folder of recordings {folder} does not exist")
-    listed = list_splits(folder)
-    found = []
+    paths = []
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if path.suffix.lower() not in SUFFIXES or inside.parts[0].startswith(("_", ".")):
-            continue
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if is_recording(path) and not hidden and not inside.parts[0].startswith("_"):
+            paths.append((path, inside))
+    listed, notes = list_splits(folder, {key_of(inside.as_posix()) for _, inside in paths})
+    for note in notes:
+        log.warning("%s", note)
+    found = []
+    for path, inside in paths:
         if listed is not None:
-            split = listed.get(str(inside.with_suffix("").as_posix()), "training")
+            split = listed.get(key_of(inside.as_posix()), "training")
         else:
             split = split_by_hash(speaker_of(path.name), validation=_VALIDATION, testing=0.0)
         if split != "testing":

@@ -20,6 +20,7 @@ from ..features import FeatureSpec
 from ..models.bundle import Bundle
 from ..models.provenance import made_with
 from ..output.files import csv_text
+from ..texts import read_text
 from .averaging import MovingAverage
 from .checkpoint import Checkpoint
 from .recordings import Recordings
@@ -75,7 +76,7 @@ def read_settings(path: str | Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        return dict(json.loads(read_text(path)))
     except (OSError, ValueError, TypeError) as error:
         raise ParameterError(f"cannot read the settings of a WaveNet {path}: {error}") from error
 

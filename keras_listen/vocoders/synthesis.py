@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.readers import SUFFIXES
+from ..data.readers import SUFFIXES, is_recording
 from ..errors import ParameterError, ReadError
 from ..features import FeatureSpec, count_frames, count_samples, extract, require_sound
 from ..output.files import make_folder, replacing
@@ -246,7 +246,7 @@ def _files(inputs: Iterable[str | Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes)
+        found = sorted(p for p in path.iterdir() if is_recording(p, ".npy"))
         if not found:
             raise ParameterError(
                 f"the folder {path} has nothing to vocode; expected files with one of "

@@ -414,5 +414,51 @@ def test_an_empty_split_is_named(tmp_path, tiny_corpus):
     (tmp_path / "corpus" / "testing_list.txt").write_text("")
     store = prepare(read_corpus(tmp_path / "corpus"), tmp_path / "store", workers=1).store
     assert len(store.split("training")) == 63
-    with pytest.raises(CorpusError, match="has no testing utterance; prepare more files"):
+    with pytest.raises(CorpusError) as caught:
         store.split("testing")
+    assert str(caught.value) == (
+        f"the store {store.root} has no testing utterance, because all 8 speakers are in training "
+        "and validation; prepare it with --split-by-utterance, or name files in "
+        "validation_list.txt and testing_list.txt beside the words' folders"
+    )
+    # The first remedy; the second is what lists are for.
+    for name in ("testing", "validation"):
+        (tmp_path / "corpus" / f"{name}_list.txt").unlink()
+    corpus = read_corpus(tmp_path / "corpus", split_by_utterance=True)
+    store = prepare(corpus, tmp_path / "again", workers=1).store
+    # Of 24 utterances of each of three words.
+    assert store.counts() == {"training": 60, "validation": 6, "testing": 6}
+
+
+def test_recordings_longer_than_a_feature_are_counted(tmp_path, sound):
+    for word in ("down", "up"):
+        (tmp_path / "corpus" / word).mkdir(parents=True)
+        for number, before in enumerate((0, 16000)):
+            y = np.concatenate([np.zeros(before), sound(word, number)])
+            soundfile.write(tmp_path / "corpus" / word / f"a_nohash_{number}.aiff", y, 16000)
+    corpus = read_corpus(tmp_path / "corpus")
+    made = prepare(corpus, tmp_path / "store", workers=1)
+    assert made.notes == (
+        "2 of 4 recordings are longer than the 90 frames (1.01 s) of a feature: only their end is "
+        'kept; longer = "loudest" in a file for prepare --spec keeps their loudest part',
+    )
+    assert Store.open(tmp_path / "store").longer == 2
+    assert prepare(corpus, tmp_path / "store").notes == made.notes
+    # The remedy.
+    spec = FeatureSpec(longer="loudest")
+    made = prepare(corpus, tmp_path / "loudest", spec=spec, workers=1)
+    assert made.notes[0].endswith("of a feature: only their loudest part is kept")
+
+
+def test_reasons_of_skipped_files_are_counted(corpus_copy, tmp_path):
+    for name in ("1a000001_nohash_0", "1a000002_nohash_0"):
+        (corpus_copy / "up" / f"{name}.wav").write_bytes(b"")
+    (corpus_copy / "down" / "1a000001_nohash_0.wav").write_text("no sound at all")
+    made = prepare(read_corpus(corpus_copy), tmp_path / "store", workers=1)
+    (note,) = made.notes
+    assert note.startswith("3 files skipped (2 cannot be read as sound: the file is empty; 1 ")
+    assert note.endswith(f"all listed in {made.store.root}/skipped.csv")
+
+
+def test_a_store_of_short_recordings_says_nothing_of_lengths(tiny_store):
+    assert "longer" not in json.loads((tiny_store.root / "store.json").read_text())

@@ -427,6 +427,29 @@ def test_unusable_recordings_of_a_folder_are_left_out_and_named(
     assert any("b.wav" in record.getMessage() for record in caplog.records)
 
 
+def test_as_many_recordings_as_wanted_are_those_that_can_be_read(
+    bundle, tiny_corpus, tmp_path, caplog
+):
+    folder = tmp_path / "start" / "up"
+    folder.mkdir(parents=True)
+    for name, path in zip("bdf", sorted((tiny_corpus / "up").iterdir()), strict=False):
+        shutil.copy(path, folder / f"{name}.wav")
+        (folder / f"._{name}.wav").write_bytes(b"\0\5\26\7")
+    for name in "ac":
+        (folder / f"{name}.wav").write_text("no sound at all")
+    settings = {"bundle": bundle, "prior": "none", "steps": 0, "block_size": 2, **QUICK}
+    run = listen(**settings, start=folder.parent, samples=2, out=tmp_path / "run")
+    assert [row["id"] for row in run.rows] == ["up-b", "up-d"]
+    left = [r.getMessage() for r in caplog.records if "left out" in r.getMessage()]
+    assert len(left) == 2
+    for path in folder.glob("[bdf].wav"):
+        path.unlink()
+    for count in (2, None):
+        with pytest.raises(ParameterError, match=r"none of the 2 recordings in .* can be read as"):
+            listen(**settings, start=folder.parent, samples=count, out=tmp_path / "none")
+        assert not (tmp_path / "none").exists()
+
+
 def test_a_neuron_has_neither_word_nor_success(bundle, tmp_path):
     layer = load_bundle(bundle).classifier.model.layers[-2].name
     run = listen(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -21,6 +22,7 @@ from keras_listen import analyse_study
 from keras_listen.errors import ListenError, RunError
 from keras_listen.listening_test.analyse import figures as study_figures
 from keras_listen.listening_test.analyse.judgements import gather_judgements
+from keras_listen.listening_test.analyse.mturk_results import read_batch
 from keras_listen.listening_test.catalogue import read_catalogue
 from keras_listen.listening_test.collect import api as collecting
 from keras_listen.listening_test.collect.answers import Answer
@@ -508,7 +510,7 @@ HEADING = ",".join((*BATCH, ANSWER))
         (b"SQLite format 3\0....", "a database names recordings of a listening test, .*--study"),
         (b"rater,name\n\xe4nna,x\n", "f.csv:2 is not UTF-8; save the file as UTF-8"),
         (b"rater,rater\na,b\n", "f.csv:1 names the column 'rater' twice"),
-        (b"rater,name\na\n", "f.csv:2 has 1 cells; expected 2"),
+        (b"rater,name\na,b,c\n", "f.csv:2 has 3 cells; expected 2"),
         (b'rater,name\na,"b\n', "f.csv:2 is no CSV: unexpected end of data"),
         (f"{HEADING}\nw,1,yes,u,Superb - yes\n".encode(), "f.csv:2: the answer is 'Superb - yes'"),
         (f"{HEADING}\nw,7,yes,u,Good - x\n".encode(), "f.csv:2: the experiment is '7'; .*--study"),
@@ -524,6 +526,55 @@ def test_foreign_files(call, content, message):
     Path("f.csv").write_bytes(content)
     assert_one_line(call("study", "analyse", "f.csv"), message)
     assert not Path("analysis").exists()
+
+
+LABELS = {"yes": "Good - x", "no": 'Bad - y; "z"'}
+
+
+def batch_file(heading: str, separator: str = ",", above: str = "", answer=str, more: str = ""):
+    """Write batch results of two recordings by eight workers."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text, delimiter=separator)
+    table.writerow([*BATCH, heading, *(["Approve", "Reject"] if more else [])])
+    for worker in range(8):
+        for word, label in LABELS.items():
+            table.writerow([f"w{worker}", 1, word, f"https://a.example/{word}.wav", answer(label)])
+    Path("f.csv").write_bytes((above + text.getvalue()).encode("utf-8-sig"))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"more": "Approve"},
+        {"separator": ";"},
+        {"separator": "\t"},
+        {"separator": ";", "above": "sep=;\r\n"},
+        {"above": '"sep=,"\n'},
+        {
+            "heading": "Answer.taskAnswers",
+            "answer": lambda label: json.dumps([{"audio-naturalness": {"label": label}}]),
+        },
+    ],
+    ids=["plain", "approve", "semicolons", "tabs", "sep-semicolon", "sep-comma", "json"],
+)
+def test_batch_results_of_other_systems_are_read(tmp_path, monkeypatch, how):
+    monkeypatch.chdir(tmp_path)
+    batch_file(**{"heading": ANSWER} | how)
+    ratings, _, _ = read_batch("f.csv")
+    assert [rating.rating for rating in ratings] == [4, 1] * 8
+    assert ratings[0].where == f"f.csv:{3 if 'above' in how else 2}"
+
+
+def test_json_that_holds_no_label_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    batch_file("Answer.taskAnswers", answer=lambda label: "{}")
+    with pytest.raises(RunError, match=r"f\.csv:2: Answer\.taskAnswers is '\{\}'; expected the"):
+        read_batch("f.csv")
+    # As the message shows it.
+    shown = '[{"audio-naturalness": {"label": "Good"}}]'
+    batch_file("Answer.taskAnswers", answer=lambda label: shown)
+    assert {rating.rating for rating in read_batch("f.csv")[0]} == {4}
 
 
 def test_folders_and_files_that_are_not_there(call, tmp_path):

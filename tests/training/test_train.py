@@ -343,6 +343,24 @@ def test_an_empty_split_is_named(tiny_corpus, tmp_path):
         train(store, tmp_path / "bundle", only=["classifier"], epochs=1)
 
 
+def test_an_empty_testing_split_is_named_before_the_first_epoch(tiny_corpus, tmp_path):
+    corpus = tmp_path / "corpus"
+    shutil.copytree(tiny_corpus, corpus)
+    (corpus / "testing_list.txt").write_text("")
+    store = prepare(read_corpus(corpus), tmp_path / "store", spec=SMALL, workers=1).store
+    epochs = []
+    with pytest.raises(CorpusError, match="has no testing utterance"):
+        train(
+            store,
+            tmp_path / "bundle",
+            only=["classifier"],
+            epochs=1,
+            announce=lambda *row: epochs.append(row),
+        )
+    assert epochs == []
+    assert not (tmp_path / "bundle").exists()
+
+
 def test_too_small_features_are_refused(tiny_corpus, tmp_path):
     spec = FeatureSpec(n_mels=16)
     store = prepare(read_corpus(tiny_corpus), tmp_path / "store", spec=spec, workers=1).store

@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -15,6 +16,9 @@ from ..catalogue import Catalogue, RatedRecording
 from ..ratings import Placed, Rating, read_table, require_columns
 
 WORKER, ANSWER = "WorkerId", "Answer.audio-naturalness.label"
+#: All answers of a task as JSON, in downloads of forms whose answers are not made columns.
+ANSWERS = "Answer.taskAnswers"
+_QUESTION = "audio-naturalness"
 #: Whether the requester rejected an assignment; published results have no such column.
 STATUS, REJECTED = "AssignmentStatus", "rejected"
 COLUMNS = (WORKER, "Input.experiment", "Input.class_label", "Input.audio_url", ANSWER)
@@ -68,6 +72,9 @@ def read_batch(
         ParameterError: the scale of the numbers cannot be inferred.
     """
     heading, rows = read_table(path)
+    if ANSWER not in heading and ANSWERS in heading:
+        heading = [*heading, ANSWER]
+        rows = [(place, {**row, ANSWER: _label(place, row[ANSWERS])}) for place, row in rows]
     require_columns(path, heading, COLUMNS)
     counted = rows if rejected else [(place, row) for place, row in rows if not _is_rejected(row)]
     answered = [(place, row) for place, row in counted if row[ANSWER].strip()]
@@ -93,6 +100,20 @@ def read_batch(
         notes.append(_ALL_BEFORE)
     named = [f"{path}: {note}" for note in notes]
     return ratings, dict(study.recordings) if study else items, named
+
+
+def _label(place: str, answers: str) -> str:
+    """Return the label that JSON such as [{"audio-naturalness": {"label": "Good"}}] has."""
+    if not answers.strip():
+        return ""
+    try:
+        (answer,) = json.loads(answers)
+        return str(answer[_QUESTION]["label"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{place}: {ANSWERS} is {answers[:80]!r}; expected the answers as JSON, "
+            f'[{{"{_QUESTION}": {{"label": "Good"}}}}]'
+        ) from error
 
 
 def _is_rejected(row: Mapping[str, str]) -> bool:

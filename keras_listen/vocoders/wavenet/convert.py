@@ -24,6 +24,7 @@ from ...features import FeatureSpec
 from ...models.bundle import Bundle, bundle_for_vocoder
 from ...models.provenance import made_with
 from ...output.files import sha256
+from ...texts import read_text
 from .network import WaveNetConfig, build_wavenet
 
 Tensors = Mapping[str, np.ndarray]
@@ -73,7 +74,7 @@ def convert_wavenet(
 
 def _read_hparams(path: Path) -> dict[str, Any]:
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise ParameterError(f"cannot read the hyper-parameters {path}: {error}") from error
     if not isinstance(settings, dict):
