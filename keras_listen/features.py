@@ -27,6 +27,8 @@ from .texts import read_toml
 
 #: Fields in which a vocoder's spec may differ: how features are brought to one length.
 LENGTH_FIELDS = ("frames", "longer", "shorter")
+#: Fields that say which part of a recording a feature has; a store's may differ from a model's.
+PART_FIELDS = ("longer", "shorter")
 
 _CHOICES = {
     "padding": ("edges", "center"),
@@ -352,13 +354,14 @@ def _loudest(features: np.ndarray, spec: FeatureSpec) -> int:
     return int(np.clip(round(centre - (spec.frames - 1) / 2), 0, len(features) - spec.frames))
 
 
-def describe_longer(count: int, total: int, spec: FeatureSpec) -> str | None:
+def describe_longer(count: int, total: int, spec: FeatureSpec, remedy: str = "") -> str | None:
     """Return a sentence on recordings that are longer than a feature, None where none is.
 
     Args:
         count: how many are longer.
         total: of so many.
         spec: of the features.
+        remedy: what else can be done, unless the loudest part is kept.
     """
     if not count:
         return None
@@ -367,9 +370,7 @@ def describe_longer(count: int, total: int, spec: FeatureSpec) -> str | None:
         f"{count} of {total} recordings are longer than the {spec.frames} frames ({seconds:.2f} s) "
         f"of a feature: only their {_KEPT[spec.longer]} is kept"
     )
-    if spec.longer == "loudest":
-        return text
-    return f'{text}; longer = "loudest" in a file for prepare --spec keeps their loudest part'
+    return f"{text}; {remedy}" if remedy and spec.longer != "loudest" else text
 
 
 def extract_fitted(y: np.ndarray, spec: FeatureSpec) -> np.ndarray:

@@ -48,8 +48,8 @@ class Layout:
         if self.nested:
             folders = sorted({str(Path(file).parent) for file in self.nested})
             notes.append(
-                f"{len(self.nested)} recordings are in folders within words, read as speakers' "
-                f"({_some(folders)})"
+                f"{len(self.nested)} recordings are in folders within words ({_some(folders)}); "
+                "such a folder is a speaker where file names tell none"
             )
         if self.outside:
             notes.append(

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CorpusError, ReadError, RunError
-from ..features import FeatureSpec, describe_longer, extract, fit_frames, require_sound
+from ..features import FeatureSpec, extract, fit_frames, require_sound
 from ..output.files import csv_text, make_folder, write_json, write_text
 from ..output.progress import Advance, Track, in_notebooks
 from ..plugins import Component, default_registry
@@ -45,7 +45,7 @@ class Preparation:
     def notes(self) -> tuple[str, ...]:
         """Sentences on recordings that were cut and files that were skipped, with the reasons."""
         store, notes = self.store, []
-        if cut := describe_longer(store.longer, len(store.utterances), store.spec):
+        if cut := store.describe_longer():
             notes.append(cut)
         if self.skipped:
             # Reasons begin with the file's path.

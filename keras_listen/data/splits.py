@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -219,9 +218,13 @@ def describe_gaps(
     there = {split for _, split in splits}
     if not (empty := [split for split in of if split not in there]):
         return None
+    lacks = f"{where} has no {' and no '.join(empty)} utterance"
+    if not splits:
+        return f"{lacks}; prepare it from a corpus that has some"
     speakers = len({speaker for speaker, _ in splits})
-    mostly = Counter(split for _, split in splits).most_common(1)[0][0] if splits else ""
-    are = f"are in {mostly}" if len(there) == 1 else f"are in {' and '.join(sorted(there))}"
+    where_all = " and ".join(split for split in SPLITS if split in there)
     why = ", by the hash of their names" if by_hash else ""
-    who = "its only speaker is" + are[3:] if speakers == 1 else f"all {speakers} speakers {are}"
-    return f"{where} has no {' and no '.join(empty)} utterance, because {who}{why}; {_NOT_SPLIT}"
+    who = {1: "its only speaker is", 2: "both speakers are"}.get(
+        speakers, f"all {speakers} speakers are"
+    )
+    return f"{lacks}, because {who} in {where_all}{why}; {_NOT_SPLIT}"

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CorpusError, ParameterError, unknown
-from ..features import FeatureSpec
+from ..features import FeatureSpec, describe_longer
 from ..output.files import json_text, sha256
 from .corpus import SPLITS, Utterance
 from .splits import describe_gaps
@@ -169,6 +169,15 @@ class Store:
         Pages of a mapping that have been read count as memory of the process as long as it is open.
         """
         return np.asarray(self._map("features.npy")[self.rows[positions]])[..., None]
+
+    def describe_longer(self) -> str | None:
+        """Return a sentence on recordings that were longer than a feature, None without any."""
+        return describe_longer(
+            self.longer,
+            len(self.utterances),
+            self.spec,
+            'longer = "loudest" in a file for prepare --spec keeps their loudest part',
+        )
 
     def counts(self) -> dict[str, int]:
         """Return the number of utterances of each split."""

@@ -20,7 +20,7 @@ from ..experiment.folder import open_folder
 from ..experiment.manifest import manifest_of
 from ..experiment.samples import Sample
 from ..experiment.settings import SharedKeywords, shares_settings
-from ..features import describe_longer
+from ..features import PART_FIELDS
 from ..models.backend import require_tensorflow
 from ..models.sound_classifier import SoundClassifier
 from ..output.files import Clock, csv_text, write_json, write_text
@@ -197,7 +197,7 @@ def _plan(settings: DebugSettings) -> _DebugPlan:
             "to its own; take softmax or logit"
         )
     store = Store.open(settings.store)
-    experiment.classifier.spec.require(store.spec, f"the store {store.root}")
+    experiment.classifier.spec.require(store.spec, f"the store {store.root}", ignore=PART_FIELDS)
     wanted = settings.words, settings.speakers
     known = experiment.classifier.words
     positions, notes = select_utterances(store, settings.split, known, *wanted)
@@ -207,7 +207,7 @@ def _plan(settings: DebugSettings) -> _DebugPlan:
     recorded, missing = find_recordings(debug_set, settings.audio) if settings.audio else ([], [])
     if isinstance(experiment.classifier, SoundClassifier):
         debug_set, missing = _heard(debug_set, recorded)
-    if cut := describe_longer(store.longer, len(store.utterances), store.spec):
+    if cut := store.describe_longer():
         notes = [*notes, cut]
     return _DebugPlan(settings, debug_set, recorded, [*experiment.notes, *notes, *missing])
 

@@ -29,6 +29,7 @@ from ..experiment.experiment import Block, Experiment, saturated
 from ..experiment.rates import Spread
 from ..experiment.referees import predict_in_order, require_fitting
 from ..experiment.samples import Sample, slug
+from ..features import PART_FIELDS
 from ..models.blocks import spans
 from ..models.classifier import Classifier
 from ..output.progress import Track, quiet
@@ -99,7 +100,7 @@ class Grid:
         require_fitting(self.classifier, self.referees)
         _require_folders(self.cells)
         for store in filter(None, (self.starts, self.speech)):
-            self.classifier.spec.require(store.spec, f"the store {store.root}")
+            self.classifier.spec.require(store.spec, f"the store {store.root}", ignore=PART_FIELDS)
 
     @property
     def classifier(self) -> Classifier:

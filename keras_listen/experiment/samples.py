@@ -18,6 +18,7 @@ from ..plugins import default_registry
 
 log = logging.getLogger("keras_listen")
 
+_CUT = "cut recordings to the word to choose another part"
 #: Tries recordings, lazily: the error of each, or None.
 ErrorsOf = Callable[[Sequence[Path]], Iterator[ReadError | None]]
 
@@ -223,6 +224,6 @@ def read_starts(
             kept.append(sample)
         except ReadError as error:
             log.warning("left out %s", error)
-    if cut := describe_longer(longer, len(kept), spec):
+    if cut := describe_longer(longer, len(kept), spec, _CUT):
         log.warning("%s", cut)
     return kept, np.reshape(features, (len(kept), spec.frames, spec.n_mels))

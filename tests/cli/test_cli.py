@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from helpers import HOSTILE, WORDS, assert_one_line, digests, listen, read_table
 
 from keras_listen import __version__
 from keras_listen.cli.bars import bar, remembering_interrupts
+from keras_listen.data.splits import SPLITS, split_by_hash
 from keras_listen.errors import install_command
 from keras_listen.experiment.settings import ModelChoice
 
@@ -261,7 +263,7 @@ def models(tmp_path_factory) -> Path:
     (folder / "words.txt").write_text(lines, encoding="utf-8")
     (folder / "three.txt").write_text("down\nstop\nup\n")
     (folder / "none.txt").write_text("\n")
-    (folder / "bytes.txt").write_bytes(b"\xff\xfe\x00\x81")
+    (folder / "bytes.txt").write_bytes(b"\xfe\x00\x81")
     (folder / "spec.toml").write_text("n_mel = 80\n")
     (folder / "broken.toml").write_text("n_mels = = 80\n")
     return folder
@@ -421,6 +423,39 @@ def test_run_and_listen_write_the_same(call, bundle, tmp_path):
         out="b/run",
     )
     assert digests(Path("a/run")) == digests(Path("b/run"))
+
+
+def test_prepare_ends_in_a_summary(call, sound, tmp_path):
+    for word in ("down", "up"):
+        (tmp_path / "c" / word).mkdir(parents=True)
+        for number in range(10):
+            y = np.concatenate([sound(word, number), np.zeros(16000)])
+            path = tmp_path / "c" / word / f"{word}_alice_{number}.wav"
+            soundfile.write(path, y, 16000)
+            path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7")
+    (tmp_path / "c" / "up" / "up_alice_3.wav").write_bytes(b"")
+    (tmp_path / "spec.toml").write_bytes('longer = "loudest"\r\n'.encode("utf-8-sig"))
+    done = call("prepare", tmp_path / "c", "s", "--workers", 1)
+    assert done.out.splitlines() == [
+        "19 utterances of 2 words (19 training, 0 validation, 0 testing): s",
+        "speakers: 1 training, 0 validation, 0 testing",
+    ]
+    for text in (
+        "has no validation and no testing utterance, because its only speaker is in training, by",
+        "19 of 19 recordings are longer than the 90 frames (1.01 s) of a feature: only their end",
+        "1 files skipped (1 cannot be read as sound: the file is empty), all listed in",
+    ):
+        assert done.err.count(text) == 1
+    # The remedies.
+    more = ("--split-by-utterance", "--spec", tmp_path / "spec.toml", "--workers", 1)
+    done = call("prepare", tmp_path / "c", "t", *more)
+    assert "19 utterances of 2 words (15 training, 2 validation, 2 testing): t" in done.out
+    assert "only their loudest part is kept" in done.err
+    assert "has no validation" not in done.err
+    done = call("prepare", tmp_path / "c", "u", "--speaker-pattern", r"_(\d+)\.", "--workers", 1)
+    found = Counter(split_by_hash(str(number)) for number in range(10))
+    counts = ", ".join(f"{found[split]} {split}" for split in SPLITS)
+    assert f"speakers: {counts}" in done.out
 
 
 def test_a_file_that_cannot_grow_is_one_line_and_leaves_nothing_half_written(

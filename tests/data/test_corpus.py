@@ -277,7 +277,8 @@ def test_what_is_left_out_is_counted(tmp_path):
     ]
     assert len(corpus.utterances) == 6
     assert corpus.notes[:3] == (
-        "4 recordings are in folders within words, read as speakers' (no/anna, no/ben, ...)",
+        "4 recordings are in folders within words (no/anna, no/ben, ...); such a folder is a "
+        "speaker where file names tell none",
         "2 recordings outside of words' folders were left alone (_other_/z.wav, loose.wav)",
         "3 files that are no .wav, .flac, .ogg, .mp3, .aiff, .aif were left alone (2 .m4a, 1 .txt);"
         " convert sound to .wav first, for instance ffmpeg -i x.m4a x.wav",

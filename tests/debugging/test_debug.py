@@ -23,6 +23,8 @@ from helpers import (
 )
 
 from keras_listen import debug, load_bundle, load_features
+from keras_listen.data.corpus import read_corpus
+from keras_listen.data.prepare import prepare
 from keras_listen.data.store import Store
 from keras_listen.debugging.debug_set import WIDTH, select_utterances
 from keras_listen.debugging.neighbours import nearest_correct
@@ -521,6 +523,28 @@ def test_a_split_without_utterances_is_refused(tiny_store):
     empty = Store(tiny_store.root, tiny_store.spec, ("up",), (), np.zeros(0, np.int64))
     with pytest.raises(CorpusError, match="has no testing utterance"):
         select_utterances(empty, "testing", ("up",))
+
+
+@pytest.mark.parametrize("longer", ["drop_second", "loudest"])
+def test_recordings_that_were_cut_are_said(bundle, sound, tmp_path, longer):
+    """A store of another part of its recordings is of the same features."""
+    for word in ("down", "up"):
+        (tmp_path / "corpus" / word).mkdir(parents=True)
+        for number in range(2):
+            y = np.concatenate([sound(word, number), np.zeros(32000)])
+            soundfile.write(tmp_path / "corpus" / word / f"a_nohash_{number}.wav", y, 16000)
+    corpus = read_corpus(tmp_path / "corpus")
+    spec = FeatureSpec(longer=longer)
+    store = prepare(corpus, tmp_path / "store", spec=spec, workers=1).store
+    done = debug(
+        store.root, split="all", bundle=bundle, **SMALL, **SILENT, tickets=1, out=tmp_path / "debug"
+    )
+    part = {"drop_second": "end", "loudest": "loudest part"}[longer]
+    cut = "4 of 4 recordings are longer than the 90 frames (1.01 s) of a feature: only their"
+    (note,) = [note for note in done.results["notes"] if cut in note]
+    assert f"{cut} {part} is kept" in note
+    # Only silence is left at the end.
+    assert (store.batch(np.arange(4)).max() > 0.5) == (longer == "loudest")
 
 
 def test_the_command_says_what_it_found(call, bundle, tiny_store, tmp_path):

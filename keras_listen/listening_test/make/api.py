@@ -24,6 +24,7 @@ from ...experiment.settings import (
     shares_settings,
     unique,
 )
+from ...features import PART_FIELDS
 from ...models.backend import require_tensorflow
 from ...output.progress import Track, in_notebooks
 from ...plugins.presets import PAPER
@@ -182,7 +183,7 @@ def _plan(settings: StudySettings) -> Plan:
     for word in settings.words:
         bundle.classifier.label(word)
     store = Store.open(settings.store)
-    bundle.classifier.spec.require(store.spec, f"the store {store.root}")
+    bundle.classifier.spec.require(store.spec, f"the store {store.root}", ignore=PART_FIELDS)
     conditions = make_conditions(
         bundle,
         asked,
