@@ -20,9 +20,10 @@ SPEECH_BAND = 4000.0
 #: Frames of a level and the distance between them, in seconds. The 0.4 s of ITU-R BS.1770, as in
 #: pyloudnorm, are too long for words.
 _FRAME, _HOP = 0.05, 0.005
-#: The gates of ITU-R BS.1770: the least power that counts, -70 dB of full scale, and the least
-#: share of the mean power, 10 dB less.
-_ABSOLUTE, _RELATIVE = 1e-7, 0.1
+#: The gates of ITU-R BS.1770: the least power that counts, and the least share of the mean power,
+#: 10 dB less. The first is 60 dB below the peak instead of 70 below full scale, so that a louder
+#: sound has a level that is as much louder.
+_ABSOLUTE, _RELATIVE = 1e-6, 0.1
 #: Number of random draws of real utterances, for the distance between two sets of real ones.
 DRAWS = 8
 
@@ -42,12 +43,13 @@ def active_level(y: np.ndarray, sample_rate: int) -> float:
     import librosa
 
     # Frames begin with the sound itself, or they would cut it differently behind silence.
-    loud = np.flatnonzero(np.abs(y) >= min(np.sqrt(_ABSOLUTE), np.abs(y).max()))
+    least = _ABSOLUTE * np.abs(y).max() ** 2
+    loud = np.flatnonzero(np.square(y) >= least)
     y = y[loud[0] : loud[-1] + 1]
     length = min(len(y), round(_FRAME * sample_rate))
     hop = max(1, round(_HOP * sample_rate))
     power = librosa.feature.rms(y=y, frame_length=length, hop_length=hop, center=False)[0] ** 2
-    power = power[power >= min(_ABSOLUTE, power.max())]
+    power = power[power >= min(least, power.max())]
     return float(np.sqrt(power[power >= _RELATIVE * power.mean()].mean()))
 
 
