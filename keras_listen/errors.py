@@ -111,11 +111,13 @@ def install_command(extra: str) -> str:
 
     name = "keras-listen"
     folder = Path(__file__).resolve().parents[1]
-    project = folder / "pyproject.toml"
-    here = project.is_file() and f'name = "{name}"' in project.read_text(encoding="utf-8")
+    project = folder / "setup.cfg"
+    here = project.is_file() and f"name = {name}\n" in project.read_text(encoding="utf-8")
+    # In a checkout there may be metadata of a build, too, which don't say where it is from.
+    texts = [one.read_text("direct_url.json") for one in metadata.distributions(name=name)]
     about: dict = {}
-    with suppress(metadata.PackageNotFoundError, ValueError):
-        about = json.loads(metadata.distribution(name).read_text("direct_url.json") or "{}")
+    with suppress(ValueError):
+        about = json.loads(next(filter(None, texts), "{}"))
     url, details = about.get("url", ""), about.get("dir_info")
     if here or details is not None:
         editable = "-e " if (details or {}).get("editable") else ""

@@ -45,18 +45,16 @@ def test_an_extra_is_installed_from_where_the_package_is_from(
 ):
     text = None if about is None else json.dumps(about)
     found = SimpleNamespace(read_text=lambda name: text if name == "direct_url.json" else None)
-    monkeypatch.setattr(metadata, "distribution", lambda name: found)
+    built = SimpleNamespace(read_text=lambda name: None)  # a checkout's .egg-info
+    monkeypatch.setattr(metadata, "distributions", lambda name: iter([built, found]))
     (tmp_path / "keras_listen").mkdir()
     if checkout:
-        (tmp_path / "pyproject.toml").write_text('[project]\nname = "keras-listen"\n')
+        (tmp_path / "setup.cfg").write_text("[metadata]\nname = keras-listen\n")
     monkeypatch.setattr(errors, "__file__", str(tmp_path / "keras_listen" / "errors.py"))
     assert errors.install_command("study") == command
 
 
 def test_a_package_that_is_not_installed_is_of_an_index_or_a_checkout(monkeypatch, tmp_path):
-    def missing(name: str) -> None:
-        raise metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(metadata, "distribution", missing)
+    monkeypatch.setattr(metadata, "distributions", lambda name: iter([]))
     monkeypatch.setattr(errors, "__file__", str(tmp_path / "keras_listen" / "errors.py"))
     assert errors.install_command("tfio") == "pip install 'keras-listen[tfio]'"

@@ -580,8 +580,10 @@ def test_command_line_says_ok(tmp_path):
     result = CliRunner().invoke(command, [str(path), "--words-file", str(words)])
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert [line[:8] for line in lines] == ["ok      "] * 7
+    assert sorted(line[:8] for line in lines) == ["note    "] + ["ok      "] * 7
     assert "ok      input shape  (None, 90, 80, 1)" in lines
+    [note] = [line for line in lines if line.startswith("note")]
+    assert "trained" in note
 
 
 def test_command_line_says_problem(tmp_path):
