@@ -23,20 +23,19 @@ class MovingAverage:
 
     Args:
         model: its weights now are the first average.
-        keep: share of the old average that is kept at each step, below 1; 0 for no average: it is
-            then the weights themselves.
+        keep: share of the old average that is kept at each step, below 1.
     """
 
     def __init__(self, model: keras.Model, keep: float):
         self._model, self._keep = model, keep
-        self._weights = model.get_weights() if keep else []
+        self._weights = model.get_weights()
 
     def update(self, step: int) -> None:
         """Take the weights after a step, counted from 0, into the average.
 
         Only every tenth step is taken, for ten at once.
         """
-        if not self._keep or (step + 1) % _EVERY:
+        if (step + 1) % _EVERY:
             return
         # At the beginning the average would keep too much of the random initial weights.
         keep = min(self._keep, (step + 1) / (step + 10)) ** _EVERY
@@ -47,9 +46,6 @@ class MovingAverage:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Give the model the averaged weights, and afterwards its own ones again."""
-        if not self._keep:
-            yield
-            return
         own = self._model.get_weights()
         self._model.set_weights(self._weights)
         try:

@@ -111,7 +111,10 @@ def read_latents(encoder: keras.Model, store: Store) -> Latents:
 
 
 def encoded(encoder: keras.Model, store: Store, split: str) -> np.ndarray:
-    """Return the latents of a split [shape=(utterances, units)]; of a VAE, their means."""
+    """Return the latents of a split [shape=(utterances, ...)]; of a VAE, their means.
+
+    Utterances are read block by block: a whole training split may not fit into memory.
+    """
 
     def encode(positions: np.ndarray) -> np.ndarray:
         result = encoder(store.batch(positions), training=False)

@@ -26,7 +26,7 @@ from ..models.networks.latent_diffusion import (
 )
 from .augmentation import Augmentation
 from .batches import StoreBatches
-from .denoiser import autoencoder_of
+from .denoiser import autoencoder_of, encoded
 from .recipes import Recipe
 from .trainee import Trainee
 
@@ -147,11 +147,9 @@ def measure_diffusion(bundle: Bundle, store: Store, split: str) -> dict[str, Any
     component = autoencoder_of(bundle, DIFFUSION)
     denoiser = bundle.component(DIFFUSION).model(DENOISER)
     mean, deviation = channel_statistics(component)
-    positions = store.split(split)
-    batches = StoreBatches(store, positions, 256, labelled=False)
     generator, left = np.random.default_rng(0), {}
-    latents = [component.model("encoder").predict_on_batch(features) for features, _ in batches]
-    clean = ((np.concatenate(latents) - mean) / deviation).astype(np.float32)
+    latents = encoded(component.model("encoder"), store, split)
+    clean = ((latents - mean) / deviation).astype(np.float32)
     for noise in (0.1, 0.3, 1.0, 3.0):
         noisy = clean + np.float32(noise) * generator.standard_normal(clean.shape, np.float32)
         told = np.full((len(clean), 1), noise, np.float32)

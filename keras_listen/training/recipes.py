@@ -23,8 +23,6 @@ class Recipe:
         seed_offset: added to the seed, so that components of the same network differ.
         monitor: validation figure whose best epoch is kept.
         beta: weight of a VAE's divergence against its reconstruction.
-        averaging: share of the old weights that their moving average keeps at each step, which is
-            then what is kept of the training; 0 for the weights themselves.
     """
 
     epochs: int
@@ -34,7 +32,6 @@ class Recipe:
     learning_rate: float = 1e-3
     seed_offset: int = 0
     beta: float = 1.0
-    averaging: float = 0.0
 
 
 RECIPES = {

@@ -11,7 +11,7 @@ from ..data.store import Store
 from ..models.blocks import in_blocks
 from ..models.bundle import Bundle
 from ..models.denoisers import DIFFUSION
-from .denoiser import measure_denoiser
+from .denoiser import encoded, measure_denoiser
 from .diffusion import measure_diffusion
 from .recipes import CLASSIFIERS, DENOISERS
 
@@ -26,11 +26,7 @@ def latent_arrays(encoder: keras.Model, store: Store) -> dict[str, np.ndarray]:
     Returns:
         latent_mean and latent_deviation of each unit [shape=(units,), float32].
     """
-    # Read block by block: a whole training split may not fit into memory.
-    latents = in_blocks(
-        lambda positions: _mean(encoder(store.batch(positions), training=False)),
-        store.split("training"),
-    )
+    latents = encoded(encoder, store, "training")
     return {"latent_mean": latents.mean(axis=0), "latent_deviation": latents.std(axis=0)}
 
 
@@ -61,7 +57,7 @@ def measure(bundle: Bundle, name: str, store: Store, split: str = "testing") -> 
         return {**figures, "accuracy": accuracy, "confusion": confusion.tolist()}
     component = bundle.component(name)
     encoder, decoder = component.model("encoder"), component.model("decoder")
-    latents = in_blocks(lambda block: _mean(encoder(block, training=False)), features)
+    latents = encoded(encoder, store, split)
     decoded = in_blocks(lambda block: _numpy(decoder(block, training=False)), latents)
     # Networks of any number of frames give an even one.
     decoded = decoded[:, : store.spec.frames]
@@ -74,11 +70,6 @@ def measure(bundle: Bundle, name: str, store: Store, split: str = "testing") -> 
             right = classifier.decide(classifier.predict(values)) == labels
             figures[f"accuracy_on_{what}"] = float(right.mean())
     return figures
-
-
-def _mean(encoded: Any) -> np.ndarray:
-    """Return the latent, for a VAE its mean."""
-    return _numpy(encoded[0] if isinstance(encoded, (list, tuple)) else encoded)
 
 
 def _numpy(tensor: Any) -> np.ndarray:

@@ -43,14 +43,6 @@ def test_it_forgets_the_initial_weights_soon(model):
     assert averaged(model, average) == pytest.approx(1.0, abs=0.01)
 
 
-def test_without_an_average_the_weights_are_their_own(model):
-    average = MovingAverage(model, 0.0)
-    set_all(model, 3.0)
-    average.update(9)
-    assert averaged(model, average) == 3.0
-    assert average.to_arrays() == {}
-
-
 def test_a_checkpoint_continues_it(model):
     set_all(model, 0.0)
     first, second = (MovingAverage(model, 0.9) for _ in range(2))
