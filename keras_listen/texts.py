@@ -31,7 +31,12 @@ def read_text(path: str | Path) -> str:
         OSError: it cannot be read.
         UnicodeDecodeError: it is neither UTF-8 nor UTF-16.
     """
-    return decode(Path(path).read_bytes()).replace("\r\n", "\n").replace("\r", "\n")
+    return with_line_feeds(decode(Path(path).read_bytes()))
+
+
+def with_line_feeds(text: str) -> str:
+    """Return a text whose line ends, CRLF or CR, are LF."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

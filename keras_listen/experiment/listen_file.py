@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import ModelError, ParameterError
 from ..features import FeatureSpec
 from ..output.files import replacing
-from ..texts import decode, read_toml
+from ..texts import decode, with_line_feeds
 from .chosen_model import ChosenModel
 
 _HEADER = re.compile(r"\s*\[")
@@ -82,7 +82,8 @@ def keep_check(path: str | Path, checked: Mapping[str, Any]) -> None:
     """
     path = Path(path)
     try:
-        text, before = decode(path.read_bytes()), read_toml(path)
+        text = decode(path.read_bytes())
+        before = tomllib.loads(with_line_feeds(text))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(f"cannot read {path}: {error}") from error
     end = "\r\n" if "\r\n" in text else "\n"
