@@ -100,10 +100,7 @@ def utterance_samples(
             for k, path in _first(paths, count, errors_of)
         ]
         there += len(paths)
-    if there and errors_of and (not samples or (count is None and _all_fail(samples, errors_of))):
-        raise ParameterError(
-            f"none of the {there} recordings in {start} can be read as sound; convert them to .wav"
-        )
+    _require_readable(start, samples, there, count, errors_of)
     if not samples:
         raise ParameterError(
             f"the start {start} has no recording in a folder called by one of the words "
@@ -134,14 +131,15 @@ def unaimed_samples(
             f"the start {start} does not exist; expected noise, a recording, or a folder with "
             "recordings"
         )
-    paths = []
+    paths, there = [], 0
     for folder in (start, *sorted(p for p in start.iterdir() if p.is_dir())):
         mine = sorted(filter(is_recording, folder.iterdir()))
         paths += [path for _, path in _first(mine, count, errors_of)]
-    if not paths:
+        there += len(mine)
+    if not there:
         raise ParameterError(f"the start {start} has no recording, and no folder with one")
     names = [path.relative_to(start) for path in paths]
-    return unique_samples(
+    samples = [
         Sample(
             "-".join(slug(part) for part in (label, *name.parent.parts, name.stem)),
             "",
@@ -150,12 +148,28 @@ def unaimed_samples(
             path,
         )
         for k, (name, path) in enumerate(zip(names, paths, strict=True))
-    )
+    ]
+    _require_readable(start, samples, there, count, errors_of)
+    return unique_samples(samples)
 
 
-def _all_fail(samples: Sequence[Sample], errors_of: ErrorsOf) -> bool:
-    """Return whether no sample's recording can be used; tries them up to the first that can."""
-    return all(error for error in errors_of([s.path for s in samples if s.path]))
+def _require_readable(
+    start: Path,
+    samples: Sequence[Sample],
+    there: int,
+    count: int | None,
+    errors_of: ErrorsOf | None,
+) -> None:
+    """Raise ParameterError where there are recordings and none can be used.
+
+    Those of a `count` were tried when they were chosen; others are, up to the first that can.
+    """
+    if not there or errors_of is None or (samples and count is not None):
+        return
+    if all(errors_of([sample.path for sample in samples if sample.path])):
+        raise ParameterError(
+            f"none of the {there} recordings in {start} can be read as sound; convert them to .wav"
+        )
 
 
 def _first(

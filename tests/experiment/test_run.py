@@ -505,6 +505,16 @@ def test_a_neuron_from_recordings_needs_no_word(bundle, tiny_corpus, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ParameterError, match="has no recording, and no folder with one"):
         listen("none", **settings, start=tmp_path / "empty", out=tmp_path / "two")
+    (tmp_path / "empty" / "a.wav").write_text("no sound at all")
+    for count in (1, None):
+        with pytest.raises(ParameterError, match=r"none of the 1 recordings in .* can be read as"):
+            listen(
+                "none",
+                **settings,
+                samples=count,
+                start=tmp_path / "empty",
+                out=tmp_path / "two",
+            )
     assert not (tmp_path / "two").exists()
 
 
